@@ -1,0 +1,94 @@
+"""JSON, JSONL and YAML: takes a document's text, gives its Plans, and can write Plans in all three."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from evalkit.parsing import lenient_json, yaml_reader
+from evalkit.parsing.reading import Reading
+from evalkit.parsing.reply import read_text
+from evalkit.parsing.shapes import read_plans
+from evalkit.parsing.strings import unambiguous
+from evalkit.records import Plan, entry_tree
+
+_ROWS = re.compile(r"\}[ \t]*+,?[ \t]*+\n\s*+\{")
+_YAML_START = re.compile(r"(?:- )*+(?:[\w.\"'/-]{1,200}+|[Aa]blated [Pp]art):(?:[ \t]|$)|- \{|- &\w{1,80}$|---$|%YAML")
+
+
+def is_json(text: str) -> bool:
+    """Does the text begin with an object, or with a list of something?"""
+    return lenient_json.begins(text.lstrip())
+
+
+def is_jsonl(text: str) -> bool:
+    """Does the text begin with an object that ends on its line or before the next one begins?"""
+    text = text.lstrip()
+    return text.startswith("{") and is_json(text) and _several(text)
+
+
+def _several(text: str) -> bool:
+    first, _, rest = text.partition("\n")
+    return first.rstrip(" ,").endswith("}") and rest.lstrip().startswith("{")
+
+
+def is_yaml(text: str) -> bool:
+    """Does the text begin with a key or an item, and hold neither markdown headings nor JSON?"""
+    lines = [line for line in text.split("\n") if line.strip() and not line.startswith(("# ", "#!"))]
+    return (
+        bool(lines)
+        and _YAML_START.match(lines[0].rstrip()) is not None
+        and not any(line.startswith(("##", "{", "[", "```")) for line in lines)
+    )
+
+
+def read_json(text: str, reading: Reading) -> list[Plan]:
+    """The plans in one JSON value or in many."""
+    return read_plans(lenient_json.read_values(text, reading.add), reading, read_text)
+
+
+def read_yaml(text: str, reading: Reading) -> list[Plan]:
+    """The plans in a YAML stream."""
+    return read_plans(yaml_reader.read_values(text, reading.add), reading, read_text)
+
+
+def write_json(plans: Sequence[Plan]) -> str:
+    """One object for one plan, a list of objects for several."""
+    tree = [_plan_tree(plan) for plan in plans]
+    return unambiguous(json.dumps(tree[0] if len(tree) == 1 else tree, ensure_ascii=False, indent=2)) + "\n"
+
+
+def write_jsonl(plans: Sequence[Plan]) -> str:
+    """One row an entry, each naming its paper; a row without entries holds what belongs to the plan as a whole."""
+    rows = (row for plan in plans for row in _rows(plan))
+    return "".join(unambiguous(json.dumps(row, ensure_ascii=False)) + "\n" for row in rows)
+
+
+def write_yaml(plans: Sequence[Plan]) -> str:
+    """The tree of JSON as YAML."""
+    import yaml
+
+    tree = [_plan_tree(plan) for plan in plans]
+    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    whole = tree[0] if len(tree) == 1 else tree
+    return str(yaml.dump(whole, Dumper=dumper, allow_unicode=True, sort_keys=False, width=120))
+
+
+def _rows(plan: Plan) -> Iterator[dict[str, Any]]:
+    owner = _owner(plan)
+    if plan.trace or not plan.ablations:
+        yield {**owner, **({"trace": plan.trace} if plan.trace else {}), "ablations": []}
+    for entry in plan.ablations:
+        yield {**owner, **entry_tree(entry)}
+
+
+def _plan_tree(plan: Plan) -> dict[str, Any]:
+    trace = {"trace": plan.trace} if plan.trace else {}
+    return {**_owner(plan), **trace, "ablations": [entry_tree(entry) for entry in plan.ablations]}
+
+
+def _owner(plan: Plan) -> dict[str, str]:
+    fields = {"paper": plan.paper, "planner": plan.planner or "", "sample": plan.sample}
+    return {key: value for key, value in fields.items() if value}

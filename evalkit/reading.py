@@ -1,0 +1,142 @@
+"""Takes paths, gives plans: finds documents, parses them, and applies the names that the settings give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from evalkit.files import Spool, documents, write_texts
+from evalkit.pairing import Slip, packed
+from evalkit.parsing import FORMATS, parse_document, write_plans
+from evalkit.records import Diagnostic, Document, Plan
+from evalkit.settings import Settings, content_digest
+
+Source = str | Path | Iterable[Plan]
+Item = TypeVar("Item")
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+"""What an engine is: like the built-in `map`, lazy and in order, wherever the work is done."""
+AT_ONCE = 64  # documents, or plans, that one worker takes at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The plans found somewhere, and everything that was repaired, doubtful or lost on the way."""
+
+    plans: tuple[Plan, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def errors(self) -> int:
+        """How many things were left out."""
+        return sum(item.severity == "error" for item in self.diagnostics)
+
+
+def read_plans(source: Source, settings: Settings | None = None, *, gold: bool = False) -> Reading:
+    """Every plan (or gold list) below a path; plans that are given already pass through."""
+    settings = settings or Settings()
+    if not isinstance(source, str | Path):
+        given = tuple(replace(plan, planner=None) if gold else plan for plan in source)
+        return Reading(given, tuple(item for plan in given for item in plan.diagnostics))
+    plans: list[Plan] = []
+    problems: list[Diagnostic] = []
+    for document in documents(source, planners=not gold):
+        if isinstance(document, Diagnostic):
+            problems.append(document)
+            continue
+        found = _plans_in(document, settings, gold=gold)
+        plans.extend(found)
+        problems.extend(item for plan in found for item in plan.diagnostics)
+    return Reading(tuple(plans), tuple(problems))
+
+
+def _plans_in(document: Document, settings: Settings, *, gold: bool = False) -> list[Plan]:
+    """The plans of one document, under the names that the settings give."""
+    return [_renamed(plan, settings) for plan in parse_document(document, strict=settings.strict, gold=gold)]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """What was read, while the plans themselves lie on disk: memory holds a few hundred bytes of each."""
+
+    slips: tuple[Slip, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    spool: Spool
+
+
+def shelve_plans(source: Source, settings: Settings, engine: Map) -> Shelved:
+    """Read as `read_plans` does, with the parsing done by an engine and the plans put aside."""
+    slips: list[Slip] = []
+    problems: list[Diagnostic] = []
+    spool = Spool()
+    items: Iterable[Any] = documents(source, planners=True) if isinstance(source, str | Path) else source
+    for found in engine(partial(_read_batch, settings=settings), in_batches(items, AT_ONCE)):
+        for item in found:
+            if isinstance(item, Diagnostic):
+                problems.append(item)
+                continue
+            slip, content = item
+            slips.append(replace(slip, diagnostics=(), place=spool.put(content)))
+            problems.extend(slip.diagnostics)
+    return Shelved(tuple(slips), tuple(problems), spool)
+
+
+def _read_batch(items: list[Document | Diagnostic | Plan], settings: Settings) -> list[Diagnostic | tuple[Slip, bytes]]:
+    """What a worker reads: every plan as its slip and its bytes, every trouble where it was met."""
+    found: list[Diagnostic | tuple[Slip, bytes]] = []
+    for item in items:
+        if isinstance(item, Diagnostic):
+            found.append(item)
+        else:
+            plans = [item] if isinstance(item, Plan) else _plans_in(item, settings)
+            found.extend((slip_of(plan, settings), packed(plan)) for plan in plans)
+    return found
+
+
+def slip_of(plan: Plan, settings: Settings) -> Slip:
+    """What pairing must know of a plan."""
+    whole, scored = content_digest(plan.ablations), ""
+    if settings.top_k is not None:
+        scored = content_digest(plan.ablations[: settings.top_k])
+    return Slip(plan.paper, plan.planner, whole, scored or whole, plan.diagnostics, plan.path, plan.sample)
+
+
+def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items, the last one shorter."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _renamed(plan: Plan, settings: Settings) -> Plan:
+    """A plan under the names that the settings give its planner and paper; the keys are names or globs on paths."""
+    planner = _mapped(plan.planner, plan.path, settings.planners)
+    paper = _mapped(plan.paper, plan.path, settings.papers) or plan.paper
+    return plan if (planner, paper) == (plan.planner, plan.paper) else replace(plan, planner=planner, paper=paper)
+
+
+def _mapped(name: str | None, path: str, table: Mapping[str, str]) -> str | None:
+    """The name a table gives to this name, else to the first glob that fits the path, else the name itself."""
+    if name is None or not table:
+        return name
+    globs = (target for pattern, target in table.items() if fnmatchcase(path, f"*{pattern}"))
+    return table.get(name) or next(globs, name)
+
+
+def convert(source: str, target: str, name: str, *, gold: bool = False, force: bool = False) -> Reading:
+    """Rewrite every document below `source` in the format `name`, one file a document, below `target`."""
+    reading = read_plans(source, gold=gold)
+    by_document: dict[str, list[Plan]] = {}
+    for plan in reading.plans:
+        by_document.setdefault(plan.path, []).append(plan)
+    top = Path(source)
+    texts: dict[Path, str] = {}
+    for path, plans in by_document.items():
+        inside = Path(path).relative_to(top) if top.is_dir() else Path(Path(path).name)
+        texts[Path(target) / inside.with_suffix(FORMATS[name].suffixes[0])] = write_plans(plans, name)
+    write_texts(texts, force=force)
+    return reading

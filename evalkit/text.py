@@ -1,0 +1,236 @@
+"""Pure string tools: takes text as it comes, gives it repaired, normalised, split or safe to print.
+
+Two kinds of repair, because they need different surroundings: `repair_document` mends what belongs to the whole file
+(byte order mark, line endings, control characters) and never moves a line; `repair` mends one value (mojibake, Unicode
+normal form, control characters that came in through escapes). Every mending is told as a `Repair`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import NamedTuple
+
+# Escape sequences as terminals read them; every pattern is linear (disjoint classes, no nested repeats).
+_ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[\]P^_X][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]?")
+_C0 = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufeff]")
+_C0_AND_C1 = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+_SUSPECT = re.compile(r"[^\x00-\x7f][^\x00-\x7f]|[\xc2-\xf4] ")  # mojibake is never one odd character alone
+_OPENING = {"(": ")", "[": "]", "{": "}"}
+_ROUNDS = 8  # one repair can bring another to light; few texts need a second round
+_JOINERS = "\u200c\u200d"  # they shape scripts and emoji, and reorder nothing
+
+
+class Repair(NamedTuple):
+    """One mending: its code, a sentence with what was found, and the line (counted from 1) inside the text."""
+
+    code: str
+    message: str
+    line: int = 1
+
+
+def repair_document(text: str) -> tuple[str, tuple[Repair, ...]]:
+    """Mend the frame of a file: byte order mark, line endings, escape sequences and control characters."""
+    repairs: list[Repair] = []
+    if text.startswith("\ufeff"):
+        text = text[1:]
+        repairs.append(Repair("byte-order-mark", "expected text to start at once, found a byte order mark; left out"))
+    if "\r" in text:
+        line = text.count("\n", 0, text.index("\r")) + 1
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        repairs.append(Repair("line-endings", "expected lines to end in LF, found CR or CRLF; read as LF", line))
+    text, stripped = _strip_controls(text, _C0)  # C1 may be mojibake's bytes
+    text, paired = _without_surrogates(text)
+    return text, (*repairs, *stripped, *paired)
+
+
+def repair(text: str) -> tuple[str, tuple[Repair, ...]]:
+    """Mend one value: mojibake, control characters, lone surrogates, normal form C; plain ASCII costs nothing."""
+    repairs: list[Repair] = []
+    for _ in range(_ROUNDS):
+        if text.isascii() and not _C0.search(text):
+            break
+        text, mended = _repair_once(text)
+        if not mended:
+            break
+        repairs += mended
+    return text, tuple(repairs)
+
+
+def _repair_once(text: str) -> tuple[str, list[Repair]]:
+    repairs: list[Repair] = []
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        repairs.append(Repair("line-endings", "expected lines to end in LF, found CR or CRLF; read as LF"))
+    text, mended = _unmangle(text)
+    repairs += mended
+    text, stripped = _strip_controls(text, _C0_AND_C1)
+    repairs += stripped
+    text, paired = _without_surrogates(text)
+    repairs += paired
+    if not unicodedata.is_normalized("NFC", text):
+        text = unicodedata.normalize("NFC", text)
+        repairs.append(Repair("not-nfc", "expected composed characters (NFC), found decomposed ones; composed"))
+    return text, repairs
+
+
+def _without_surrogates(text: str) -> tuple[str, tuple[Repair, ...]]:
+    """Text that can be encoded: half a pair, which only a broken source can hold, becomes U+FFFD."""
+    found = _SURROGATES.search(text)
+    if found is None:
+        return text, ()
+    line = text.count("\n", 0, found.start()) + 1
+    message = f"expected whole characters, found U+{ord(found.group()):04X} alone; read as U+FFFD"
+    return _SURROGATES.sub("\ufffd", text), (Repair("lone-surrogate", message, line),)
+
+
+def _strip_controls(text: str, controls: re.Pattern[str]) -> tuple[str, tuple[Repair, ...]]:
+    found = controls.search(text)
+    if found is None:
+        return text, ()
+    line = text.count("\n", 0, found.start()) + 1
+    cleaned = controls.sub("", _ESCAPES.sub("", text))
+    lost = len(text) - len(cleaned)
+    message = f"expected printable text, found U+{ord(found.group()):04X}; characters left out: {lost}"
+    return cleaned, (Repair("control-characters", message, line),)
+
+
+def _unmangle(text: str) -> tuple[str, list[Repair]]:
+    """Every line whose UTF-8 was once read as another encoding, read again as UTF-8; curly quotes stay as they are."""
+    if not _SUSPECT.search(text):
+        return text, []
+    from ftfy import TextFixerConfig, fix_encoding
+
+    # Only the encoding: losses that would have to be guessed (replace_lossy_sequences) are left as they came.
+    config = TextFixerConfig(replace_lossy_sequences=False, fix_c1_controls=False)
+    lines, repairs = text.split("\n"), []
+    for number, line in enumerate(lines, 1):
+        if _SUSPECT.search(line) and (fixed := _settled(line, partial(fix_encoding, config=config))) != line:
+            lines[number - 1] = fixed.replace("\n", " ")
+            repairs.append(Repair("mojibake", f"expected UTF-8, found {_difference(line, fixed)}", number))
+    return "\n".join(lines), repairs
+
+
+def _settled(line: str, fix: Callable[[str], str]) -> str:
+    """A line mended until nothing more is found in it, also without the space around it: mending again is no change."""
+    fixed = fix(line)
+    for _ in range(4):
+        bare = fixed.strip()
+        if (again := fix(bare)) == bare:
+            break
+        fixed = again
+    return fixed
+
+
+def _difference(before: str, after: str) -> str:
+    """The first place where two texts differ, told as 'this', read as 'that'."""
+    shorter = min(len(before), len(after))
+    start = next((i for i in range(shorter) if before[i] != after[i]), shorter)
+    tail = next((i for i in range(shorter - start) if before[-1 - i] != after[-1 - i]), shorter - start)
+    wrong, right = before[start : len(before) - tail], after[start : len(after) - tail]
+    return f"{wrong[:12]!r}, read as {right[:12]!r}"
+
+
+def normalise_id(name: str) -> str:
+    """The form under which paper ids are matched: case, accents, punctuation and doubled underscores do not count."""
+    letters = (c for c in unicodedata.normalize("NFKD", name).casefold() if not unicodedata.combining(c))
+    words = "".join(c if c.isalnum() else " " for c in letters).split()
+    return "-".join(words) or name.strip().casefold()
+
+
+def normalise(text: str) -> str:
+    """The form in which two texts are compared: compatibility forms, case, white space and punctuation do not count.
+
+    What carries meaning in a value stays: the point in 0.1, the minus in -1, percent signs, Greek and mathematics.
+    """
+    text = unicodedata.normalize("NFKC", text).casefold()
+    kept = (c if _counts(text, i) else " " for i, c in enumerate(text))
+    return " ".join("".join(kept).split())
+
+
+def _counts(text: str, i: int) -> bool:
+    c, before, after = text[i], text[i - 1] if i else " ", text[i + 1] if i + 1 < len(text) else " "
+    if c.isalnum() or c == "%":
+        return True
+    if c in ".," and before.isdigit() and after.isdigit():
+        return True
+    if c in "-\u2212\u2010\u2011\u2012\u2013":
+        return after.isdigit() and not before.isalnum()
+    return unicodedata.category(c)[0] in "SM"
+
+
+def tokens(text: str) -> tuple[str, ...]:
+    """The words of a text in its normalised form."""
+    return tuple(normalise(text).split())
+
+
+def split_outside_brackets(text: str, separators: str = ",") -> tuple[str, ...]:
+    """Pieces between separators that stand outside (), [] and {}; stripped, without empty ones.
+
+    A bracket counts only when it is closed again, and a comma between two digits (1,000) is part of the number.
+    """
+    inside = _bracketed(text)
+    pieces, start = [], 0
+    for i, c in enumerate(text):
+        if c in separators and not inside[i] and not _in_number(text, i):
+            pieces.append(text[start:i])
+            start = i + 1
+    pieces.append(text[start:])
+    return tuple(piece.strip() for piece in pieces if piece.strip())
+
+
+def _in_number(text: str, i: int) -> bool:
+    return text[i] == "," and text[i - 1 : i].isdigit() and text[i + 1 : i + 2].isdigit()
+
+
+def _bracketed(text: str) -> bytearray:
+    """One flag a character: does it stand inside a pair of brackets?"""
+    depth_change = [0] * (len(text) + 1)
+    open_at: list[tuple[str, int]] = []
+    for i, c in enumerate(text):
+        if c in _OPENING:
+            open_at.append((_OPENING[c], i))
+        elif c in ")]}" and any(close == c for close, _ in open_at[-8:]):
+            while open_at and open_at[-1][0] != c:
+                open_at.pop()
+            depth_change[open_at.pop()[1]] += 1
+            depth_change[i] -= 1
+    flags, depth = bytearray(len(text)), 0
+    for i in range(len(text)):
+        depth += depth_change[i]
+        flags[i] = depth > 0
+    return flags
+
+
+def safe_terminal(text: str) -> str:
+    """Text that can be printed without steering the terminal: no escapes, controls or direction overrides.
+
+    Tab and newline stay. Markup of a console library (square brackets in rich) is its caller's to escape.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_printable(c) for c in _ESCAPES.sub("", text))
+
+
+def _printable(c: str) -> str:
+    if c in "\n\t" or c in _JOINERS:
+        return c
+    category = unicodedata.category(c)
+    if category in ("Cc", "Cf"):
+        return ""
+    if category == "Cs":
+        return "\ufffd"
+    return " " if category in ("Zl", "Zp") else c
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about a name that is not known: the most similar ones, or all where they are few."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        return f"; did you mean {' or '.join(map(repr, near))}?"
+    return f"; there are {', '.join(names)}" if len(names) <= 12 else ""

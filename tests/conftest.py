@@ -1,0 +1,46 @@
+"""Builders: small entries, plans and alignments, so that a test shows only what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from evalkit.records import Ablation, Action, Alignment, Pair, Plan
+
+# The same examples every time: a test that fails, fails for everybody. `make fuzz` is where new ones are looked for.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.load_profile("steady")
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+requires_shared_data = pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="requires shared data")
+
+
+def entry(
+    part: str,
+    action: str | None = "REMOVE",
+    options: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    name: str = "",
+) -> Ablation:
+    return Ablation(name or part, part, Action(action) if action else None, tuple(options), tuple(metrics))
+
+
+def gold(*entries: Ablation, paper: str = "paper") -> Plan:
+    return Plan(paper, None, entries)
+
+
+def plan(*entries: Ablation, paper: str = "paper", planner: str = "planner", sample: str = "") -> Plan:
+    return Plan(paper, planner, entries, sample=sample)
+
+
+def aligned(
+    matched: Sequence[tuple[int, int]], part_only: Sequence[tuple[int, int]], sizes: tuple[int, int]
+) -> Alignment:
+    """An alignment with these full matches and these part matches over lists of the given sizes."""
+    pairs = [Pair(g, p, 0.9, 0.8, True) for g, p in matched] + [Pair(g, p, 0.7, 0.1, False) for g, p in part_only]
+    missed = set(range(sizes[0])) - {pair.gold for pair in pairs}
+    spurious = set(range(sizes[1])) - {pair.plan for pair in pairs}
+    return Alignment(tuple(pairs), tuple(sorted(missed)), tuple(sorted(spurious)))

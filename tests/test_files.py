@@ -1,0 +1,156 @@
+"""Files: what is found, what the path says, what cannot be read, and that a file is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from evalkit import files
+from evalkit.errors import InputError, OutputError
+from evalkit.records import Diagnostic, Document
+
+
+def write(path: Path, content: str | bytes = "text") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def found(root: Path, *, planners: bool = True) -> list[tuple[str | None, str | None]]:
+    items = files.documents(root, planners=planners)
+    return [(item.planner, item.paper) for item in items if isinstance(item, Document)]
+
+
+@pytest.mark.parametrize(
+    ("path", "planner", "paper"),
+    [
+        ("gpt/paper.md", "gpt", "paper"),
+        ("lab/gpt/v2/paper.jsonl", "lab/gpt/v2", "paper"),
+        ("paper.txt", "top", "paper"),
+        ("gpt/paper.json.log", "gpt", "paper"),
+        ("gpt/v1.5-paper.yaml", "gpt", "v1.5-paper"),
+    ],
+)
+def test_planner_and_paper_come_from_the_path(tmp_path: Path, path: str, planner: str, paper: str) -> None:
+    write(tmp_path / "top" / path)
+    assert found(tmp_path / "top") == [(planner, paper)]
+
+
+def test_gold_has_no_planner(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "paper.json")
+    assert found(tmp_path, planners=False) == [(None, "paper")]
+
+
+def test_hidden_files_readmes_and_other_kinds_are_no_documents(tmp_path: Path) -> None:
+    for name in (".hidden.md", "README.md", "readme.txt", "data.csv", ".git/x.md", "a/paper.md"):
+        write(tmp_path / name)
+    assert found(tmp_path) == [("a", "paper")]
+
+
+def test_one_file_is_a_source_too(tmp_path: Path) -> None:
+    assert found(write(tmp_path / "gpt" / "paper.md")) == [("gpt", "paper")]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"PK\x03\x04\x00\x00", "not-text"), (b"caf\xe9", "encoding"), ("é".encode("utf-16"), "encoding")],
+)
+def test_bytes_that_are_not_utf8_are_told(tmp_path: Path, content: bytes, code: str) -> None:
+    write(tmp_path / "a" / "bad.md", content)
+    write(tmp_path / "a" / "good.md")
+    items = list(files.documents(tmp_path, planners=True))
+    assert [item.code for item in items if isinstance(item, Diagnostic)] == [code]
+    assert any(isinstance(item, Document) and item.paper == "good" for item in items)
+
+
+def test_windows_text_is_read_all_the_same(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "p.md", b"caf\xe9")
+    assert next(item.text for item in files.documents(tmp_path, planners=True) if isinstance(item, Document)) == "café"
+
+
+def test_a_file_of_fifty_megabytes_is_left_out_and_named(tmp_path: Path) -> None:
+    huge = write(tmp_path / "a" / "huge.md")
+    os.truncate(huge, 50 * 2**20)
+    write(tmp_path / "a" / "small.md")
+    items = list(files.documents(tmp_path, planners=True))
+    assert [(item.code, item.path) for item in items if isinstance(item, Diagnostic)] == [("too-large", str(huge))]
+    assert found(tmp_path) == [("a", "small")]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_no_permission_is_told_and_loses_nothing_else(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "shut.md").chmod(0)
+    write(tmp_path / "a" / "open.md")
+    items = list(files.documents(tmp_path, planners=True))
+    assert [item.code for item in items if isinstance(item, Diagnostic)] == ["unreadable"]
+
+
+def test_what_the_system_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a" / "shut.md")
+    write(tmp_path / "a" / "open.md")
+    real = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path.name == "shut.md":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    items = list(files.documents(tmp_path, planners=True))
+    told = [item.message for item in items if isinstance(item, Diagnostic)]
+    assert told == ["expected a readable file, found: permission denied"]
+    assert found(tmp_path) == [("a", "open")]
+
+
+def test_a_dangling_link_is_told(tmp_path: Path) -> None:
+    (tmp_path / "gone.md").symlink_to(tmp_path / "nowhere")
+    items = list(files.documents(tmp_path, planners=True))
+    assert [item.code for item in items if isinstance(item, Diagnostic)] == ["unreadable"]
+
+
+def test_what_would_never_end_is_not_waited_for(tmp_path: Path) -> None:
+    """A pipe that nobody writes to, and a device, are told and passed over."""
+    os.mkfifo(tmp_path / "pipe.md")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    items = list(files.documents(tmp_path, planners=True))
+    assert [item.message for item in items if isinstance(item, Diagnostic)] == [
+        "expected a file, found something else"
+    ] * 2
+    assert len(items) == 2
+
+
+def test_no_folder_and_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="plans: no such file or folder"):
+        list(files.documents(tmp_path / "plans", planners=True))
+    with pytest.raises(InputError, match="holds no documents"):
+        list(files.documents(tmp_path, planners=True))
+
+
+def test_a_folder_where_a_file_belongs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a directory"):
+        files.read_text(tmp_path)
+
+
+def test_a_text_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    place = write(tmp_path / "out.txt", "old")
+    with pytest.raises(UnicodeEncodeError):
+        files.write_text(place, "new \ud800")
+    assert place.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
+
+
+def test_a_spool_gives_back_what_was_put(tmp_path: Path) -> None:
+    spool = files.Spool()
+    places = [spool.put(content) for content in (b"one", b"", b"three")]
+    assert [spool.get(place) for place in reversed(places)] == [b"three", b"", b"one"]
+
+
+def test_a_spool_without_room_says_so() -> None:
+    """/dev/full refuses what is written to it, at the latest when it is read back."""
+    spool = files.Spool()
+    spool._file.close()
+    spool._file = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115
+    with pytest.raises(OutputError, match="temporary files cannot be written: no space left on device; TMPDIR names"):
+        spool.put(b"plan")
