@@ -1,0 +1,180 @@
+"""Takes features and a Calibration, gives probabilities and reasons.
+
+Two logistic models: the first says whether two entries share a part, the second whether they match fully once they do;
+their product is the probability of a full match, so that a match is never likelier than its part. Weights and features
+lie on grids on which sums are exact (see `similarity`), so no order of entries changes a bit of a probability.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, astuple, dataclass, field
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.errors import InputError
+from evalkit.records import Thresholds
+from evalkit.similarity import FEATURES, Features
+from evalkit.similarity.reasons import NEEDED, told
+
+SCHEMA_VERSION = 1
+Matrix = NDArray[np.float64]
+Evidence = tuple[tuple[str, float], ...]
+GRID = 2.0**20
+NOTICED = 0.25  # log-odds that a reason must have added to be told
+
+
+Reasons = tuple[tuple[str, ...], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]
+Key = TypeVar("Key")
+Made = TypeVar("Made")
+
+
+def _by_identity(make: Callable[[Key, tuple[str, ...]], Made]) -> Callable[[Key, tuple[str, ...]], Made]:
+    """Remembers what was made of the last few models; they hold tables, so they are known by being the same object."""
+    made: OrderedDict[tuple[int, tuple[str, ...]], tuple[Key, Made]] = OrderedDict()
+
+    def known(one: Key, names: tuple[str, ...]) -> Made:
+        key = (id(one), names)
+        found = made.get(key)
+        if found is None or found[0] is not one:
+            found = made[key] = one, make(one, names)
+            while len(made) > 16:
+                made.popitem(last=False)
+        return found[1]
+
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A logistic model: weights of features, the intercept, and from where reasons are told: the feature of a pair
+    half-way between those that the model says yes to and the others."""
+
+    weights: Mapping[str, float]
+    middle: Mapping[str, float]
+    intercept: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How features become probabilities, from which probability on they count, and where that comes from."""
+
+    id: str
+    matcher: str
+    thresholds: Thresholds
+    part: Linear
+    match: Linear
+    versions: Mapping[str, int]
+    fitted_on: Mapping[str, Any] = field(default_factory=dict)
+    cross_validation: Mapping[str, Any] = field(default_factory=dict)
+
+
+def dump_calibration(calibration: Calibration) -> str:
+    """A calibration as JSON, for people and for `load_calibration`."""
+    return json.dumps({"schema_version": SCHEMA_VERSION} | asdict(calibration), indent=1, ensure_ascii=False) + "\n"
+
+
+def load_calibration(text: str, path: str) -> Calibration:
+    """A calibration from JSON; one that this version cannot honour is an InputError."""
+    try:
+        table = json.loads(text)
+        version = table.pop("schema_version")
+        if version != SCHEMA_VERSION:
+            raise InputError(f"{path}: schema_version {version}, expected {SCHEMA_VERSION}; fit it anew")
+        table["thresholds"] = Thresholds(**table["thresholds"])
+        table["part"], table["match"] = Linear(**table["part"]), Linear(**table["match"])
+        calibration = Calibration(**table)
+        _check(calibration, path)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: not a calibration ({error}); make one with `evalkit calibrate`") from error
+    return calibration
+
+
+def _check(calibration: Calibration, path: str) -> None:
+    """Its numbers must be some, and every feature it weighs must exist here, in the version it was fitted with."""
+    models = (calibration.part, calibration.match)
+    weighed = (value for model in models for value in (model.intercept, *model.weights.values()))
+    told = (value for model in models for value in model.middle.values())
+    if not all(np.isfinite(float(value)) for value in (*astuple(calibration.thresholds), *weighed, *told)):
+        raise ValueError("a number in it is not finite")
+    for name in {**calibration.part.weights, **calibration.match.weights}:
+        if name not in FEATURES:
+            raise InputError(f"{path}: feature {name!r} does not exist in this version of evalkit; fit it anew")
+        if (fitted := calibration.versions.get(name)) != FEATURES[name].version:
+            here = FEATURES[name].version
+            raise InputError(
+                f"{path}: feature {name!r} is version {here} here, the calibration has {fitted}; fit it anew"
+            )
+
+
+def probabilities(seen: Features, calibration: Calibration) -> tuple[Matrix, Matrix]:
+    """The probability of a shared part and of a full match, for every pair, to six decimals."""
+    part, match = chances(seen, calibration.part, calibration.match)
+    return np.round(part, 6), np.round(match, 6)
+
+
+def chances(seen: Features, part: Linear, match: Linear) -> tuple[Matrix, Matrix]:
+    """Both probabilities by these two models; where gold leaves open what is done, sharing the part is matching."""
+    shared, given = sigmoid(scores(seen, part)), sigmoid(scores(seen, match))
+    if seen.unspecified is not None:
+        given = np.where(seen.unspecified, 1.0, given)
+    return shared, shared * given
+
+
+def scores(seen: Features, model: Linear) -> Matrix:
+    """The log-odds of every pair by one model."""
+    return seen.values @ _weights(model, seen.names) + model.intercept
+
+
+@_by_identity
+def _weights(model: Linear, names: tuple[str, ...]) -> NDArray[np.float64]:
+    """The weights of these features, on a grid."""
+    if missing := model.weights.keys() - set(names):
+        raise InputError(f"the calibration needs {sorted(missing)[0]!r}, which needs an embedding model; give one")
+    weights: NDArray[np.float64] = np.round(np.array([model.weights.get(name, 0.0) for name in names]) * GRID) / GRID
+    return weights
+
+
+def sigmoid(values: Matrix) -> Matrix:
+    """Log-odds to probabilities."""
+    return 1 / (1 + np.exp(-values))
+
+
+def explain(seen: Features, calibration: Calibration, g: int, p: int) -> Evidence:
+    """The three reasons that spoke most for a match of this pair and the three that spoke most against, in words.
+
+    Features of one reason are told together; its number is what they add to the log-odds, against a pair half-way.
+    """
+    reasons, columns, weights, middle = _reasons(calibration, seen.names)
+    # Accumulated one after another, so that a sum is the same to the last bit however many reasons there are.
+    sums = np.add.accumulate(weights * (seen.values[g, p][columns] - middle), axis=1)[:, -1].tolist()
+    ranked = sorted(((round(value, 3), reason) for reason, value in zip(reasons, sums, strict=True)), reverse=True)
+    worth_telling = [found for found in ranked if abs(found[0]) >= NOTICED]
+    chosen = [*(found for found in worth_telling[:3] if found[0] > 0),
+              *(found for found in worth_telling[:-4:-1] if found[0] < 0)]  # fmt: skip
+    values = dict(zip(NEEDED, seen.values[g, p, _needed(seen.names)].tolist(), strict=True))
+    return tuple((told(reason, values, speaks_for=value > 0), value) for value, reason in chosen)
+
+
+@lru_cache(maxsize=4)
+def _needed(names: tuple[str, ...]) -> list[int]:
+    """Where the features stand that decide how a reason is put."""
+    return [names.index(name) for name in NEEDED]
+
+
+@_by_identity
+def _reasons(calibration: Calibration, names: tuple[str, ...]) -> Reasons:
+    """The reasons of a calibration's features, and for each a row of places, weights and middles, filled up with 0."""
+    place = {name: at for at, name in enumerate(names)}
+    table: dict[str, list[tuple[int, float, float]]] = {}
+    for model in (calibration.part, calibration.match):
+        for name, weight in model.weights.items():
+            table.setdefault(FEATURES[name].reason, []).append((place[name], weight, model.middle[name]))
+    longest = max(map(len, table.values()), default=1)
+    rows = np.array([row + [(0, 0.0, 0.0)] * (longest - len(row)) for row in table.values()])
+    return tuple(table), rows[..., 0].astype(np.intp), rows[..., 1], rows[..., 2]

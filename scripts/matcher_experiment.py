@@ -1,0 +1,344 @@
+"""Prints the experiment behind the shipped calibrations: what each group of features is worth, and what was tried.
+
+    .venv/bin/python scripts/matcher_experiment.py ../shared/data/alignment/dev.jsonl [--quick | --errors 40]
+
+Every figure is for papers held out in five folds, F1 at thresholds that the other folds chose. Features were chosen by
+looking at such figures on these papers; `nested` therefore uses other folds and chooses the penalty inside the training
+folds alone. --quick leaves out what takes minutes, --errors prints that many held-out mistakes instead of all this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit import matching, similarity
+from evalkit.calibration import agreeing, fitting, measures
+from evalkit.calibration.fitting import FAMILIES, FOLDS, PENALTY, Pairs, figures, fit, fold_of, held_out, predict
+from evalkit.commands.work import workplace
+from evalkit.labels import LabelledPlan, read_labels
+from evalkit.pipeline import encoder_for
+from evalkit.settings import Settings
+from evalkit.similarity import coverage, logic, meaning, options
+from evalkit.similarity.vectors import TextVectors
+from evalkit.worker import calibration_for
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Vectors = Mapping[str, TextVectors]
+
+GROUPS: dict[str, Callable[[str], bool]] = {
+    "words by spelling": lambda name: name.startswith("word."),
+    "words by meaning": lambda name: name.startswith("meaning."),
+    "whole phrases": lambda name: name.startswith("phrase."),
+    "contrast (alternatives)": lambda name: name.endswith((".first", ".second", ".own")),
+    "heaviest missing word": lambda name: name.endswith((".miss", ".least")),
+    "head against modifiers": lambda name: ".head>" in name or ".tail>" in name,
+    "overlap of options": lambda name: name.startswith("options."),
+    "actions": lambda name: name.startswith("act."),
+    "aspects": lambda name: name.startswith("aspect."),
+    "sweeps and kinds of options": lambda name: name.startswith(("sweep.", "option.")),
+    "outward form": lambda name: name.startswith(("part.", "name.", "list.")),
+}
+# Who makes which features: the functions whose time is taken, by the names under which `features` calls them.
+CLOCKED: dict[str, tuple[Any, str]] = {
+    "abbreviations": (similarity, "expansions"),
+    "words of the entries": (similarity, "rows_of"),
+    "spelling of words": (coverage, "spelled_alike"),
+    "meaning of words": (meaning, "meant_alike"),
+    "rarity of words": (coverage, "weights"),
+    "word.* and meaning.* but .first, .second": (coverage, "coverage"),
+    "*.first, *.second": (coverage, "contrast"),
+    "options.* by spelling": (options, "spelled"),
+    "act, sweep, option, part, name, list, aspect": (logic, "deeds"),
+    "phrase.*": (meaning, "cosines"),
+    "options.* by meaning": (options, "meant"),
+}
+HEAD = f"{'':34s}    n  | match F1 AP ECE    | part F1 AP ECE"
+
+
+def without(pairs: Pairs, dropped: Callable[[str], bool]) -> Pairs:
+    """The pairs without some features."""
+    kept = [at for at, name in enumerate(pairs.names) if not dropped(name)]
+    return replace(pairs, names=tuple(pairs.names[at] for at in kept), values=pairs.values[:, kept])
+
+
+def line(label: str, pairs: Pairs, part: Array, match: Array) -> None:
+    """One row of the table: figures of full matches and of parts."""
+    cells = []
+    for chances, truth in ((match, pairs.match), (part, pairs.part)):
+        found = figures(pairs, chances, truth)
+        cells.append(f"{found['f1']:.3f} {found['average_precision']:.3f} {found['ece']:.3f}")
+    print(f"{label:34s} {len(pairs.names):4d}  | {cells[0]} | {cells[1]}", flush=True)
+
+
+def by_fold(pairs: Pairs, guess: Callable[[Flags], tuple[Array, Array]]) -> tuple[Array, Array]:
+    """Both probabilities of every pair, each by a guess that was made from the other folds."""
+    part, match = np.zeros(len(pairs.folds)), np.zeros(len(pairs.folds))
+    for fold in np.unique(pairs.folds):
+        out = pairs.folds == fold
+        part[out], match[out] = (chances[out] for chances in guess(~out))
+    return part, match
+
+
+def scaled(factor: float) -> dict[str, float]:
+    return {name: value * factor for name, value in PENALTY.items()}
+
+
+def direct(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
+    """Full matches by a model of their own instead of by part times match-given-part."""
+    part, _ = predict(pairs, fit(pairs, train))
+    model = fitting.fit_linear(pairs.names, pairs.values[train], pairs.match[train], PENALTY["part"])
+    return part, matching.sigmoid(matching.scores(pairs.seen(), model))
+
+
+def everything(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
+    """The second model on all features instead of on deeds and options."""
+    part, _ = predict(pairs, fit(pairs, train))
+    shared = train & pairs.part & ~pairs.unspecified
+    model = fitting.fit_linear(pairs.names, pairs.values[shared], pairs.match[shared], PENALTY["match"])
+    return part, part * matching.sigmoid(matching.scores(pairs.seen(), model))
+
+
+def trees(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
+    """Gradient-boosted trees for both models."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    seen = [at for at, name in enumerate(pairs.names) if fitting.DEEDS.match(name)]
+    found = []
+    for values, truth, rows in (
+        (pairs.values, pairs.part, train), (pairs.values[:, seen], pairs.match, train & pairs.part & ~pairs.unspecified)
+    ):  # fmt: skip
+        model = HistGradientBoostingClassifier(
+            learning_rate=0.05, max_iter=200, max_leaf_nodes=8, min_samples_leaf=40, l2_regularization=5, random_state=0
+        )
+        found.append(model.fit(values[rows], truth[rows]).predict_proba(values)[:, 1])
+    return found[0], found[0] * found[1]
+
+
+def between(one: Array, other: Array) -> Array:
+    """Two probabilities averaged in log-odds."""
+    odds = [np.log(p / (1 - p)) for p in (np.clip(chances, 1e-9, 1 - 1e-9) for chances in (one, other))]
+    return matching.sigmoid((odds[0] + odds[1]) / 2)
+
+
+def models(pairs: Pairs, *, quick: bool) -> None:
+    """Other models on the same features, and another threshold."""
+    shipped = held_out(pairs)
+    line("the chain (shipped)", pairs, *shipped)
+    line("one model for matches", pairs, *by_fold(pairs, lambda train: direct(pairs, train)))
+    line("second model sees all", pairs, *by_fold(pairs, lambda train: everything(pairs, train)))
+    for factor in (1 / 3, 3):
+        line(f"penalty x {1 / factor:.2g}", pairs, *held_out(pairs, scaled(factor)))
+    if not quick:
+        boosted = by_fold(pairs, lambda train: trees(pairs, train))
+        line("boosted trees", pairs, *boosted)
+        line("trees and chain averaged", pairs, *(between(a, b) for a, b in zip(shipped, boosted, strict=True)))
+    for name, choose in (("half of F1 (shipped)", measures.f1_threshold), ("best F1", best_threshold)):
+        decided = np.zeros(len(pairs.folds), dtype=bool)
+        limits = []
+        for fold in range(FOLDS):
+            out = pairs.folds == fold
+            limits.append(choose(shipped[1][~out], pairs.match[~out]))
+            decided[out] = shipped[1][out] >= limits[-1]
+        found = measures.decisions(decided, pairs.match)
+        print(f"threshold by {name}: {min(limits):.3f} to {max(limits):.3f}, match F1 {found['f1']:.4f}", flush=True)
+
+
+def best_threshold(chances: Array, truth: Flags) -> float:
+    """The threshold with the highest F1 on these pairs."""
+    order = np.argsort(-chances, kind="stable")
+    hits = np.cumsum(truth[order])
+    return float(chances[order][np.argmax(2 * hits / (np.arange(1, len(order) + 1) + truth.sum()))])
+
+
+def learning_curve(pairs: Pairs, papers: Sequence[str]) -> None:
+    """Average precision on each fold from growing numbers of training papers, drawn three times."""
+    for size in (20, 40, 80, 160, len(set(papers))):
+        found = []
+        for seed in range(3 if size < len(set(papers)) else 1):
+            order = np.random.default_rng(seed).permutation(sorted(set(papers)))
+            for fold in range(FOLDS):
+                chosen = [paper for paper in order if fold_of(paper) != fold][:size]
+                part, match = predict(pairs, fit(pairs, np.isin(papers, chosen)))
+                out = pairs.folds == fold
+                pairs_of = ((match, pairs.match), (part, pairs.part))
+                found.append(
+                    [measures.ranking(chances[out], truth[out])["average_precision"] for chances, truth in pairs_of]
+                )
+        match_ap, part_ap = np.mean(found, axis=0)
+        most = max(len({paper for paper in papers if fold_of(paper) != fold}) for fold in range(FOLDS))
+        print(f"  {min(size, most):4d} papers  match AP {match_ap:.3f}  part AP {part_ap:.3f}", flush=True)
+
+
+def nested(rows: Sequence[LabelledPlan], vectors: Vectors) -> None:
+    """Figures with the penalty chosen inside the training folds, on folds that nothing was chosen by."""
+    pairs = fitting.table_of(rows, "hybrid", vectors, seed="nested")
+    inside = np.array([fold_of(paper, "inside") for paper in papers_of(rows)])
+
+    def chosen(train: Flags) -> tuple[Array, Array]:
+        columns = (pairs.values, pairs.part, pairs.match, inside, pairs.unspecified)
+        some = Pairs(pairs.names, *(column[train] for column in columns))
+        losses = {factor: loss(held_out(some, scaled(factor))[1], some.match) for factor in (1 / 3, 1.0, 3.0)}
+        best = min(losses, key=lambda factor: losses[factor])
+        print(f"  penalty x {1 / best:.2g}", flush=True)
+        return predict(pairs, fit(pairs, train, scaled(best)))
+
+    part, match = by_fold(pairs, chosen)
+    for name, chances, truth in (("match", match, pairs.match), ("part", part, pairs.part)):
+        found = figures(pairs, chances, truth)
+        curve = ", ".join(f"{point['share']:.0%} {point['f1']:.3f}" for point in found["risk_coverage"])
+        print(f"  {name}: F1 {found['f1']:.3f} AP {found['average_precision']:.3f} ECE {found['ece']:.4f}; {curve}")
+
+
+def loss(chances: Array, truth: Flags) -> float:
+    sure = np.clip(chances, 1e-9, 1 - 1e-9)
+    return float(-np.where(truth, np.log(sure), np.log(1 - sure)).mean())
+
+
+def papers_of(rows: Sequence[LabelledPlan]) -> list[str]:
+    """The paper of every decided pair."""
+    return [row.paper for row in rows for _ in range(int(row.known_table.sum()))]
+
+
+def judged(rows: Sequence[LabelledPlan], pairs: Pairs) -> dict[str, Any]:
+    """The report of `evalkit agree` on held-out probabilities."""
+    part, match = (np.round(chances, 6) for chances in held_out(pairs))
+    ends = np.cumsum([row.match_table.size for row in rows])[:-1]
+    found = [
+        agreeing.Judged(row, one.reshape(row.match_table.shape), other.reshape(row.match_table.shape))
+        for row, one, other in zip(rows, np.split(part, ends), np.split(match, ends), strict=True)
+    ]
+    return agreeing.report(found, fitting.thresholds_of(pairs, part, match), "held out")
+
+
+def planners(told: Mapping[str, Any]) -> None:
+    """Each planner's F1 by labels and by the matcher; tasks; what assignment makes of the decisions."""
+    for one in told["per_planner"]:
+        print(f"  {one['planner']:40s} labels {one['f1_labels']:.3f} matcher {one['f1_matcher']:.3f}")
+    print(f"  mean absolute error {told['mean_absolute_error']:.4f}, rank correlation {told['rank_correlation']:.2f}")
+    print("  after assignment " + ", ".join(f"{name} {value:.4f}" for name, value in told["after_assignment"].items()))
+    for task, found in told["by_task"].items():
+        print(f"  {task:10s} match F1 {found['match']['f1']:.3f} part F1 {found['part']['f1']:.3f}")
+
+
+def errors(rows: Sequence[LabelledPlan], pairs: Pairs, count: int) -> None:
+    """Held-out mistakes drawn by chance, with their texts."""
+    part, match = held_out(pairs)
+    limit = fitting.thresholds_of(pairs, part, match).match
+    wrong = np.flatnonzero((match >= limit) != pairs.match)
+    places = [(row, g, p) for row in rows for g, p in np.argwhere(row.known_table)]
+    print(f"{len(wrong)} mistakes, {int(pairs.match[wrong].sum())} of them matches that were not found")
+    for at in np.random.default_rng(0).permutation(wrong)[:count]:
+        row, g, p = places[at]
+        said = "match" if pairs.match[at] else "same part" if pairs.part[at] else "different"
+        print(f"\n{row.paper} ({row.task}): labels {said}, match {match[at]:.2f}, part {part[at]:.2f}")
+        for side, entry in (("gold", row.gold[g]), ("plan", row.plan[p])):
+            print(f"  {side}: {entry.name} | {entry.part} | {entry.action} {'; '.join(entry.replacements)}")
+
+
+@contextmanager
+def clocks() -> Iterator[dict[str, float]]:
+    """Times of the functions that make features, summed while the block runs."""
+    spent = dict.fromkeys(CLOCKED, 0.0)
+    before = {label: getattr(module, name) for label, (module, name) in CLOCKED.items()}
+
+    def timed(label: str) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            begin = time.perf_counter()
+            try:
+                return before[label](*given)
+            finally:
+                spent[label] += time.perf_counter() - begin
+
+        return call
+
+    for label, (module, name) in CLOCKED.items():
+        setattr(module, name, timed(label))
+    try:
+        yield spent
+    finally:
+        for label, (module, name) in CLOCKED.items():
+            setattr(module, name, before[label])
+
+
+def cost(rows: Sequence[LabelledPlan], vectors: Vectors, repeats: int = 5) -> None:
+    """Microseconds a pair of five entries against five, by the function that makes the features; plans a second."""
+    big = [row for row in rows if row.match_table.shape == (5, 5)]
+    pairs = 25 * len(big)
+    for row in big:  # texts are analysed once and kept; what is measured is a pair of known entries
+        similarity.features(row.gold, row.plan, vectors)
+    measured: list[dict[str, float]] = []
+    for _ in range(repeats):
+        with clocks() as spent:
+            begin = time.perf_counter()
+            seen = [similarity.features(row.gold, row.plan, vectors) for row in big]
+            spent["all features"] = time.perf_counter() - begin
+        calibration, begin = calibration_for(Settings()), time.perf_counter()
+        for one in seen:
+            matching.probabilities(one, calibration)
+        measured.append({**spent, "probabilities": time.perf_counter() - begin})
+    for label in measured[0]:
+        print(f"  {label:48s} {median(one[label] for one in measured) / pairs * 1e6:6.1f} us a pair")
+    for name, given in (("hybrid", vectors), ("lexical", None)):
+        taken = []
+        for _ in range(repeats):
+            begin = time.process_time()
+            for row in big:
+                similarity.features(row.gold, row.plan, given)
+            taken.append(time.process_time() - begin)
+        print(f"  {name}: {len(big) / median(taken):.0f} plans of five entries a second of processor time")
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("labels")
+    asked.add_argument("--quick", action="store_true", help="leave out what takes minutes")
+    asked.add_argument("--errors", type=int, default=0, metavar="N", help="print N held-out mistakes instead")
+    asked.add_argument("--cache", metavar="DIR", help="where vectors are kept")
+    chosen = asked.parse_args()
+    rows = read_labels([chosen.labels])
+    texts = sorted({text for row in rows for text in similarity.needs(row.gold, row.plan)})
+    with workplace({}, chosen.cache) as place, encoder_for(Settings(), place.store) as encoder:
+        assert encoder is not None
+        vectors = encoder.encode(texts)
+    pairs = fitting.table_of(rows, "hybrid", vectors)
+    if chosen.errors:
+        errors(rows, pairs, chosen.errors)
+    else:
+        experiment(rows, pairs, vectors, quick=chosen.quick)
+
+
+def experiment(rows: Sequence[LabelledPlan], pairs: Pairs, vectors: Vectors, *, quick: bool) -> None:
+    """Everything, in the order of docs/matcher.md."""
+    print(f"matchers\n{HEAD}")
+    for matcher in FAMILIES:
+        some = fitting.table_of(rows, matcher, vectors)
+        line(matcher, some, *held_out(some))
+    print("nested: penalty chosen inside the training folds, other folds")
+    nested(rows, vectors)
+    print("planners and tasks, held out")
+    planners(judged(rows, pairs))
+    if not quick:
+        print(f"without a group of features\n{HEAD}")
+        for group, dropped in GROUPS.items():
+            some = without(pairs, dropped)
+            line(f"- {group}", some, *held_out(some))
+        print("learning curve, held out")
+        learning_curve(pairs, papers_of(rows))
+    print(f"models\n{HEAD}")
+    models(pairs, quick=quick)
+    print("cost of known texts")
+    cost(rows, vectors)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Overlap: when two metrics, or two replacement options, are the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from evalkit.overlap import METRIC_FORMS, metrics_in_common, options_in_common
+
+
+@pytest.mark.parametrize(
+    ("gold", "plan"),
+    [
+        ("accuracy", "Accuracy"),
+        ("top-1 accuracy", "Top-1 Acc. (%)"),
+        ("top-1 accuracy", "ImageNet top-1 accuracy"),
+        ("top-1 accuracy", "top1 acc"),
+        ("Rotation Error (RE)", "rotation error"),
+        ("absolute distance error (ADE)", "ADE"),
+        ("F1", "F1-score"),
+        ("F1 score", "macro F1"),
+        ("mIoU", "mean IoU"),
+        ("ADE20K mIoU", "mean Intersection-over-Union"),
+        ("FID", "Fréchet Inception Distance (FID) ↓"),
+        ("PSNR", "Peak Signal-to-Noise Ratio"),
+        ("latency", "inference time (ms)"),
+        ("AUC", "ROC-AUC"),
+        ("BLEU-4", "BLEU4"),
+        ("mAP", "mean Average Precision (mAP)"),
+        ("perplexity", "PPL"),
+        ("registration recal", "registration recall"),
+    ],
+)
+def test_one_metric_written_two_ways(gold: str, plan: str) -> None:
+    assert metrics_in_common([gold], [plan]) == 1
+    assert metrics_in_common([plan], [gold]) == 1
+
+
+@pytest.mark.parametrize(
+    ("gold", "plan"),
+    [
+        ("top-1 accuracy", "top-5 accuracy"),
+        ("BLEU-1", "BLEU-4"),
+        ("training time", "inference time"),
+        ("precision", "recall"),
+        ("PSNR", "SSIM"),
+        ("accuracy", "calibration error"),
+        ("", "accuracy"),
+    ],
+)
+def test_two_metrics(gold: str, plan: str) -> None:
+    assert metrics_in_common([gold], [plan]) == 0
+
+
+@pytest.mark.parametrize(
+    ("gold", "plan", "same"),
+    [
+        ("random initialization", "Random initialization", True),
+        ("random initialization", "random initialisation", True),
+        ("LoRA (rank 8)", "LoRA", True),
+        ("k = 5", "5", True),
+        ("0.5", "5.0", False),
+        ("10", "100", False),
+        ("attention", "no attention", False),
+        ("max pooling", "average pooling", False),
+        ("without the gate", "w/o gating", True),
+        ("no position encoding", "None", True),
+        ("absolute position embedding", "absolute positional encodings", True),
+        ("random init", "random initialization", True),
+        ("sliding window self-attention", "global self-attention", False),
+        ("3x3 kernel", "7x7 kernel", False),
+        ("linear schedule", "cosine schedule", False),
+    ],
+)
+def test_options(gold: str, plan: str, same: bool) -> None:
+    assert options_in_common([gold], [plan]) == same
+
+
+def test_each_name_counts_once() -> None:
+    # "accuracy" could stand for either, but only for one of them.
+    assert metrics_in_common(["accuracy"], ["top-1 accuracy", "top-5 accuracy"]) == 1
+    # The only way to pair all three leaves the vaguer name to the second.
+    assert metrics_in_common(["accuracy", "top-1 accuracy"], ["top-1 accuracy", "top-5 accuracy"]) == 2
+
+
+@pytest.mark.parametrize("size", [6, 64, 65, 200])
+def test_long_lists_are_matched_as_short_ones_are(size: int) -> None:
+    # Each name has two friends, itself and the next: only the matching that gives each its own reaches all of them.
+    chain = [[at, at + 1] for at in range(size - 1)] + [[0]]
+    from evalkit.overlap import _in_common
+
+    names = [((str(at),),) for at in range(size)]
+    found = _in_common(names, names, lambda x, y: int(y[0]) in chain[int(x[0])])  # type: ignore[arg-type]
+    assert found == size
+
+
+def test_the_longest_known_spelling_wins() -> None:
+    """Five words, in the middle of a name: "area under the roc curve" is auroc, and not "area" and four more."""
+    for name in ("area under the ROC curve", "mean area under the ROC curve of five"):
+        assert metrics_in_common([name], [name.replace("area under the ROC curve", "AUROC")]) == 1
+    assert metrics_in_common(["structural similarity index measure"], ["SSIM"]) == 1
+
+
+@pytest.mark.parametrize("name", METRIC_FORMS)
+def test_every_known_spelling_is_the_form_it_stands_for(name: str) -> None:
+    """With fillers, too: a name is read without them before it is looked up."""
+    assert metrics_in_common([name], [METRIC_FORMS[name]]) == 1
+    assert metrics_in_common([f"the {name} (%)"], [METRIC_FORMS[name]]) == 1
+
+
+def test_a_form_is_looked_for_in_whole_words_only() -> None:
+    """ "roc auc" is two words beside each other; with another word between them it is something else."""
+    assert metrics_in_common(["ROC AUC"], ["AUROC"]) == 1
+    assert metrics_in_common(["roc something auc"], ["AUROC something"]) == 0
+
+
+def test_a_bracket_separates_what_stands_on_its_sides() -> None:
+    """ "Rot(x)Error" is rot and error, read without what the bracket says; nothing is put in its place."""
+    assert metrics_in_common(["Rot(xyz)Error"], ["rot error"]) == 1
+
+
+def test_a_name_of_nothing_but_fillers_is_still_a_name() -> None:
+    assert metrics_in_common(["score"], ["score"]) == 1
+    assert metrics_in_common(["score"], ["the value"]) == 0
+    assert metrics_in_common(["score"], ["accuracy"]) == 0
+
+
+def test_fillers_inside_a_known_form_are_left_out_of_it() -> None:
+    """IoU is spelt out as intersection over union, EM as exact match; a filler between words changes neither."""
+    assert metrics_in_common(["IoU score"], ["the intersection over union"]) == 1
+    assert metrics_in_common(["inception score"], ["IS"]) == 1
+
+
+def test_one_name_may_stand_for_one_other_only() -> None:
+    """Two of gold's read like one of the plan's: one pair, whichever way they are assigned."""
+    assert metrics_in_common(["accuracy", "top accuracy"], ["accuracy"]) == 1
+    assert metrics_in_common(["accuracy"], ["accuracy", "test accuracy"]) == 1
+    # x fits both, y only the first: the largest matching gives x the second.
+    assert metrics_in_common(["top-1 accuracy", "accuracy"], ["accuracy", "top-1 accuracy"]) == 2

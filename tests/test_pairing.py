@@ -1,0 +1,190 @@
+"""Pairing: gold owns the denominator, names meet after normalising, nothing vanishes."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from conftest import entry, gold, plan
+
+from evalkit.pairing import Slip, as_sample, gold_by_paper, jobs, missing_slip, opened, packed, plans_by_paper
+from evalkit.records import Ablation, Diagnostic, Plan, Severity
+from evalkit.settings import Settings
+
+ONE = entry("a")
+
+
+def work(golds: list[Plan], plans: list[Plan], **settings: object) -> list[tuple[str, str, int]]:
+    known, _ = gold_by_paper(golds)
+    table, _ = plans_by_paper(plans, known)
+    made = jobs(known, table, Settings().with_options(settings))
+    return [(p.planner or "", g.paper, len(p.ablations)) for g, p in made]
+
+
+def test_every_gold_paper_counts_for_every_planner() -> None:
+    golds = [gold(ONE, paper="x"), gold(ONE, paper="y")]
+    plans = [plan(ONE, paper="x", planner="a"), plan(ONE, ONE, paper="y", planner="b")]
+    assert work(golds, plans) == [("a", "x", 1), ("a", "y", 0), ("b", "x", 0), ("b", "y", 2)]
+
+
+def test_skipping_leaves_out_what_has_no_entries() -> None:
+    golds = [gold(ONE, paper="x"), gold(ONE, paper="y")]
+    plans = [plan(ONE, paper="x", planner="a"), plan(paper="y", planner="a")]
+    assert work(golds, plans, missing="skip") == [("a", "x", 1)]
+
+
+def test_top_k_cuts_the_plan() -> None:
+    assert work([gold(ONE, paper="x")], [plan(ONE, ONE, ONE, paper="x", planner="a")], top_k=2) == [("a", "x", 2)]
+
+
+@pytest.mark.parametrize("name", ["swin_transformer", "Swin--Transformer", "SWIN TRANSFORMER", "swin__transformer"])
+def test_paper_ids_meet_after_normalising(name: str) -> None:
+    planned = plan(ONE, paper=name, planner="a")
+    assert work([gold(ONE, paper="Swin-Transformer")], [planned]) == [("a", "Swin-Transformer", 1)]
+
+
+def test_a_paper_that_gold_does_not_know_is_told_with_the_nearest() -> None:
+    known, _ = gold_by_paper([gold(ONE, paper="swin-transformer"), gold(ONE, paper="mezo")])
+    table, told = plans_by_paper([plan(ONE, paper="swin-transformers", planner="a")], known)
+    assert table == {"a": {}}
+    assert [(item.severity, item.code) for item in told] == [("warning", "unknown-paper")]
+    assert told[0].message.endswith("nearest: swin-transformer")
+
+
+def test_two_plans_for_one_paper_are_one_and_an_error_unless_they_are_samples() -> None:
+    known, _ = gold_by_paper([gold(ONE, paper="x")])
+    twins = [plan(ONE, paper="x", planner="a"), plan(ONE, ONE, paper="X", planner="a")]
+    table, told = plans_by_paper(twins, known)
+    assert [len(item.ablations) for item in table["a"]["x"]] == [1]
+    assert [item.code for item in told] == ["duplicate-plan"]
+    samples = [plan(ONE, paper="x", planner="a", sample="1"), plan(ONE, paper="x", planner="a", sample="2")]
+    table, told = plans_by_paper(samples, known)
+    assert (len(table["a"]["x"]), told) == (2, [])
+
+
+def test_gold_without_entries_and_gold_given_twice() -> None:
+    known, told = gold_by_paper([gold(paper="x"), gold(ONE, paper="y"), gold(ONE, ONE, paper="Y")])
+    assert {key: len(item.ablations) for key, item in known.items()} == {"y": 1}
+    assert [item.code for item in told] == ["no-gold", "duplicate-gold"]
+
+
+def test_a_plan_that_was_read_twice_does_no_harm_when_it_says_the_same_or_nothing() -> None:
+    said, empty = plan(entry("a")), plan()
+    for given in ([said, said], [said, empty], [empty, said]):
+        table, problems = plans_by_paper(given, {"paper": gold(entry("a"))})
+        assert table["planner"]["paper"] == [said]
+        assert [item.code for item in problems] == ["repeats"]
+
+
+@pytest.mark.parametrize(
+    ("paper", "path", "known", "becomes"),
+    [
+        ("swin.1", "p/swin.1.md", "swin", ("swin", "1")),
+        ("Swin.12", "p/Swin.12.json", "swin", ("swin", "12")),
+        ("swin", "p/swin.2.md", "swin", ("swin", "2")),  # the heading says the paper, the name which sample
+        ("v1.5", "p/v1.5.md", "v1.5", ("v1.5", "")),  # gold knows the name as it stands
+        ("v1.5", "p/v1.5.md", "v2", ("v1.5", "")),  # nobody knows it: an unknown paper, not a sample
+        ("swin", "p/swin.md", "swin", ("swin", "")),
+        ("swin", "p/other.2.md", "swin", ("swin", "")),
+        ("swin.a", "p/swin.a.md", "swin", ("swin.a", "")),
+        ("swin.3", "", "swin", ("swin", "3")),  # no file: a plan given from Python
+    ],
+)
+def test_a_number_behind_a_known_paper_is_a_sample(paper: str, path: str, known: str, becomes: tuple[str, str]) -> None:
+    golds, _ = gold_by_paper([gold(ONE, paper=known)])
+    found = as_sample(Plan(paper, "p", (ONE,), path=path), golds)
+    assert (found.paper, found.sample) == becomes
+
+
+def test_numbered_files_are_samples_of_one_paper_and_a_note_says_so() -> None:
+    known, _ = gold_by_paper([gold(ONE, paper="swin")])
+    table, problems = plans_by_paper([Plan(f"swin.{n}", "p", (ONE,), path=f"p/swin.{n}.md") for n in (1, 2, 3)], known)
+    assert [(item.paper, item.sample) for item in table["p"]["swin"]] == [("swin", "1"), ("swin", "2"), ("swin", "3")]
+    assert [(item.severity, item.code) for item in problems] == [("note", "sample-in-name")] * 3
+
+
+def at(path: str, *entries: Ablation, paper: str = "x", planner: str | None = "a") -> Plan:
+    """A plan that was read from a file."""
+    return Plan(paper, planner, entries, path=path)
+
+
+def test_what_is_said_of_gold_that_is_not_used() -> None:
+    golds = [at("g/x.json", ONE), at("g/X.md", entry("b")), at("g/y.json", paper="y")]
+    assert gold_by_paper(golds)[1] == [
+        Diagnostic(
+            "error", "duplicate-gold", "gold for 'x' was given in g/x.json already; this one is not used", "g/X.md"
+        ),
+        Diagnostic(
+            "error", "no-gold", "expected gold entries for 'y', found none; the paper is not scored", "g/y.json"
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("second", "severity", "code", "more"),
+    [
+        ((entry("b"),), "error", "duplicate-plan", ""),
+        ((ONE,), "note", "repeats", "; it says the same"),
+        ((), "note", "repeats", "; it says nothing"),
+    ],
+)
+def test_what_is_said_of_a_plan_that_was_read_already(
+    second: tuple[Ablation, ...], severity: Severity, code: str, more: str
+) -> None:
+    _, problems = plans_by_paper([at("a/x.json", ONE), at("a/x.md", *second)], {"x": gold(ONE, paper="x")})
+    said = f"a plan of 'a' for 'x' was read from a/x.json already; this one is not used{more}"
+    assert problems == [Diagnostic(severity, code, said, "a/x.md")]
+
+
+def test_what_is_said_of_a_sample_and_of_a_missing_plan() -> None:
+    known = {"x": gold(ONE, paper="X"), "y": gold(ONE, paper="y")}
+    table, problems = plans_by_paper([at("a/x.3.json", ONE, paper="x.3")], known)
+    said = "read as sample '3' of 'X', because gold knows no paper 'x.3'"
+    assert problems == [Diagnostic("note", "sample-in-name", said, "a/x.3.json")]
+    missing = [made for _, made in jobs(known, table, Settings()) if not made.ablations]
+    said = "'a' has no plan for 'y'; it counts as an empty plan"
+    assert missing == [Plan("y", "a", (), (Diagnostic("warning", "missing-plan", said),))]
+    assert missing_slip("y", "a") == Slip("y", "a", "", "", missing[0].diagnostics)
+
+
+def test_at_most_three_papers_of_similar_names_are_told() -> None:
+    """From 60 of 100 on, by the share of letters that need not change; "abcde" and "abxyz" share 2 of 5, 40."""
+    known = {name: gold(ONE, paper=name.upper()) for name in ("abcde1", "abcde2", "abcde3", "abcde4", "zzzzz")}
+    _, problems = plans_by_paper([at("a/p.md", ONE, paper="abcde"), at("a/q.md", ONE, paper="qqqqq")], known)
+    said = "gold does not know the paper {!r}; the plan is not scored"
+    assert problems == [
+        Diagnostic("warning", "unknown-paper", f"{said.format('abcde')}; nearest: ABCDE1, ABCDE2, ABCDE3", "a/p.md"),
+        Diagnostic("warning", "unknown-paper", said.format("qqqqq"), "a/q.md"),
+    ]
+
+
+def test_a_name_that_shares_three_letters_of_five_is_near_enough() -> None:
+    """abcXY against abcde: 2 * 3 / 10 = 60 of 100; a set of words would not see it."""
+    _, problems = plans_by_paper([at("a/p.md", ONE, paper="abcXY")], {"abcde": gold(ONE, paper="abcde")})
+    assert problems[0].message.endswith("nearest: abcde")
+
+
+def test_a_file_called_like_a_sample_of_another_paper_is_left_alone() -> None:
+    """The document says that it is about z; that its file is called x.2 does not make it a sample of x."""
+    known = {"x": gold(ONE, paper="x"), "z": gold(ONE, paper="z")}
+    for paper in ("z", "unknown"):
+        given = at("a/x.2.json", ONE, paper=paper)
+        assert as_sample(given, known) == given
+
+
+def test_a_planner_without_a_name_has_none() -> None:
+    table, _ = plans_by_paper([at("x.json", ONE, planner=None)], {"x": gold(ONE, paper="x")})
+    assert list(table) == [""]
+
+
+def test_a_plan_comes_back_from_its_bytes() -> None:
+    given = at("a/x.json", ONE, entry("b", "REPLACE", ["none"], ["F1"]))
+    assert opened(packed(given)) == given
+    with pytest.raises(AssertionError):
+        opened(pickle.dumps("no plan"))
+
+
+def test_a_name_inside_a_longer_one_is_not_near() -> None:
+    """gate against xxxxgatexxxx: 2 * 4 / 16 = 50 of 100, however well the shorter one fits into the longer."""
+    _, problems = plans_by_paper([at("a/p.md", ONE, paper="gate")], {"xxxxgatexxxx": gold(ONE, paper="xxxxgatexxxx")})
+    assert "nearest" not in problems[0].message

@@ -1,0 +1,509 @@
+"""Similarity and matching: what each family of features sees, what must not matter, what is told of a pair."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import entry
+
+from evalkit.engines import engine
+from evalkit.errors import InputError, ModelError
+from evalkit.matching import NOTICED, Calibration, explain, load_calibration, probabilities
+from evalkit.pipeline import Workplace, score_run
+from evalkit.records import Ablation, Plan
+from evalkit.settings import Settings
+from evalkit.similarity import FEATURES, features, needs
+from evalkit.similarity.abbreviations import expansions
+from evalkit.similarity.embedding import Encoder, find_encoder_here
+from evalkit.similarity.rarity import rarity
+from evalkit.similarity.reasons import NEEDED, REASONS, told
+from evalkit.similarity.tokens import analyse, stem
+from evalkit.similarity.vectors import TextVectors, on_grid
+
+SHIPPED = Path(__file__).parent.parent / "configs" / "calibration"
+INJECTION = "high-fidelity attention injection"
+Vectors = dict[str, TextVectors]
+
+
+def swap(part: str, *options: str, name: str = "") -> Ablation:
+    return entry(part, "REPLACE", options, name=name)
+
+
+def shipped(matcher: str = "lexical") -> Calibration:
+    return load_calibration((SHIPPED / f"{matcher}.json").read_text(encoding="utf-8"), matcher)
+
+
+def values(
+    gold: Ablation | Sequence[Ablation], plan: Ablation | Sequence[Ablation], name: str, vectors: Vectors | None = None
+) -> list[list[float]]:
+    """One feature by gold entry, plan entry."""
+    lists = [[side] if isinstance(side, Ablation) else list(side) for side in (gold, plan)]
+    found = features(*lists, vectors)
+    return [[float(value) for value in row] for row in found.values[:, :, found.names.index(name)]]
+
+
+def value(gold: Ablation, plan: Ablation, name: str, vectors: Vectors | None = None) -> float:
+    return values(gold, plan, name, vectors)[0][0]
+
+
+def chances(
+    gold: Ablation, plan: Ablation, matcher: str = "lexical", vectors: Vectors | None = None
+) -> tuple[float, float]:
+    """The probabilities of one gold entry against one plan entry: part, match."""
+    part, match = probabilities(features([gold], [plan], vectors), shipped(matcher))
+    return float(part[0, 0]), float(match[0, 0])
+
+
+AXES = {"spatial": 0, "location": 0, "temporal": 1, "attention": 2, "gate": 3, "softmax": 4, "sigmoid": 5}
+
+
+def toy(*entries: Ablation) -> Vectors:
+    """Vectors by hand: a word is an axis, "spatial" and "location" the same one; a text is the mean of its words."""
+    found = {}
+    for text in needs(entries, ()):
+        words = np.zeros((len(analyse(text).words), 8))
+        for row, word in zip(words, text.split(), strict=True):
+            row[AXES[word]] = 1
+        found[text] = TextVectors(on_grid(words.mean(axis=0)), on_grid(words))
+    return found
+
+
+# The examples that the published benchmark prints with its criteria, and those of the contract.
+
+EXAMPLES = [
+    (entry(INJECTION), swap(INJECTION, "standard attention mechanism", "no attention injection"), True),
+    (
+        swap(INJECTION, "regular attention"),
+        swap(INJECTION, "standard attention mechanism", "no attention injection"),
+        True,
+    ),
+    (entry("CS attention"), swap("temporal attention in consistent-sparse attention", "spatial attention"), False),
+    (entry("memory bank"), swap("memory bank", "a recurrent cell"), False),
+    (entry("memory bank"), entry("memory bank"), True),
+    (entry("memory bank", None), swap("memory bank", "a recurrent cell"), True),
+    (entry("KD loss"), entry("knowledge distillation loss"), True),
+    (entry("temporal attention"), entry("spatial attention"), False),
+]
+
+
+@pytest.mark.parametrize(("gold", "plan", "expected"), EXAMPLES)
+def test_examples_are_decided_as_written(gold: Ablation, plan: Ablation, expected: bool) -> None:
+    assert (chances(gold, plan)[1] >= shipped().thresholds.match) is expected
+
+
+# Words: how far they are found again, and how much each counts.
+
+
+def test_words_that_are_found_again_and_words_that_are_missing() -> None:
+    told_apart = [entry("temporal attention"), entry("spatial attention"), entry("dropout")]
+    mean, lesser, missing = (
+        values(told_apart[0], told_apart, f"word.part>part.{s}")[0] for s in ("mean", "min", "miss")
+    )
+    assert mean[0] > mean[1] > mean[2] == 0
+    assert all(low <= value for low, value in zip(lesser, mean, strict=True))
+    assert missing[0] == 0 < missing[1] < missing[2]
+    # A part inside a longer one: the longer has words the other has not, and in the better direction none is missing.
+    assert value(entry("gate"), entry("gate of the recurrent decoder"), "word.part>part.miss") > 0
+    assert value(entry("gate"), entry("gate of the recurrent decoder"), "word.part>part.least") == 0
+    assert value(entry("gate"), entry("gate"), "word.part>part.sum") < value(
+        entry("gate unit"), entry("gate unit"), "word.part>part.sum"
+    )
+
+
+def test_what_is_ablated_is_told_from_where_it_is() -> None:
+    assert value(entry("dropout in the encoder"), entry("encoder"), "word.head>head.mean") == 0
+    assert value(entry("dropout in the encoder"), entry("encoder"), "word.tail>all.mean") > 0
+
+
+@pytest.mark.parametrize(
+    ("source", "gold", "plan"),
+    [
+        ("name>name", entry("gate", name="Warmup"), entry("loss", name="Warmup")),
+        ("title>title", entry("warmup", name="Gate"), entry("loss", name="Warmup")),
+        ("options>options", swap("gate", "warmup"), swap("loss", "warmup")),
+        ("options>title", swap("gate", "warmup"), entry("warmup")),
+        ("all>all", swap("gate", "warmup"), entry("loss", name="Warmup")),
+    ],
+)
+def test_words_are_looked_for_where_the_feature_says(source: str, gold: Ablation, plan: Ablation) -> None:
+    assert value(gold, plan, f"word.{source}.mean") > 0
+    assert value(gold, plan, "word.part>part.mean") == 0
+
+
+def test_a_pair_stands_out_against_the_alternatives_of_either_entry() -> None:
+    entries = [entry("attention gate"), entry("attention loss")]
+    for statistic in ("first", "second", "own"):
+        found = np.array(values(entries, entries, f"word.part>part.{statistic}"))
+        assert (found.diagonal() > 0.5).all(), statistic
+        assert (found[[0, 1], [1, 0]] < -0.5).all(), statistic
+
+
+def test_what_every_entry_of_a_list_says_counts_less() -> None:
+    alone = value(entry("graph gate"), entry("graph"), "word.part>part.mean")
+    among = values([entry("graph gate"), entry("graph loss")], [entry("graph")], "word.part>part.mean")[0][0]
+    assert among < alone
+
+
+def test_a_word_counts_the_more_the_rarer_it_is_in_the_field() -> None:
+    assert rarity("model") < rarity(stem("distillation")) < rarity("zyx")
+    assert rarity("") == 0
+
+
+def test_inflections_share_a_stem() -> None:
+    assert len({stem(word) for word in ("normalization", "normalized", "normalizing", "normalize")}) == 1
+    assert stem("strategies") == stem("strategy")
+    assert stem("loss") != stem("losing")
+
+
+def test_head_ends_where_the_surroundings_begin() -> None:
+    words = analyse("Initialization of shift vectors (SV) in the encoder").words
+    assert [word.stem for word in words if word.head] == ["initializ", "shift", "vector", "sv"]
+
+
+def test_abbreviations_are_read_from_the_lists_and_from_the_glossary() -> None:
+    lists = [("FGSM module",), ("Fine-grained structure mapping",), ("KD",), ("loss of knowledge distillation",)]
+    found = expansions(lists)
+    assert [place for _, place in found["fgsm"]] == [0, 1, 2, 3]
+    assert found["kd"][0][0] == "loss of knowledge distillation"
+    assert expansions(reversed(lists)) == found
+
+
+@pytest.mark.parametrize(
+    ("gold", "plan"),
+    [("KD loss", "knowledge distillation loss"), ("fine-tuning", "finetuning"), ("weight λ", "weight lambda")],
+)
+def test_short_and_long_forms_meet(gold: str, plan: str) -> None:
+    assert value(entry(gold), entry(plan), "word.part>part.miss") == 0
+
+
+# Options and deeds.
+
+
+@pytest.mark.parametrize(
+    ("name", "gold", "plan", "expected"),
+    [
+        ("options.same", swap("pooling", "max pooling", "random sampling"), swap("pooling", "Random sampling"), 1),
+        ("options.same", swap("pooling", "max pooling"), swap("pooling", "average pooling"), 0),
+        ("options.count", swap("x", "cosine decay", "step decay"), swap("y", "step decay", "cosine decay"), 2),
+        ("options.count", swap("x", "cosine decay"), entry("y"), 0),
+        ("options.shared", swap("x", "cosine"), entry("y"), 0),
+        ("options.restated", entry("pooling"), entry("sampling"), 0),
+        ("options.new", entry("pooling"), swap("pooling", "pooling"), 0),
+        ("act.same", entry("x"), entry("x"), 1),
+        ("act.same", entry("x"), swap("x", "y"), 0),
+        ("act.same", entry("x", None), swap("x", "y"), 1),
+        ("act.both replace", swap("x", "y"), swap("x", "z"), 1),
+        ("act.remove replace", entry("x"), swap("x", "y"), 1),
+        ("act.remove replace", entry("x", None), swap("x", "y"), 0),
+        ("act.add", entry("x", "ADD", ["y"]), swap("x", "y"), 1),
+        ("act.remove none", entry("x"), swap("x", "without x"), 1),
+        ("act.remove none", entry("x"), swap("x", "a recurrent cell"), 0),
+        ("act.remove plain", entry("x"), swap("x", "vanilla attention"), 1),
+        ("act.remove fixed", entry("x"), swap("x", "uniform weights"), 1),
+        ("act.name removes", entry("x"), swap("x", "y", name="w/o x"), 1),
+        ("act.both none", swap("x", "no x"), swap("x", "identity"), 1),
+        ("act.one none", swap("x", "no x"), swap("x", "y"), 1),
+        ("sweep.both", swap("weight", "0.1", "0.5"), swap("weight", "0.5", "1.0"), 1),
+        ("sweep.both", swap("weight", "0.1"), swap("weight", "different values"), 0),
+        ("sweep.one", swap("layers", "2 layers"), swap("layers", "a recurrent cell"), 1),
+        ("sweep.shared", swap("weight", "0.1", "0.5"), swap("weight", "0.5", "1.0"), 0.5),
+        ("option.vague", swap("x", "smaller"), swap("x", "y"), 1),
+        ("option.current", swap("x", "current design"), swap("x", "y"), 1),
+        ("option.single", swap("x", "y"), swap("x", "y"), 2),
+        ("part.equal", entry("the gate"), entry("a gate"), 1),
+        ("part.equal", entry("gate loss"), entry("loss gate"), 0),
+        ("part.several one", entry("gate and loss"), entry("gate"), 1),
+        ("part.last word", entry("temporal attention"), entry("spatial attention"), 1),
+        ("part.first word", entry("temporal attention"), entry("spatial attention"), 0),
+        ("name.generic", entry("x", name="Ablation Study 1"), entry("x", name="#2"), 2),
+        ("list.size", entry("x"), entry("y"), 1 / 36),
+        ("aspect.a loss.both", entry("contrastive loss"), entry("loss"), 1),
+        ("aspect.a number.one", entry("number of layers"), entry("layers"), 1),
+        ("aspect.apart", entry("gate"), entry("gate"), 0),
+    ],
+)  # fmt: skip
+def test_what_is_done_and_in_what_respect(name: str, gold: Ablation, plan: Ablation, expected: float) -> None:
+    assert value(gold, plan, name) == pytest.approx(expected, abs=1e-4)
+    assert value(plan, gold, name) == pytest.approx(expected, abs=1e-4)
+
+
+def test_words_of_the_own_part_say_little_in_an_option() -> None:
+    shared = [
+        value(swap(part, "max pooling"), swap(part, "random pooling"), "options.shared")
+        for part in ("layer", "pooling")
+    ]
+    assert shared[0] > shared[1]
+
+
+def test_an_option_can_restate_the_part_of_the_other_or_say_something_new() -> None:
+    assert value(entry("memory bank"), swap("cache", "memory bank"), "options.restated") > 0.5
+    assert value(entry("memory bank"), swap("memory bank", "recurrent cell"), "options.new") > 0.5
+
+
+# Meaning, with vectors made by hand.
+
+
+def test_meaning_brings_together_what_is_spelled_differently() -> None:
+    gold, plans = entry("spatial attention"), (entry("location attention"), entry("temporal attention"))
+    vectors = toy(gold, *plans)
+    for name in (
+        "meaning.part>part.mean",
+        "meaning.head>title.min",
+        "phrase.part",
+        "phrase.name",
+        "meaning.part>part.first",
+    ):
+        near, far = values(gold, plans, name, vectors)[0]
+        assert near > far, name
+    assert values(gold, plans, "meaning.part>part.miss", vectors)[0][0] == 0
+    assert value(gold, plans[0], "word.part>part.miss", vectors) > 0
+
+
+def test_options_near_in_meaning_less_what_the_parts_mean() -> None:
+    gold, plan, other = swap("gate", "spatial gate"), swap("gate", "location gate"), swap("gate", "temporal gate")
+    vectors = toy(gold, plan, other)
+    near, far = values(gold, [plan, other], "options.near", vectors)[0]
+    apart, further = values(gold, [plan, other], "options.apart", vectors)[0]
+    assert near == pytest.approx(1, abs=0.01)
+    # Half of each option is the part itself; without it the wrong one shares almost nothing.
+    assert far == pytest.approx(0.5, abs=0.01)
+    assert apart > 0.99 > 0.2 > further
+    removed = value(
+        entry("spatial gate"), swap("gate", "location gate"), "options.part", toy(entry("spatial gate"), plan)
+    )
+    assert removed == pytest.approx(1, abs=0.01)
+    assert value(gold, plan, "options.part", vectors) == 0
+
+
+# What gold leaves open agrees with everything.
+
+
+@pytest.mark.parametrize(
+    ("gold", "plan"),
+    [
+        (entry("memory bank", None), entry("memory bank")),
+        (entry("memory bank", None), swap("memory bank", "a recurrent cell", "an attention layer")),
+        (entry("memory bank", None), entry("memory bank", "ADD", ["a second bank"])),
+        (entry("memory bank", None, ["no memory"]), entry("memory bank")),
+        (entry("memory bank", "REPLACE"), swap("memory bank", "a recurrent cell")),
+        (entry("memory bank", "ADD"), entry("memory bank", "ADD", ["a second bank"])),
+        (entry("memory bank", None), entry("warmup steps")),
+    ],
+)
+def test_gold_that_leaves_open_what_is_done_is_matched_by_its_part(gold: Ablation, plan: Ablation) -> None:
+    part, match = chances(gold, plan)
+    assert match == part
+    assert (part >= shipped().thresholds.part) == (plan.part == gold.part)
+
+
+@pytest.mark.parametrize(
+    ("gold", "plan"),
+    [
+        (swap("memory bank", "a recurrent cell"), entry("memory bank", None)),
+        (swap("memory bank", "a recurrent cell"), entry("memory bank", "REPLACE")),
+        (entry("memory bank", None, ["a recurrent cell"]), swap("memory bank", "a gate")),
+        (entry("memory bank", "REPLACE"), entry("memory bank")),
+    ],
+)
+def test_a_plan_is_given_nothing_for_what_it_leaves_out(gold: Ablation, plan: Ablation) -> None:
+    part, match = chances(gold, plan)
+    assert match < part
+
+
+def test_what_one_entry_leaves_open_changes_no_other_pair() -> None:
+    golds = [swap("gate", "relu", "none"), entry("memory bank")]
+    plans = [swap("gate", "tanh"), swap("memory bank", "a cell")]
+    before, after = (features([golds[0], last], plans, None) for last in (golds[1], replace(golds[1], action=None)))
+    assert np.array_equal(before.values[0], after.values[0])
+    assert before.unspecified is None
+    assert after.unspecified is not None
+    assert after.unspecified.tolist() == [[False, False], [True, True]]
+
+
+# What must not matter.
+
+
+def test_metrics_never_decide() -> None:
+    gold, plan = entry("gate", metrics=["accuracy"]), entry("gates", metrics=["BLEU"])
+    assert chances(gold, plan) == chances(replace(gold, metrics=()), plan)
+
+
+def test_order_of_entries_changes_no_bit() -> None:
+    golds = [entry("edge loss", name="A"), entry("node mixing λ", name="B"), entry("graph encoder (GE)", name="C")]
+    plans = [swap("GE depth", "2"), swap("loss on edges", "none"), swap("weight λ", "0.1")]
+    found = features(golds, plans, None).values
+    for seed in range(5):
+        rows, columns = (random.Random(seed + k).sample(range(3), 3) for k in (0, 50))
+        shuffled = features([golds[at] for at in rows], [plans[at] for at in columns], None).values
+        assert np.array_equal(found[np.ix_(rows, columns)], shuffled)
+
+
+@pytest.mark.parametrize(
+    ("gold", "plan"),
+    [
+        ([], []),
+        ([entry("x")], []),
+        ([entry("")], [entry("", "REPLACE", [""])]),
+        ([entry("", None)], [entry("?", None, [""])]),
+    ],
+)
+def test_little_or_nothing_is_no_error(gold: list[Ablation], plan: list[Ablation]) -> None:
+    found = features(gold, plan, None)
+    assert found.values.shape == (len(gold), len(plan), len(found.names))
+    assert np.isfinite(found.values).all()
+
+
+def test_match_is_never_likelier_than_part() -> None:
+    golds, plans = [entry("a gate"), swap("b gate", "c")], [entry("gate", None), entry("gates", "ADD", ["d"])]
+    part, match = probabilities(features(golds, plans, None), shipped())
+    assert (match <= part).all()
+
+
+def test_a_matcher_that_needs_vectors_says_so_when_there_are_none() -> None:
+    with pytest.raises(InputError, match="needs an embedding model; give one"):
+        probabilities(features([entry("gate")], [entry("gate")], None), shipped("hybrid"))
+
+
+# What is told.
+
+
+def test_every_feature_is_described_and_told_under_a_reason() -> None:
+    assert {feature.reason for feature in FEATURES.values()} == set(REASONS)
+    assert len({feature.description for feature in FEATURES.values()}) == len(FEATURES)
+    assert set(NEEDED) <= set(FEATURES)
+
+
+def explained(gold: Ablation, plan: Ablation, *others: Ablation) -> tuple[list[str], list[str]]:
+    """What speaks for and what against the first pair."""
+    found = explain(features([gold], [plan, *others], None), shipped(), 0, 0)
+    assert all(abs(weight) >= NOTICED for _, weight in found)
+    assert [abs(weight) for _, weight in found if weight > 0] == sorted((w for _, w in found if w > 0), reverse=True)
+    return [said for said, weight in found if weight > 0], [said for said, weight in found if weight < 0]
+
+
+def test_a_pair_is_told_in_words_that_are_true_of_it() -> None:
+    speaks_for, against = explained(entry("memory bank"), entry("memory bank"), entry("warmup steps"))
+    assert {"the parts say much the same", "name, part and options together are alike"} <= set(speaks_for)
+    assert len(speaks_for) <= 3
+    assert not {"the parts say different things", "another entry fits better"} & set(against)
+    speaks_for, against = explained(entry("memory bank"), swap("memory bank", "a recurrent cell"))
+    assert "the parts say much the same" in speaks_for
+    assert "one removes it, the other puts something in its place" in against
+    speaks_for, against = explained(entry("memory bank"), entry("warmup steps"), entry("memory bank"))
+    assert {"the parts say different things", "another entry fits better"} <= set(against)
+    assert "the parts say much the same" not in speaks_for
+
+
+@pytest.mark.parametrize(
+    ("reason", "set_to_one", "speaks_for", "against"),
+    [
+        ("deeds", ["act.both replace"], "what they put in its place agrees", "what they put in its place differs"),
+        ("deeds", ["act.remove replace"], "what one puts in its place amounts to removing it",
+         "one removes it, the other puts something in its place"),
+        ("deeds", ["act.add"], "what they do agrees", "what they do differs"),
+        ("aspects", ["aspect.a loss.both", "aspect.data.one"], "both are about a loss", "only one is about data"),
+        ("aspects", [], "they are about no aspect in particular", "they have no aspect in common"),
+        ("rivals", [], "neither has a better partner elsewhere", "another entry fits better"),
+    ],
+)  # fmt: skip
+def test_reasons_in_words(reason: str, set_to_one: Iterable[str], speaks_for: str, against: str) -> None:
+    seen = dict.fromkeys(FEATURES, 0.0) | dict.fromkeys(set_to_one, 1.0)
+    assert told(reason, seen, speaks_for=True) == speaks_for
+    assert told(reason, seen, speaks_for=False) == against
+
+
+def test_a_calibration_of_another_version_is_refused() -> None:
+    table = json.loads((SHIPPED / "lexical.json").read_text(encoding="utf-8"))
+    table["part"]["weights"]["word.shoe size"] = 1.0
+    with pytest.raises(InputError, match="shoe size"):
+        load_calibration(json.dumps(table), "old.json")
+
+
+# With the real model.
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    try:
+        return find_encoder_here()
+    except ModelError as error:
+        pytest.skip(str(error))
+
+
+GOLD = [
+    entry(INJECTION),
+    swap(INJECTION, "regular attention"),
+    entry("CS attention"),
+    swap("weight λ of the KD loss", "0.1", "1"),
+]
+PLAN = [
+    swap(INJECTION, "standard attention mechanism", "no attention injection"),
+    swap("temporal attention in consistent-sparse attention", "spatial attention"),
+    swap("coefficient of knowledge distillation", "0.1", "0.5", name="Balance"),
+    swap("memory bank", "a recurrent cell"),
+]
+
+
+@pytest.fixture(scope="module")
+def vectors(encoder: Encoder) -> Vectors:
+    return encoder.encode(
+        needs([*GOLD, *(gold for gold, _, _ in EXAMPLES)], [*PLAN, *(plan for _, plan, _ in EXAMPLES)])
+    )
+
+
+@pytest.mark.parametrize(("gold", "plan", "expected"), EXAMPLES)
+@pytest.mark.parametrize("matcher", ["hybrid", "embedding"])
+def test_examples_with_real_vectors(
+    matcher: str, gold: Ablation, plan: Ablation, expected: bool, vectors: Vectors
+) -> None:
+    assert (chances(gold, plan, matcher, vectors)[1] >= shipped(matcher).thresholds.match) is expected
+
+
+def test_the_published_examples_in_one_list(vectors: Vectors) -> None:
+    _, match = probabilities(features(GOLD, PLAN, vectors), shipped("hybrid"))
+    said = match >= shipped("hybrid").thresholds.match
+    assert said[:, 0].tolist() == [True, True, False, False]
+    assert said[2].tolist() == [False] * 4
+    assert said[3].tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_neither_batches_nor_neighbours_nor_a_second_run_change_a_bit(
+    batch: int, encoder: Encoder, vectors: Vectors
+) -> None:
+    texts = [*vectors, *(f"{text} number {at}" for at in range(12) for text in list(vectors)[:3])]
+    random.Random(batch).shuffle(texts)
+    again = Encoder(encoder.folder, encoder.name, batch).encode(texts)
+    for text, known in vectors.items():
+        assert np.array_equal(again[text].words, known.words), text
+        assert np.array_equal(again[text].sentence, known.sentence), text
+    for matcher in ("hybrid", "embedding"):
+        first, second = (probabilities(features(GOLD, PLAN, some), shipped(matcher)) for some in (vectors, again))
+        assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+def test_shuffled_entries_with_real_vectors_change_no_bit(vectors: Vectors) -> None:
+    expected = probabilities(features(GOLD, PLAN, vectors), shipped("hybrid"))
+    for seed in range(8):
+        rows, columns = (random.Random(seed + k).sample(range(4), 4) for k in (0, 50))
+        found = probabilities(
+            features([GOLD[at] for at in rows], [PLAN[at] for at in columns], vectors), shipped("hybrid")
+        )
+        for one, other in zip(expected, found, strict=True):
+            assert np.array_equal(one[np.ix_(rows, columns)], other)
+
+
+@pytest.mark.slow
+def test_processes_that_encode_for_themselves_change_no_bit(encoder: Encoder) -> None:
+    golds = [Plan(f"paper-{at}", None, (GOLD[at], GOLD[3])) for at in range(3)]
+    plans = [Plan(gold.paper, f"lab/{who}", tuple(PLAN[who:])) for gold in golds for who in range(3)]
+    here = score_run(plans, golds, Settings(resamples=0)).pairs
+    with engine("processes", 2) as where:
+        there = score_run(plans, golds, Settings(resamples=0), place=Workplace(where, None, None)).pairs
+    assert here.equals(there)
