@@ -1,0 +1,126 @@
+"""Takes frames, gives the bytes of their files and back: CSV that spreadsheets cannot execute, and Parquet."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from evalkit.errors import InputError, OutputError
+
+TEXTS = (
+    "planner", "paper", "sample", "status", "decided_by", "speaks_for", "speaks_against", "severity", "code", "path",
+    "message", "trace", *(f"{side}_{field}" for side in ("gold", "plan")
+                 for field in ("name", "part", "action", "replacements", "metrics")),
+)  # fmt: skip
+TRUTHS = ("borderline", "same_action")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
+FORMS = ("csv", "parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """How rows of the long tables are handed over: in which form, and with which signature in each."""
+
+    signature: str
+    form: str = "csv"
+
+    def content(self, frame: pd.DataFrame) -> bytes:
+        """Rows as bytes, without a head."""
+        signed = frame.copy().assign(signature=self.signature)
+        return to_arrow(signed) if self.form == "parquet" else to_csv(signed, head=False).encode()
+
+
+def to_arrow(frame: pd.DataFrame) -> bytes:
+    """Rows as an Arrow stream, every column of the type that its name has, whatever this batch holds."""
+    pa = _pyarrow()
+    kinds = {name: pa.string() for name in (*TEXTS, "signature")} | {name: pa.bool_() for name in TRUTHS}
+    kinds |= {str(name): pa.bool_() for name, column in frame.items() if column.dtype == bool}
+    schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in frame.columns])
+    table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(None)
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return sink.getvalue()
+
+
+class ParquetFile:
+    """A Parquet file that grows by batches of rows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: Any = None
+
+    def add(self, content: bytes) -> None:
+        """Rows, as `to_arrow` gave them."""
+        import pyarrow.parquet as pq
+
+        table = _pyarrow().ipc.open_stream(content).read_all()
+        try:
+            if self._writer is None:
+                self._writer = pq.ParquetWriter(self._path, table.schema)
+            self._writer.write_table(table)
+        except OSError as error:
+            raise OutputError(f"{self._path.name}: cannot be written: {error}") from error
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def from_parquet(data: bytes, path: str) -> pd.DataFrame:
+    """A frame as `ParquetFile` wrote it."""
+    pa = _pyarrow()
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(pa.BufferReader(data))
+        table.validate(full=True)
+        found: pd.DataFrame = table.to_pandas()
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: not a table as evalkit writes it: {error}") from error
+    return found
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise OutputError("Parquet needs pyarrow: pip install 'evalkit[parquet]'") from error
+    return pa
+
+
+def to_csv(frame: pd.DataFrame, *, head: bool = True) -> str:
+    """UTF-8 text, "\\n" line ends, empty cells for missing values, and no cell that a spreadsheet would execute."""
+    safe = {name: column if _is_number(column) else column.map(_defused) for name, column in frame.items()}
+    table = pd.DataFrame(safe, columns=frame.columns)
+    return str(table.to_csv(index=False, header=head, lineterminator="\n", float_format="%.10g"))
+
+
+def from_csv(text: str, path: str) -> pd.DataFrame:
+    """A frame as `to_csv` wrote it: text stays text ("001", "NA"), empty cells are missing."""
+    try:
+        frame = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=[""])
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path}: not a table as evalkit writes it: {error}") from error
+    restored = {name: column if _is_number(column) else column.map(_restored) for name, column in frame.items()}
+    return pd.DataFrame(restored, columns=frame.columns)
+
+
+def _is_number(column: pd.Series[Any]) -> bool:
+    """Whether a column holds numbers or truth values only."""
+    return pd.api.types.is_numeric_dtype(column)
+
+
+def _defused(value: object) -> object:
+    """A text that a spreadsheet could take for a formula gets an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+
+
+def _restored(value: object) -> object:
+    """A text without the apostrophe that `_defused` put before it."""
+    return value[1:] if isinstance(value, str) and value.startswith("'") else value

@@ -1,0 +1,76 @@
+"""Runs to show: a small one worked by hand, and one whose every text tries to do harm."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from conftest import entry, gold, plan
+
+from evalkit.pipeline import score_run
+from evalkit.records import Diagnostic, Plan
+from evalkit.runs import Run
+from evalkit.settings import Settings
+
+HOSTILE = {
+    "script": "<script>window.harmed=1</script>",
+    "handler": '"><img src=x onerror="window.harmed=1">',
+    "style": "</style><style>body{display:none}</style>",
+    "closing": "</script><script>window.harmed=1</script><!--<script>",
+    "link": "[click](javascript:window.harmed=1)",
+    "template": "{{7*7}} {% for x in y %} ${7*7}",
+    "latex": r"\input{/etc/passwd} \write18{id} $x_1^2$ & % # ~ \\ [2em] * `` -- ?`",
+    "formula": '=HYPERLINK("http://example.org","x")',
+    "ansi": "\x1b[31mred\x1b[2J \x9b31m \x07",
+    "reversed": "abc\u202egpj.exe\u2066",
+    "table": "a | b\n| --- |\n# head",
+    "separators": "line\u2028paragraph\u2029end",
+    "long": "x" * 10_000,
+    "wide": "word " * 2_000,
+}
+QUICK = Settings(matcher="lexical", resamples=99)
+
+
+def planned(paper: str, planner: str, *entries: object, trace: str = "", path: str = "") -> Plan:
+    """A plan with its reasoning and its file."""
+    made = plan(*entries, paper=paper, planner=planner)  # type: ignore[arg-type]
+    return Plan(made.paper, made.planner, made.ablations, path=path, trace=trace)
+
+
+@cache
+def small_run() -> Run:
+    """Two planners, three papers: a full match, a wrong action, a wrong option, a repetition, a plan that is missing.
+
+    `good` has all of alpha and half of beta; `bad` does other things to the same parts of alpha, and misses the rest.
+    """
+    lists = [
+        gold(entry("shifted window attention"), entry("relative position bias"), paper="alpha"),
+        gold(entry("dropout rate", "REPLACE", ["0.1", "0.5"]), entry("label smoothing"), paper="beta"),
+        gold(entry("momentum encoder"), paper="gamma"),
+    ]
+    plans = [
+        planned(
+            "alpha", "lm/good", entry("shifted window attention"), entry("relative position bias"), trace="I think."
+        ),
+        planned("beta", "lm/good", entry("label smoothing"), entry("learning rate warmup", "REPLACE", ["none"])),
+        planned("gamma", "lm/good", entry("momentum encoder"), entry("momentum encoder")),
+        planned("alpha", "lm/bad", entry("shifted window attention", "REPLACE", ["global attention"])),
+        planned("beta", "lm/bad", entry("dropout rate", "REPLACE", ["cosine schedule"]), path="plans/lm/bad/beta.md"),
+    ]
+    return score_run(plans, lists, QUICK)
+
+
+@cache
+def hostile_run() -> Run:
+    """Every hostile text as a planner, a paper, a name, a part, an option, a metric, a trace, a path and a message."""
+    lists = [
+        gold(entry(text, "REPLACE", [text], [text], name=text), entry("dropout"), paper=f"{name} {text}")
+        for name, text in HOSTILE.items()
+    ]
+    plans = []
+    for name, text in HOSTILE.items():
+        path = f"plans/{text[:200]}.md"
+        said = (Diagnostic("error", "entry", f"found {text}", path, 3),)
+        for paper in lists:
+            body = (entry(text, "REPLACE", [text], [text], name=text), entry("dropout", "REPLACE", ["none"]))
+            plans.append(Plan(paper.paper, f"{name} {text}", body, said, path, trace=text))
+    return score_run(plans, lists, QUICK)

@@ -1,0 +1,209 @@
+"""The command line: what is written, what is printed where, and the exit code that every kind of mistake ends in."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+GATE = {"name": "Gate", "ablated_part": "gate", "action": "REMOVE", "metrics": ["accuracy"]}
+GOLD = {"paper": "001", "ablations": [GATE]}
+PLAN = [
+    {"name": "No gate", "ablated_part": "gate", "action": "REMOVE", "metrics": ["acc."]},
+    {"name": "Warmup", "ablated_part": "learning rate warmup", "action": "REPLACE", "replacement": ["none", "long"]},
+]
+
+
+def evalkit(*arguments: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "evalkit", *map(str, arguments)],
+        cwd=cwd, capture_output=True, text=True, timeout=120, env={**os.environ, **env},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Gold for one paper and the plans of two planners, one of them unreadable."""
+    for name, content in {
+        "gold/001.json": json.dumps(GOLD),
+        "plans/lab/good/001.json": json.dumps(PLAN),
+        "plans/bad/001.json": "this is no plan at all",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    return tmp_path
+
+
+SCORE = ("score", "--pred", "plans", "--gold", "gold", "--matcher", "lexical", "--resamples", "99")
+
+
+def test_score_writes_a_run_and_prints_the_leaderboard(project: Path) -> None:
+    done = evalkit(*SCORE, "--out", "run", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "Leaderboard" in done.stdout
+    assert "written to run" in done.stdout
+    files = {path.name for path in (project / "run").iterdir()}
+    assert {"leaderboard.csv", "papers.csv", "pairs.csv", "plans.csv", "diagnostics.csv", "run.json"} <= files
+    board = pd.read_csv(project / "run" / "leaderboard.csv")
+    assert board["planner"].tolist() == ["lab/good", "bad"]
+    # One of one gold entry and one of two plan entries match: P = 1/2, R = 1, F1 = 2/3.
+    assert board["match_f1"].tolist() == [pytest.approx(2 / 3), 0]
+    assert board["coverage"].tolist() == [1, 0]
+    assert board["unreadable_plans"].tolist() == [0, 1]
+
+
+def test_json_is_one_document_on_standard_output(project: Path) -> None:
+    done = evalkit(*SCORE, "--out", "run", "--json", cwd=project)
+    document = json.loads(done.stdout)
+    assert document["schema_version"] == 1
+    assert [row["planner"] for row in document["leaderboard"]] == ["lab/good", "bad"]
+    assert document["leaderboard"][1]["match_precision"] is None
+    assert document["errors"][0]["path"] == "plans/bad/001.json"
+
+
+def test_two_runs_of_the_same_are_the_same_bytes(project: Path) -> None:
+    for name in ("one", "two"):
+        assert evalkit(*SCORE, "--out", name, cwd=project).returncode == 0
+    for path in (project / "one").iterdir():
+        assert path.read_bytes() == (project / "two" / path.name).read_bytes(), path.name
+
+
+def test_an_existing_run_is_kept_unless_forced(project: Path) -> None:
+    assert evalkit(*SCORE, "--out", "run", cwd=project).returncode == 0
+    again = evalkit(*SCORE, "--out", "run", cwd=project)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert again.stderr == "evalkit: error: run: exists already; choose another --out, or --force to replace it\n"
+    assert evalkit(*SCORE, "--out", "run", "--force", cwd=project).returncode == 0
+
+
+def test_without_out_a_fresh_folder_is_made(project: Path) -> None:
+    assert evalkit(*SCORE, cwd=project).returncode == 0
+    assert len(list((project / "runs").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--pred", "nowhere", "--gold", "gold"), "nowhere: no such file or folder"),
+        (("--pred", "plans", "--gold", "empty"), "empty: holds no documents"),
+        (("--pred", "plans", "--gold", "gold", "--config", "typo.toml"), "did you mean 'matcher'?"),
+        (("--pred", "plans", "--gold", "gold", "--config", "gold"), "gold: is a directory"),
+        (("--pred", "plans", "--gold", "gold", "--calibration", "none.json"), "none.json: no such file"),
+        (("--pred", "plans", "--gold", "gold", "--top-k", "0"), "top_k = 0: expected 1 or more"),
+        (("--pred", "plans", "--gold", "gold", "--matcher", "magic"), "'magic' is not one of"),
+        (("--pred", "plans"), "Missing option '--gold'"),
+    ],
+)
+def test_wrong_input_is_one_line_with_an_address_and_exit_code_2(
+    project: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    (project / "empty").mkdir()
+    (project / "typo.toml").write_text('mather = "lexical"\n')
+    if "--matcher" not in arguments:
+        arguments = (*arguments, "--matcher", "lexical")
+    done = evalkit("score", *arguments, "--out", "run", cwd=project)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (project / "run").exists()
+
+
+def test_a_crash_is_exit_code_1_and_keeps_its_traceback(project: Path) -> None:
+    code = "import evalkit.cli, evalkit.pipeline as p\np.score_run = lambda *a, **k: 1 / 0\nevalkit.cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *SCORE, "--out", "run"], cwd=project, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_show_says_why(project: Path) -> None:
+    evalkit(*SCORE, "--out", "run", cwd=project)
+    done = evalkit("show", "run", "--paper", "001", "--planner", "lab/good", cwd=project)
+    assert done.returncode == 0
+    assert all(text in done.stdout for text in ("match", "spurious", "No gate", "nearest: gold 1. Gate"))
+    wrong = evalkit("show", "run", "--paper", "002", cwd=project)
+    assert (wrong.returncode, wrong.stderr) == (
+        2, "evalkit: error: no paper '002' in this run; did you mean '001'?\n"
+    )  # fmt: skip
+
+
+def test_show_does_not_let_a_plan_drive_the_terminal(project: Path) -> None:
+    evil = [{"name": "\x1b[2Jgate\u202e", "ablated_part": "[red]gate[/red]", "action": "REMOVE"}]
+    (project / "plans/lab/good/001.json").write_text(json.dumps(evil))
+    evalkit(*SCORE, "--out", "run", cwd=project)
+    done = evalkit("show", "run", "--paper", "001", "--planner", "lab/good", cwd=project)
+    assert "\x1b[2J" not in done.stdout
+    assert "\u202e" not in done.stdout
+    assert "[red]gate[/red]" in done.stdout
+
+
+def test_validate_counts_and_exits_2_when_something_was_left_out(project: Path) -> None:
+    assert evalkit("validate", "gold", "--gold", cwd=project).returncode == 0
+    done = evalkit("validate", "plans", cwd=project)
+    assert done.returncode == 2
+    assert "plans/bad/001.json:1: error [" in done.stdout
+    document = json.loads(evalkit("validate", "plans", "--json", cwd=project).stdout)
+    assert (document["plans"], document["entries"], document["errors"]) == (2, 2, 1)
+
+
+@pytest.mark.parametrize("name", ["json", "jsonl", "yaml", "trajectory"])
+def test_converted_plans_score_the_same(project: Path, name: str) -> None:
+    (project / "plans/bad/001.json").unlink()
+    assert evalkit("convert", "plans", "other", "--to", name, cwd=project).returncode == 0
+    before = evalkit(*SCORE, "--out", "one", "--json", cwd=project)
+    changed = [text if text != "plans" else "other" for text in SCORE]
+    after = evalkit(*changed, "--out", "two", "--json", cwd=project)
+    assert json.loads(after.stdout)["signature"] == json.loads(before.stdout)["signature"]
+
+
+def test_convert_keeps_what_is_there(project: Path) -> None:
+    done = evalkit("convert", "plans", "plans", "--to", "json", cwd=project)
+    assert (done.returncode, "exists already; --force replaces it" in done.stderr) == (2, True)
+    assert json.loads((project / "plans/lab/good/001.json").read_text()) == PLAN
+
+
+def test_formats_are_listed(tmp_path: Path) -> None:
+    document = json.loads(evalkit("formats", "--json", cwd=tmp_path).stdout)
+    assert {"trajectory", "json", "jsonl", "yaml"} <= {row["format"] for row in document["formats"]}
+
+
+def test_no_model_is_exit_code_2_with_three_ways_out(project: Path) -> None:
+    done = evalkit("score", "--pred", "plans", "--gold", "gold", "--model", "no/such-model", "--out", "run",
+                   cwd=project, HF_HUB_OFFLINE="1")  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert all(way in done.stderr for way in ("evalkit[embedding]", "--model", "--matcher lexical"))
+    assert not (project / "run").exists()
+
+
+def test_a_paper_named_like_a_path_stays_inside(project: Path) -> None:
+    (project / "gold/001.json").write_text(json.dumps({**GOLD, "paper": "../../etc/passwd"}))
+    (project / "plans/lab/good/001.json").write_text(json.dumps({"paper": "../../etc/passwd", "ablations": PLAN}))
+    assert evalkit(*SCORE, "--out", "a/run", cwd=project).returncode == 0
+    assert sorted(path.name for path in project.iterdir()) == ["a", "gold", "plans"]
+    assert "../../etc/passwd" in (project / "a/run/papers.csv").read_text()
+
+
+def test_judges_are_set_beside_each_other(project: Path) -> None:
+    (project / "plans/bad/001.json").unlink()
+    (project / "plans/bad").rmdir()
+    for judge, said in {"one": '{"name_in_paper": "Gate", "name_in_plan": "No gate"}', "two": ""}.items():
+        (project / judge).mkdir()
+        (project / judge / "001.jsonl").write_text(said + "\n")
+    arguments = ("--judgements", "one", "--judgements", "two", "--pred", "plans", "--gold", "gold")
+    document = json.loads(evalkit("agree", *arguments, "--json", cwd=project).stdout)
+    # One gold entry against two plan entries: the first judge matched one of the two pairs, the second none.
+    assert document["pairs"] == 2
+    assert [item["matched"] for item in document["judges"].values()] == [1, 0]
+    assert evalkit("agree", *arguments, cwd=project).returncode == 0
+
+
+def test_agree_wants_labels_or_judgements(project: Path) -> None:
+    done = evalkit("agree", "--judgements", "gold", cwd=project)
+    assert (done.returncode, "give either --labels, or --judgements" in done.stderr) == (2, True)

@@ -1,0 +1,169 @@
+"""Folders: there whole or not at all, for several at once and after a kill, and nothing is left lying about."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from evalkit import folders
+from evalkit.errors import OutputError
+from evalkit.folders import building
+
+OLD, NEW = {"run.json": "old", "a.csv": "1"}, {"run.json": "new", "a.csv": "2"}
+
+
+def write(place: Path, texts: Mapping[str, str], *, force: bool = False) -> None:
+    with building(place, force=force) as folder:
+        for name, text in texts.items():
+            folder.append(name, text.encode())
+
+
+def content(place: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in place.iterdir()}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    write(tmp_path / "run", OLD)
+    with pytest.raises(UnicodeEncodeError):
+        write(tmp_path / "run", NEW | {"b.csv": "\ud800"}, force=True)
+    assert content(tmp_path / "run") == OLD
+    assert names(tmp_path) == ["run"]
+
+
+def test_force_replaces_a_run_and_nothing_else(tmp_path: Path) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    write(run, OLD)
+    with pytest.raises(OutputError, match="exists already; choose another --out, or --force"):
+        write(run, NEW)
+    write(run, NEW, force=True)
+    assert content(run) == NEW
+    other.mkdir()
+    (other / "thesis.tex").write_text("x")
+    with pytest.raises(OutputError, match="holds no run"):
+        write(other, NEW, force=True)
+    assert names(tmp_path) == ["other", "run"]
+    assert content(other) == {"thesis.tex": "x"}
+
+
+def test_a_link_is_not_written_through(tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere"
+    target.mkdir()
+    (tmp_path / "run").symlink_to(target)
+    with pytest.raises(OutputError, match="not a folder of its own"):
+        write(tmp_path / "run", NEW, force=True)
+    assert not list(target.iterdir())
+
+
+def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write(tmp_path / "file" / "run", NEW)
+
+
+def test_fresh_folders_do_not_collide(tmp_path: Path) -> None:
+    first = folders.fresh_run_folder(tmp_path)
+    first.mkdir(parents=True)
+    assert folders.fresh_run_folder(tmp_path) != first
+
+
+def test_of_two_runs_into_one_place_the_first_to_finish_stays(tmp_path: Path) -> None:
+    """The other is told so; with --force it takes the place, as it would have an hour later."""
+    place = tmp_path / "run"
+    slow = building(place)
+    slow.__enter__().append("run.json", b"slow")
+    write(place, NEW)
+    with pytest.raises(OutputError, match="exists already"):
+        slow.__exit__(None, None, None)
+    assert content(place) == NEW
+    with building(place, force=True) as other:
+        other.append("run.json", b"slow")
+        write(place, OLD, force=True)
+    assert content(place) == {"run.json": "slow"}
+    assert names(tmp_path) == ["run"]
+
+
+def test_what_another_run_is_writing_is_left_alone(tmp_path: Path) -> None:
+    with building(tmp_path / "run") as first:
+        first.append("run.json", b"first")
+        with building(tmp_path / "run", force=True) as second:
+            assert first.place.is_dir()
+            assert first.place != second.place
+            second.append("run.json", b"second")
+        with pytest.raises(OutputError, match="exists already"):
+            write(tmp_path / "run", NEW)
+        (tmp_path / "run" / "run.json").unlink()
+        (tmp_path / "run").rmdir()
+    assert content(tmp_path / "run") == {"run.json": "first"}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from evalkit import folders
+
+def die(*args, **names):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+when, place = sys.argv[1:]
+with folders.building(place, force=True) as folder:
+    folder.append("run.json", b"new")
+    if when == "while it is written":
+        die()
+    if when == "before it takes its place":
+        folders._swap = die
+    if when == "between the two moves":
+        Path.rename = die
+    if when == "before the old one is gone":
+        folders.shutil.rmtree = die
+"""
+MOMENTS = {
+    "while it is written": "old",
+    "before it takes its place": "old",
+    "between the two moves": "old",
+    "before the old one is gone": "new",
+}
+
+
+@pytest.mark.parametrize(("when", "stays"), MOMENTS.items())
+def test_a_kill_leaves_a_whole_run_and_the_next_one_tidies_up(tmp_path: Path, when: str, stays: str) -> None:
+    """Between the two moves of a replacement the old run has no name; the next run gives it back before it looks."""
+    place = tmp_path / "run"
+    write(place, OLD)
+    done = subprocess.run([sys.executable, "-c", KILLED, when, str(place)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) > 1 or not place.exists()
+    with pytest.raises(OutputError, match="exists already"):
+        write(place, {"run.json": "next"})
+    assert content(place)["run.json"] == stays
+    assert names(tmp_path) == ["run"]
+
+
+def test_only_folders_that_evalkit_left_are_removed(tmp_path: Path) -> None:
+    """Not the user's, not those of a place with a similar name, not what a link leads to."""
+    keep = [".run-settings", ".evalkit-run-2-abcdefgh", ".evalkit-runabcdefgh", ".evalkit-run-notes.txt", "elsewhere"]
+    for name in keep:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("x")
+    (tmp_path / ".evalkit-run-12345678").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / ".evalkit-run-left0ver").mkdir()
+    write(tmp_path / "run", NEW)
+    assert set(names(tmp_path)) == {*keep, ".evalkit-run-12345678", "run"}
+    assert names(tmp_path / "elsewhere") == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_must_not_be_written_to(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="permission denied"):
+        write(tmp_path / "run", NEW)
+    tmp_path.chmod(0o700)

@@ -1,0 +1,289 @@
+"""The house keeps its shape: floors, sizes, who may open files, what importing loads, what must not be forgotten."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module, metadata
+from pathlib import Path
+
+import click
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HOUSE = ROOT / "evalkit"
+
+# Room -> floor. A room is a module or a subpackage of evalkit; imports go strictly to a lower number.
+FLOORS = {
+    "errors": 0,
+    "records": 1,
+    "text": 2,
+    "tables": 2,
+    "roles": 2,
+    "settings": 2,
+    "figures": 2,
+    "overlap": 2,
+    "alignment": 2,
+    "statistics": 2,
+    "ablationbench": 2,
+    "agreement": 2,
+    "files": 3,
+    "folders": 3,
+    "keeping": 3,
+    "frames": 3,
+    "parsing": 4,
+    "similarity": 4,
+    "pairing": 4,
+    "labels": 4,
+    "drafts": 4,
+    "correction": 4,
+    "scoring": 4,
+    "aggregation": 4,
+    "runs": 4,
+    "remembering": 4,
+    "matching": 5,
+    "reading": 5,
+    "judgements": 5,
+    "worker": 6,
+    "signing": 6,
+    "assembling": 6,
+    "pipeline": 7,
+    "comparison": 8,
+    "exporting": 8,
+    "calibration": 8,
+    "judging": 8,
+    "labelling": 8,
+    "engines": 8,
+    "scorer": 8,
+    "reporting": 9,
+    "commands": 10,
+    "cli": 11,
+    "__init__": 11,
+    "__main__": 12,
+}
+
+# Only files.py opens files; each exception says why.
+MAY_OPEN_FILES: dict[str, str] = {
+    "files.py": "the room that opens files",
+    "folders.py": "a run's folder is written whole or not at all",
+    "frames.py": "pyarrow writes a Parquet file itself",
+    "keeping.py": "what is kept between runs lives in one SQLite file",
+    "judging/kept.py": "kept replies live in one SQLite file",
+}
+OPENING_CALLS = {"read_text", "read_bytes", "write_text", "write_bytes", "fdopen", "NamedTemporaryFile", "mkstemp"}
+OPENING_MODULES = {"shutil", "tempfile", "sqlite3"}
+
+LONGEST_FUNCTION = 45
+LONGEST_MODULE = 350
+HEAVY = ("torch", "sentence_transformers", "transformers", "pandas", "sklearn")
+# What sentence-transformers brings: torch's own pin would keep people from choosing its build.
+BROUGHT = {"torch", "transformers", "huggingface-hub"}
+# Import name -> distribution, where they differ.
+DISTRIBUTIONS = {"yaml": "pyyaml", "sklearn": "scikit-learn", "vl_convert": "vl-convert-python"}
+
+
+def modules() -> list[Path]:
+    return sorted(HOUSE.rglob("*.py"))
+
+
+def short(path: Path) -> str:
+    return path.relative_to(HOUSE).as_posix()
+
+
+def room_of(path: Path) -> str:
+    """The room a file is in: its subpackage, or its own name."""
+    return path.relative_to(HOUSE).with_suffix("").parts[0]
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imported_names(path: Path) -> Iterator[tuple[str, int]]:
+    """Every dotted name a module imports, anywhere in it and under TYPE_CHECKING too, with its line."""
+    package = ("evalkit", *path.relative_to(HOUSE).parent.parts)
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            start = ".".join((*base, *filter(None, [node.module])))
+            yield from ((f"{start}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def rooms_imported(path: Path) -> Iterator[tuple[str, int]]:
+    for name, line in imported_names(path):
+        parts = name.split(".")
+        if parts[0] == "evalkit":
+            # `from evalkit import score` goes through the front door, which is the top floor.
+            yield (parts[1] if len(parts) > 1 and parts[1] in FLOORS else "__init__"), line
+
+
+def test_every_room_has_a_floor_and_a_line_on_the_map() -> None:
+    rooms = {room_of(path) for path in modules()}
+    assert rooms <= set(FLOORS), "a new room needs a floor in FLOORS and a line in CONTRIBUTING.md"
+    house_map = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    unmapped = [room for room in rooms if f"`{room}.py`" not in house_map and f"`{room}/`" not in house_map]
+    assert not unmapped, f"CONTRIBUTING.md does not place: {', '.join(sorted(unmapped))}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=short)
+def test_imports_go_strictly_down(path: Path) -> None:
+    room = room_of(path)
+    upward = [
+        f"{short(path)}:{line} {room} (floor {FLOORS[room]}) imports {other} (floor {FLOORS[other]})"
+        for other, line in rooms_imported(path)
+        # Inside a subpackage its modules may import each other.
+        if other != room and FLOORS[other] >= FLOORS[room]
+    ]
+    assert not upward, "\n".join(upward)
+
+
+@pytest.mark.parametrize("path", modules(), ids=short)
+def test_rooms_and_functions_stay_small(path: Path) -> None:
+    lines = sum(1 for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    assert lines <= LONGEST_MODULE, f"{short(path)} has {lines} non-blank lines; {LONGEST_MODULE} is the limit"
+    long = [
+        f"{short(path)}:{node.lineno} {node.name} has {node.end_lineno - node.lineno + 1} lines"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION
+    ]
+    assert not long, "\n".join(long)
+
+
+@pytest.mark.parametrize("path", modules(), ids=short)
+def test_every_module_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(tree(path)), f"{short(path)} has no docstring"
+
+
+def openings(path: Path) -> Iterator[str]:
+    """Places where a module opens a file itself, or imports what does."""
+    for name, line in imported_names(path):
+        if name.split(".")[0] in OPENING_MODULES:
+            yield f"{short(path)}:{line} imports {name}"
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call):
+            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            # A parser's own `self.read_text` reads from memory.
+            own = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "self"
+            if name == "open" or (isinstance(node.func, ast.Attribute) and not own and name in OPENING_CALLS):
+                yield f"{short(path)}:{node.lineno} calls {name}()"
+
+
+@pytest.mark.parametrize("path", [path for path in modules() if short(path) not in MAY_OPEN_FILES], ids=short)
+def test_only_files_opens_files(path: Path) -> None:
+    found = list(openings(path))
+    assert not found, "ask files.py instead:\n" + "\n".join(found)
+
+
+def test_the_front_door_shows_exactly_what_it_names() -> None:
+    import evalkit
+
+    promised = [
+        alias.asname or alias.name
+        for node in ast.walk(tree(HOUSE / "__init__.py"))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("evalkit.")
+        for alias in node.names
+    ]
+    assert sorted(promised) == sorted(evalkit.__all__), "what type checkers see is not what __all__ says"
+    assert all(getattr(evalkit, name) is not None for name in evalkit.__all__)
+    assert sorted(dir(evalkit)) == sorted(evalkit.__all__)
+    assert len(evalkit.__all__) <= 20, "the front door shows about a dozen names"
+
+
+def loaded_after(code: str) -> set[str]:
+    """Which of the heavy modules a fresh interpreter has loaded after running `code`."""
+    report = f"\nimport sys\nprint('LOADED', *[m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.rsplit("LOADED", 1)[1].split())
+
+
+HELP = """
+import sys
+from evalkit.cli import main
+sys.argv = ["evalkit", "--help"]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+
+
+@pytest.mark.parametrize("code", ["import evalkit", HELP], ids=["import evalkit", "evalkit --help"])
+def test_starting_loads_nothing_heavy(code: str) -> None:
+    assert loaded_after(code) == set()
+
+
+def commands(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    yield " ".join(("evalkit", *words)), command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None, f"{name} is listed but cannot be loaded"
+            yield from commands(child, (*words, name))
+
+
+def test_every_command_and_option_has_help() -> None:
+    from evalkit.cli import group
+
+    silent = []
+    for name, command in commands(group):
+        if not command.help or not (command.callback is None or command.callback.__doc__):
+            silent.append(name)
+        silent += [
+            f"{name} {option.opts[0]}"
+            for option in command.params
+            if isinstance(option, click.Option) and not option.help
+        ]
+    assert not silent, f"without help: {', '.join(silent)}"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    from evalkit.cli import group
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    absent = [name for name, command in commands(group) if not isinstance(command, click.Group) and name not in readme]
+    assert not absent, f"README.md does not mention: {', '.join(absent)}"
+
+
+def test_every_format_has_a_fixture() -> None:
+    formats = import_module("evalkit.parsing").FORMATS
+    names = list(formats) if isinstance(formats, Mapping) else [entry.name for entry in formats]
+    assert names
+    missing = [name for name in names if not list((ROOT / "tests" / "data").rglob(f"{name}*"))]
+    assert not missing, f"no <name>* below tests/data for: {', '.join(missing)}"
+
+
+def distribution(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~; ]", name, maxsplit=1)[0]).lower()
+
+
+def test_what_is_imported_is_declared_and_the_reverse() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    core = {distribution(name) for name in project["dependencies"]}
+    extras = {distribution(name) for names in project["optional-dependencies"].values() for name in names}
+    imported = {
+        distribution(DISTRIBUTIONS.get(top, top))
+        for path in modules()
+        for top in {name.split(".")[0] for name, _ in imported_names(path)}
+        if top not in sys.stdlib_module_names and top != "evalkit"
+    }
+    declared = core | extras | BROUGHT
+    assert imported <= declared, f"imported, not declared: {sorted(imported - declared)}"
+    assert core <= imported, f"declared, never imported: {sorted(core - imported)}"
+
+
+def test_the_version_is_said_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert metadata.version("evalkit") == project["version"], "installed before the version changed: run make again"
+    said = [short(path) for path in modules() if f'"{project["version"]}"' in path.read_text(encoding="utf-8")]
+    assert not said, "ask importlib.metadata instead"

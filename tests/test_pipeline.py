@@ -1,0 +1,169 @@
+"""The corridor, end to end with the lexical matcher: order changes nothing, one paper touches only its own rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from conftest import entry, gold, plan
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit.errors import InputError, SettingsError
+from evalkit.pipeline import score_run
+from evalkit.records import Ablation, Diagnostic, Plan
+from evalkit.runs import Run
+from evalkit.settings import Settings
+
+LEXICAL = Settings(matcher="lexical", resamples=0)
+WORDS = ("gate", "attention", "loss", "temporal attention", "spatial attention", "encoder depth", "λ weight", "dropout")
+ENTRIES = st.builds(
+    entry,
+    st.sampled_from(WORDS),
+    st.sampled_from(["REMOVE", "REPLACE", "ADD", None]),
+    st.lists(st.sampled_from(["none", "linear", "0.1", "0.5", "random"]), max_size=3),
+    st.lists(st.sampled_from(["accuracy", "F1", "FID"]), max_size=2),
+)
+
+
+def lists(paper: str, planner: str | None) -> st.SearchStrategy[Plan]:
+    entries = st.lists(ENTRIES, min_size=0 if planner else 1, max_size=4)
+    return entries.map(lambda found: Plan(paper, planner, tuple(found)))
+
+
+PROJECTS = st.tuples(
+    st.tuples(lists("x", None), lists("y", None)),
+    st.tuples(lists("x", "a"), lists("y", "a"), lists("x", "b"), lists("y", "b")),
+)
+
+
+def figures(run: Run, *, ordered: bool) -> pd.DataFrame:
+    """The papers table, less the rank-aware columns when the plans' order was changed on purpose."""
+    ranked = ("_at_", "average_precision")
+    keep = [name for name in run.papers if ordered or not any(mark in name for mark in ranked)]
+    return run.papers[keep]
+
+
+@settings(max_examples=60, deadline=None)
+@given(PROJECTS, st.randoms(use_true_random=False))
+def test_the_order_of_papers_planners_entries_options_and_metrics_changes_nothing(project, random) -> None:  # type: ignore[no-untyped-def]
+    golds, plans = project
+
+    def shuffled(items):  # type: ignore[no-untyped-def]
+        return tuple(random.sample(items, len(items)))
+
+    def moved(item: Ablation) -> Ablation:
+        return replace(item, replacements=shuffled(item.replacements), metrics=shuffled(item.metrics))
+
+    straight = score_run(plans, golds, LEXICAL)
+    other = score_run(
+        shuffled([replace(item, ablations=tuple(map(moved, shuffled(item.ablations)))) for item in plans]),
+        shuffled([replace(item, ablations=tuple(map(moved, shuffled(item.ablations)))) for item in golds]),
+        LEXICAL,
+    )
+    pd.testing.assert_frame_equal(figures(straight, ordered=False), figures(other, ordered=False), check_exact=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(PROJECTS)
+def test_planners_scored_together_are_scored_as_they_are_alone(project) -> None:  # type: ignore[no-untyped-def]
+    golds, plans = project
+    together = score_run(plans, golds, LEXICAL).papers
+    alone = [score_run([item for item in plans if item.planner == name], golds, LEXICAL).papers for name in "ab"]
+    pd.testing.assert_frame_equal(together, pd.concat(alone, ignore_index=True), check_exact=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(PROJECTS, lists("y", "a"))
+def test_changing_one_paper_changes_only_its_row(project, changed) -> None:  # type: ignore[no-untyped-def]
+    golds, plans = project
+    before = score_run(plans, golds, LEXICAL).papers
+    after = score_run([plans[0], changed, *plans[2:]], golds, LEXICAL).papers
+    same = (before["planner"] != "a") | (before["paper"] != "y")
+    pd.testing.assert_frame_equal(before[same], after[same], check_exact=True)
+
+
+@pytest.mark.parametrize("matcher", ["lexical"])
+def test_a_plan_equal_to_gold_scores_one_everywhere(matcher: str) -> None:
+    entries = (
+        entry("temporal attention in the decoder", "REMOVE", metrics=["accuracy"]),
+        entry("contrastive loss weight", "REPLACE", ["0.1", "0.5"], ["F1"]),
+        entry("pretrained tokenizer", "ADD", ["byte pairs"], ["perplexity"]),
+    )
+    run = score_run([plan(*entries)], [gold(*entries)], replace(LEXICAL, matcher=matcher))
+    row = run.leaderboard.iloc[0]
+    for name in ("match_f1", "part_f1", "action_agreement", "action_kappa", "replacement_f1", "metric_f1",
+                 "recall_at_3", "ndcg_at_5", "average_precision", "coverage"):  # fmt: skip
+        assert row[name] == pytest.approx(1), name
+
+
+def test_undefined_stays_undefined_in_means_and_n_says_so() -> None:
+    golds = [gold(entry("gate"), paper="x"), gold(entry("loss"), paper="y")]
+    run = score_run([plan(entry("gate"), paper="x", planner="a")], golds, LEXICAL)
+    row = run.leaderboard.iloc[0]
+    assert (row["match_precision"], row["match_precision_n"]) == (1, 1)  # the missing plan has no precision
+    assert (row["match_recall"], row["match_recall_n"]) == (0.5, 2)
+    assert (row["coverage"], row["missing_plans"], row["papers"]) == (0.5, 1, 2)
+    assert run.diagnostics["code"].tolist() == ["missing-plan"]
+
+
+def test_samples_of_one_paper_are_averaged_inside_it() -> None:
+    golds = [gold(entry("gate"), paper="x")]
+    plans = [plan(entry("gate"), paper="x", sample="1"), plan(entry("warmup steps"), paper="x", sample="2")]
+    run = score_run(plans, golds, LEXICAL)
+    row = run.papers.iloc[0]
+    # One sample is right and one is wrong: the mean is 1/2, the best 1, the spread the sample SD of 1 and 0.
+    assert (row["samples"], row["match_f1"], row["match_f1_best"]) == (2, 0.5, 1)
+    assert row["match_f1_spread"] == pytest.approx(0.5**0.5)
+    best = run.leaderboard.iloc[0]
+    assert (best["papers"], best["samples"], best["match_f1"], best["match_f1_best"]) == (1, 2, 0.5, 1)
+    assert best["match_f1_spread"] == pytest.approx(0.5**0.5)
+
+
+def test_what_was_wrong_with_gold_or_plans_reaches_the_run() -> None:
+    broken = Plan("x", "a", (), (Diagnostic("error", "not-readable", "expected a plan", "a/x.md", 3),), "a/x.md")
+    run = score_run([broken], [gold(entry("gate"), paper="x")], LEXICAL)
+    assert run.diagnostics.iloc[0].tolist() == ["error", "not-readable", "a/x.md", 3, "expected a plan"]
+    assert run.plans["status"].tolist() == ["unreadable"]
+
+
+def test_ranks_intervals_and_tests_stand_in_the_leaderboard() -> None:
+    golds = [gold(entry(f"{word} block"), paper=f"p{i}") for i, word in enumerate("abcdefghijkl")]
+    good = [plan(item.ablations[0], paper=item.paper, planner="good") for item in golds]
+    bad = [plan(entry("warmup steps"), paper=item.paper, planner="bad") for item in golds]
+    run = score_run(good + bad, golds, Settings(matcher="lexical", resamples=999, baseline="bad"))
+    first = run.leaderboard.iloc[0]
+    assert (first["planner"], first["rank"], first["rank_low"], first["rank_high"]) == ("good", 1, 1, 1)
+    assert (first["match_f1_low"], first["match_f1"], first["match_f1_high"]) == (1, 1, 1)
+    assert first["p_baseline"] <= 0.005  # 12 papers all differ the same way: 2 of 2^12 swaps are as extreme
+    with pytest.raises(InputError, match="no planner 'worse' to compare with"):
+        score_run(good, golds, Settings(matcher="lexical", baseline="worse"))
+
+
+def test_few_papers_are_a_warning() -> None:
+    run = score_run([plan(entry("gate"))], [gold(entry("gate"))], replace(LEXICAL, resamples=99))
+    said = "only 1 paper: intervals and p values say little; look at the counts of matches"
+    assert run.meta["warnings"] == [f"{said}: planner 1 of 1 gold and 1 of 1 plan entries"]
+
+
+def test_nothing_to_score_is_an_error_with_the_reason() -> None:
+    with pytest.raises(InputError, match="no gold paper with entries"):
+        score_run([plan(entry("gate"))], [gold()], LEXICAL)
+    with pytest.raises(InputError, match="the plans given: no plans"):
+        score_run([], [gold(entry("gate"))], LEXICAL)
+
+
+def test_the_signature_moves_with_content_and_not_with_order() -> None:
+    golds = [gold(entry("gate"), paper="x"), gold(entry("loss"), paper="y")]
+    plans = [plan(entry("gate"), paper="x"), plan(entry("loss"), paper="y")]
+    one, two = score_run(plans, golds, LEXICAL), score_run(plans[::-1], golds[::-1], LEXICAL)
+    assert one.signature == two.signature
+    other = score_run(plans[:1], golds, LEXICAL)
+    assert other.signature.plans != one.signature.plans
+    assert one.signature.differences(other.signature) == {}
+
+
+def test_a_choice_that_is_none_is_refused() -> None:
+    with pytest.raises(SettingsError, match="matcher = 'magic': expected one of hybrid, lexical, embedding"):
+        Settings(matcher="magic")
