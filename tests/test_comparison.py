@@ -1,0 +1,267 @@
+"""Comparisons worked by hand: differences, tests, what was gained and lost, and what cannot be compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import entry, gold, plan
+
+from evalkit.comparison import Comparison, Side, baseline_text, compare, side_of
+from evalkit.errors import IncomparableError, InputError
+from evalkit.pipeline import score_run
+from evalkit.records import Ablation, Diagnostic, Plan
+from evalkit.reporting import changes, console
+from evalkit.runs import load_run
+from evalkit.settings import JudgeSettings, Settings
+
+LEXICAL = Settings(matcher="lexical", resamples=999)
+GATE = entry("gate", metrics=["accuracy"])
+WARMUP = entry("optimizer warmup", "REPLACE", ["none", "linear"])
+BOTH = (GATE, WARMUP)
+PAPERS = [f"paper {letter}" for letter in "abcdefghijkl"]
+GOLDS = [gold(*BOTH, paper=paper) for paper in PAPERS]
+
+
+def plans(entries: tuple[Ablation, ...] = BOTH, planner: str = "p", **different: tuple[Ablation, ...]) -> list[Plan]:
+    """A planner's plans of all papers; `a=(...)` gives paper a others."""
+    return [plan(*different.get(paper[-1], entries), paper=paper, planner=planner) for paper in PAPERS]
+
+
+def side(given: list[Plan], name: str = "side", golds: list[Plan] = GOLDS, **settings: object) -> Side:
+    return side_of(score_run(given, golds, replace(LEXICAL, **settings)), name)  # type: ignore[arg-type]
+
+
+def test_one_entry_lost_on_one_of_twelve_papers() -> None:
+    found = compare(side(plans()), side(plans(a=(GATE,))))
+    change = found.headline[0]
+    # Paper a falls from 1 to F1(P = 1, R = 1/2) = 2/3, so the mean falls by (1/3) / 12 = 1/36.
+    assert (change.base, change.new, change.difference) == (1, pytest.approx(35 / 36), pytest.approx(-1 / 36))
+    # s^2 = (1/9 - 12 / 36^2) / 11 = 1/108, and sqrt(1/108 / 12) = 1/36.
+    assert change.standard_error == pytest.approx(1 / 36)
+    # 2.801585 / 36 = 0.077822; 12 * (0.077822 / 0.05)^2 = 29.07.
+    assert change.detectable == pytest.approx(0.077822, abs=1e-6)
+    assert change.papers_needed == 30
+    # One paper differs: both swaps are as extreme.
+    assert (change.p, change.p_holm, change.verdict, change.papers) == (1, 1, "inconclusive", 12)
+    assert change.low is not None
+    assert change.high is not None
+    assert change.low < -1 / 36 < change.high <= 0
+    lost = found.entries.to_dict("records")
+    assert [(row["change"], row["paper"], row["gold_name"]) for row in lost] == [
+        ("lost", "paper a", "optimizer warmup")
+    ]
+    assert (lost[0]["gold_action"], lost[0]["gold_replacements"]) == ("REPLACE", "none; linear")
+    assert (lost[0]["base_entry"], lost[0]["new_entry"], lost[0]["new_status"]) == ("optimizer warmup", "", "missed")
+    assert found.papers.iloc[0][["paper", "base", "new"]].tolist() == ["paper a", 1, pytest.approx(2 / 3)]
+    assert (found.papers["difference"].iloc[1:] == 0).all()
+
+
+def test_the_same_gain_everywhere_is_sure() -> None:
+    change = compare(side(plans((GATE,))), side(plans())).headline[0]
+    assert change.difference == pytest.approx(1 / 3)
+    assert (change.low, change.high) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
+    # All twelve differ the same way: 2 of 2^12 = 4096 swaps are as extreme, but 999 resamples cannot count them all.
+    assert change.p is not None
+    assert change.p < 0.01
+    assert change.verdict == "better"
+    exact = compare(side(plans((GATE,))), side(plans()), resamples=4096).headline[0]
+    assert exact.p == 2 / 4096
+
+
+def test_holm_is_over_the_planners() -> None:
+    base = side([*plans((GATE,), "a"), *plans(planner="b")])
+    new = side([*plans(BOTH, "a"), *plans(planner="b", a=(GATE,))])
+    found = compare(base, new, resamples=4096)
+    # Sorted: 2/4096 twice over, then 1.
+    assert [(item.planner, item.p, item.p_holm) for item in found.headline] == [
+        ("a", 2 / 4096, 4 / 4096), ("b", 1, 1),
+    ]  # fmt: skip
+    assert [item.verdict for item in found.headline] == ["better", "inconclusive"]
+
+
+def test_a_run_against_itself_has_no_difference_at_all(tmp_path: Path) -> None:
+    run = score_run(plans(a=(GATE,), b=()), GOLDS, LEXICAL)
+    memory, disk = side_of(run, "memory"), side_of(load_run(run.save(tmp_path / "run")), "disk")
+    for base, new in ((memory, memory), (memory, disk), (disk, memory)):
+        found = compare(base, new)
+        for change in found.changes:
+            if change.base is not None:
+                told = (change.difference, change.low, change.high, change.p, change.verdict)
+                assert told == (0, 0, 0, 1, "no change"), change.figure
+        assert not len(found.entries)
+        assert not len(found.failures)
+        assert (found.papers["difference"].fillna(0) == 0).all()
+
+
+def test_one_paper_against_itself_is_no_change_and_a_warning() -> None:
+    one = side(plans()[:1], golds=GOLDS[:1])
+    found = compare(one, one)
+    assert found.headline[0].verdict == "no change"
+    assert "p: 1 papers with match_f1" in found.warnings[0]
+
+
+def test_undefined_figures_stay_undefined() -> None:
+    # No plan at all: precision has no value, recall is 0.
+    found = compare(side(plans(())), side(plans()))
+    precision, recall = found.change("p", "match_precision"), found.change("p", "match_recall")
+    assert (precision.base, precision.new, precision.difference, precision.p) == (None, 1, None, None)
+    assert precision.verdict == "inconclusive"
+    assert (recall.base, recall.new, recall.verdict) == (0, 1, "better")
+
+
+def test_micro_figures_are_ratios_of_sums() -> None:
+    found = compare(side(plans()), side(plans(a=(GATE,))), metric="match_recall_micro")
+    # 24 gold entries, one of them lost.
+    assert found.headline[0].new == pytest.approx(23 / 24)
+    assert found.papers.iloc[0]["new"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"alignment": "group"}, "alignment is one-to-one in base and group in new"),
+        ({"part_threshold": 0.4}, "part_threshold = None and 0.4"),
+        ({"seed": 1}, "seed is 0 in base and 1 in new"),
+        ({"planners": {"x": "y"}}, "(planners.x = None and 'y')"),
+        ({"papers": {f"k{n}": "v" for n in range(7)}}, "papers.k4 = None and 'v' and 2 more);"),
+    ],
+)
+def test_what_differs_in_more_than_plans_is_refused_by_name(settings: dict[str, object], told: str) -> None:
+    base, new = side(plans(), "base"), side(plans(a=(GATE,)), "new", **settings)
+    with pytest.raises(IncomparableError, match="base and new differ in more than their plans") as refused:
+        compare(base, new)
+    assert told in str(refused.value)
+    found = compare(base, new, force=True)
+    assert set(found.forced) >= {"settings"}
+    assert found.headline[0].difference == pytest.approx(-1 / 36)
+
+
+def test_a_judge_is_named_by_the_signature_and_its_settings_are_not_poured_out() -> None:
+    one, two = (JudgeSettings(models=(name,), url="http://10.0.0.1/v1", prices={name: (1, 2)}) for name in "ab")
+    base, new = side(plans(), "base", judge=one), side(plans(a=(GATE,)), "new", judge=two)
+    # No pair was sent to either: nothing differs but what they would have cost.
+    assert compare(base, new).headline[0].difference == pytest.approx(-1 / 36)
+    judged = [replace(item, signature=replace(item.signature, judge=f"{name}@1")) for item, name in
+              ((base, "a"), (new, "b"))]  # fmt: skip
+    with pytest.raises(IncomparableError) as refused:
+        compare(*judged)
+    assert "judge is a@1 in base and b@1 in new; score both the same way" in str(refused.value)
+    assert "10.0.0.1" not in str(refused.value)
+    assert "10.0.0.1" not in baseline_text(base, "main")
+    asked = [replace(item, signature=replace(item.signature, judge=f"a@1{left}")) for item, left in
+             ((base, ""), (new, " (2 of 7 left)"))]  # fmt: skip
+    assert compare(*asked).warnings == ("new: the judge's answers are incomplete (2 of 7 left to the matcher)",)
+
+
+def test_forced_over_other_gold_compares_what_both_have_and_says_so() -> None:
+    other = [gold(GATE, entry("loss weight"), paper="paper a"), *GOLDS[1:11], gold(*BOTH, paper="paper m")]
+    found = compare(side(plans(), "old"), side(plans(), "new", other), force=True)
+    assert set(found.forced) == {"gold"}
+    assert found.only_papers == ((("p", "paper l"),), (("p", "paper m"),))
+    assert found.headline[0].papers == 11
+    assert any("compared on the papers that both have" in text for text in found.warnings)
+    # Paper l is gone from gold, which is not the planner's doing.
+    assert "absent" not in set(found.failures["kind"])
+
+
+def test_planners_are_paired_by_name_or_by_map() -> None:
+    base, new = (
+        side([*plans(planner="old"), *plans(planner="kept")]),
+        side([*plans(planner="new"), *plans(planner="kept")]),
+    )
+    assert [item.planner for item in compare(base, new).headline] == ["kept"]
+    assert compare(base, new).only_planners == (("old",), ("new",))
+    found = compare(base, new, renamed={"old": "new"})
+    assert [(item.was, item.planner) for item in found.headline] == [("kept", "kept"), ("old", "new")]
+    assert found.only_planners == ((), ())
+    with pytest.raises(InputError, match="side has no planner 'odl'; did you mean 'old'"):
+        compare(base, new, renamed={"odl": "new"})
+    with pytest.raises(InputError, match=r"no planner in common .* --map old=new"):
+        compare(side(plans(planner="x")), side(plans(planner="y")))
+
+
+def test_an_unknown_figure_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InputError, match="no figure is called 'match_f2'; did you mean 'match_f1'"):
+        compare(side(plans()), side(plans()), metric="match_f2")
+
+
+def test_new_failures_to_read_are_told_and_old_ones_are_not() -> None:
+    def broken(paper: str) -> Plan:
+        error = Diagnostic("error", "not-recognised", "expected a plan", f"p/{paper}.md", 1)
+        return Plan(paper, "p", (), (error,), f"p/{paper}.md")
+
+    def lossy(paper: str) -> Plan:
+        error = Diagnostic("error", "entry-unreadable", "expected fields", f"p/{paper}.md", 9)
+        return Plan(paper, "p", BOTH, (error,), f"p/{paper}.md")
+
+    base = side([broken("paper a"), *plans()[1:]])
+    new = side(
+        [broken("paper a"), broken("paper b"), lossy("paper c"), plan(paper="paper d", planner="p"), *plans()[5:]]
+    )
+    found = compare(base, new).failures
+    assert found[["paper", "kind", "base", "new"]].to_numpy().tolist() == [
+        ["paper b", "unreadable", "planned", "unreadable"],
+        ["paper c", "entries-left-out", "0", "1"],
+        ["paper d", "empty", "planned", "empty"],
+        ["paper e", "missing", "planned", "missing"],
+    ]
+
+
+def test_a_plan_that_is_skipped_because_it_cannot_be_read_is_a_failure() -> None:
+    base, new = side(plans(), missing="skip"), side(plans(a=()), missing="skip")
+    found = compare(base, new)
+    assert found.only_papers == ((("p", "paper a"),), ())
+    assert found.failures[["paper", "kind"]].to_numpy().tolist() == [["paper a", "absent"]]
+
+
+def test_samples_are_averaged_inside_the_paper_and_changes_are_shares() -> None:
+    def sampled(*kept: tuple[Ablation, ...]) -> list[Plan]:
+        first = [plan(*entries, paper="paper a", planner="p", sample=str(i)) for i, entries in enumerate(kept)]
+        return [*first, *plans()[1:]]
+
+    found = compare(side(sampled(BOTH, BOTH)), side(sampled(BOTH, (GATE,))))
+    # Paper a: the mean of 1 and 2/3.
+    assert found.papers.iloc[0]["new"] == pytest.approx(5 / 6)
+    row = found.entries.iloc[0]
+    assert (row["change"], row["gold_name"], row["base_share"], row["new_share"]) == (
+        "lost",
+        "optimizer warmup",
+        1,
+        0.5,
+    )
+
+
+def test_entries_are_known_by_what_they_say_not_by_where_they_stand() -> None:
+    turned = [gold(*reversed(BOTH), paper=paper) for paper in PAPERS]
+    found = compare(side(plans()), side(plans(a=(GATE,)), golds=turned), force=True)
+    assert found.entries["gold_name"].tolist() == ["optimizer warmup"]
+
+
+def test_a_repeated_gold_entry_keeps_an_id_of_its_own() -> None:
+    twice = [gold(GATE, GATE, paper="paper a"), *GOLDS[1:]]
+    found = compare(side(plans(a=(GATE, GATE)), golds=twice), side(plans(a=(GATE,)), golds=twice))
+    assert len(found.entries) == 1
+    assert len(found.base.gold.loc["paper-a"]) == 2
+
+
+def shown(found: Comparison, capsys: pytest.CaptureFixture[str]) -> str:
+    console.show(changes.comparison(found))
+    return capsys.readouterr().out
+
+
+def test_the_console_shows_how_much_how_sure_and_where(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(compare(side(plans(), "before"), side(plans(a=(GATE,)), "after")), capsys)
+    for part in ("after against before: match_f1", "inconclusive", "0.078", "30 papers", "1 lost, 0 gained",
+                 "REPLACE: none; linear", "optimizer warmup → none", "Papers that changed: 1 of 12"):  # fmt: skip
+        assert part in text, part
+
+
+def test_nothing_from_a_plan_begins_a_line_or_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = entry("gate", name="::error::x\n::add-mask::y \x1b[2J [red]gate[/red] \u202e")
+    golds = [gold(evil, WARMUP, paper=paper) for paper in PAPERS]
+    text = shown(compare(side(plans((evil,)), golds=golds), side(plans((WARMUP,)), golds=golds)), capsys)
+    assert "[red]gate[/red]" in text
+    assert not [line for line in text.splitlines() if line.lstrip().startswith("::")]
+    assert not set(text) & {"\x1b", "\u202e"}

@@ -1,0 +1,429 @@
+"""The gate: each demand, what inconclusive means, exit codes, and the files that CI reads."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import entry, gold, plan
+
+from evalkit import cli
+from evalkit.comparison import Check, GateReport, Side, compare, judge, parse_gate, side_of
+from evalkit.errors import InputError, SettingsError
+from evalkit.files import shipped
+from evalkit.pipeline import score_run
+from evalkit.records import Ablation, Diagnostic, Plan
+from evalkit.reporting import changes_markdown, ci
+from evalkit.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+LEXICAL = Settings(matcher="lexical", resamples=999)
+GATE, WARMUP = entry("gate", metrics=["accuracy"]), entry("optimizer warmup", "REPLACE", ["none"])
+BOTH = (GATE, WARMUP)
+PAPERS = [f"paper {letter}" for letter in "abcdefghijkl"]
+GOLDS = [gold(*BOTH, paper=paper) for paper in PAPERS]
+
+
+def plans(entries: tuple[Ablation, ...] = BOTH, planner: str = "p", **different: tuple[Ablation, ...]) -> list[Plan]:
+    return [plan(*different.get(paper[-1], entries), paper=paper, planner=planner) for paper in PAPERS]
+
+
+def side(given: list[Plan], name: str = "side") -> Side:
+    return side_of(score_run(given, GOLDS, LEXICAL), name)
+
+
+FULL, ONE_LOST, ALL_LOST = side(plans()), side(plans(a=(GATE,))), side(plans((GATE,)))
+NONE_FOR_A = side(plans(a=()))
+
+
+def judged(rule: str, new: Side, base: Side = FULL, *, strict: bool = False, choices: str = "") -> GateReport:
+    gate = parse_gate(f"{choices}\n[[rule]]\n{rule}", "gate.toml")
+    return judge(compare(base, new, metric=gate.metrics[0], figures=gate.metrics), gate, strict=strict)
+
+
+@pytest.mark.parametrize(
+    ("rule", "new", "verdict"),
+    [
+        # Every paper falls from 1 to 2/3: the interval is -1/3 at both ends.
+        ("margin = 0.34", ALL_LOST, "pass"),
+        ("margin = 0.33", ALL_LOST, "regressed"),
+        # One of twelve falls by 1/3: -1/36 = -0.028, and the interval reaches from about -0.1 to 0.
+        ("margin = 0.0", FULL, "pass"),
+        ("margin = 0.01", ONE_LOST, "inconclusive"),
+        ("margin = 0.2", ONE_LOST, "pass"),
+        ("margin = 1", ALL_LOST, "pass"),
+        ("max_drop = 0.02", ONE_LOST, "regressed"),
+        ("max_drop = 0.03", ONE_LOST, "pass"),
+        ("max_drop = 0.02\nsignificant = true", ONE_LOST, "inconclusive"),
+        ("max_drop = 0.02\nsignificant = true", ALL_LOST, "regressed"),
+        ("max_drop = 0.4\nsignificant = true", ALL_LOST, "pass"),
+        ("metric = 'match_recall_micro'\nfloor = 0.95", ONE_LOST, "pass"),  # 23/24 = 0.958
+        ("metric = 'match_recall_micro'\nfloor = 0.96", ONE_LOST, "regressed"),
+        ("metric = 'match_precision'\nmargin = 0.0", ONE_LOST, "pass"),
+        ("coverage = 0.92", NONE_FOR_A, "regressed"),  # 11/12 = 0.917
+        ("coverage = 0.91", NONE_FOR_A, "pass"),
+        ("paper_floor = 0.6", ONE_LOST, "pass"),  # 2/3
+        ("paper_floor = 0.7", ONE_LOST, "regressed"),
+        ("paper_max_drop = 0.34", ONE_LOST, "pass"),
+        ("paper_max_drop = 0.3", ONE_LOST, "regressed"),
+        ("metric = 'match_recall_micro'\npaper_max_drop = 0.4", ONE_LOST, "regressed"),  # 1 to 1/2
+        ("new_parse_failures = 0", NONE_FOR_A, "regressed"),
+        ("new_parse_failures = 1", NONE_FOR_A, "pass"),
+        ("must_match = ['paper a/gate', 'Paper-A/Optimizer  Warmup']", FULL, "pass"),
+        ("must_match = ['paper a/optimizer warmup']", ONE_LOST, "regressed"),
+        ("must_match = ['paper b/optimizer warmup']", ONE_LOST, "pass"),
+    ],
+)
+def test_each_demand(rule: str, new: Side, verdict: str) -> None:
+    report = judged(rule, new)
+    assert (report.verdict, len(report.checks)) == (verdict, 1), report.checks
+    assert report.tripped == (verdict == "regressed")
+
+
+def test_what_is_inconclusive_passes_unless_told_otherwise_and_says_what_could_be_seen() -> None:
+    rule = "margin = 0.01"
+    assert not judged(rule, ONE_LOST).tripped
+    assert judged(rule, ONE_LOST, choices="[gate]\ninconclusive = 'fail'").tripped
+    strict = judged(rule, ONE_LOST, strict=True)
+    assert (strict.verdict, strict.tripped) == ("inconclusive", True)
+    # Of -1/36 the standard error is 1/36: 2.8016 / 36 = 0.078, and 12 * (0.0778 / 0.01)^2 = 726.7.
+    assert strict.checks[0].details == (
+        "12 papers show differences from 0.078 on (80% power at 5%)",
+        "to see 0.01, about 727 papers are needed",
+    )
+
+
+def test_strict_takes_any_sure_drop_for_a_regression() -> None:
+    assert judged("margin = 0.5", ALL_LOST).verdict == "pass"
+    assert judged("margin = 0.5", ALL_LOST, strict=True).verdict == "regressed"
+
+
+def test_every_demand_of_a_rule_is_a_check_on_every_planner_of_its_pattern() -> None:
+    base = side([*plans(planner="lab/a"), *plans(planner="lab/b"), *plans(planner="other")])
+    new = side([*plans(planner="lab/a"), *plans((GATE,), "lab/b"), *plans((), "other")])
+    report = judged("planner = 'lab/*'\nmargin = 0.1\ncoverage = 1", new, base)
+    assert [(check.planner, check.verdict) for check in report.checks] == [
+        ("lab/a", "pass"), ("lab/b", "regressed"), ("lab/a", "pass"), ("lab/b", "pass"),
+    ]  # fmt: skip
+    assert len({(check.planner, check.name) for check in report.checks}) == 4
+
+
+def test_a_planner_that_is_gone_is_a_regression_unless_the_file_says_otherwise() -> None:
+    base = side([*plans(planner="kept"), *plans(planner="gone")])
+    new = side(plans(planner="kept"))
+    report = judged("margin = 0.1", new, base)
+    assert [(check.planner, check.name, check.verdict) for check in report.checks] == [
+        ("kept", "rule 1: match_f1 not worse by more than 0.1", "pass"), ("gone", "planners: present", "regressed"),
+    ]  # fmt: skip
+    assert not judged("margin = 0.1", new, base, choices="[gate]\nmissing_planners = 'pass'").tripped
+    assert not judged("planner = 'kept'\nmargin = 0.1", new, base).tripped
+
+
+def test_a_file_that_is_no_text_at_all_is_a_new_parse_failure() -> None:
+    run = score_run(plans(a=()), GOLDS, LEXICAL)
+    row = {"severity": "error", "code": "not-text", "path": "p/paper a.md", "message": "expected text"}
+    found = replace(run, diagnostics=run.diagnostics.iloc[:0])
+    worse = replace(run, diagnostics=run.diagnostics.iloc[:0].reindex([0]).assign(**row))
+    report = judged("new_parse_failures = 0", side_of(worse, "new"), side_of(found, "base"))
+    assert report.checks[0].details == ("a document: entries-left-out (0 → 1)",)
+
+
+def test_rules_that_could_not_hold_anything_are_refused() -> None:
+    with pytest.raises(InputError, match="rule 1: no planner is like 'lb/\\*'"):
+        judged("planner = 'lb/*'\nmargin = 0.1", FULL)
+    with pytest.raises(InputError, match="gold has no entry 'paper a/gat'; did you mean 'paper a/gate'"):
+        judged("must_match = ['paper a/gat']", FULL)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "no rule"),
+        ("[[rule]]\n", "rule 1: demands nothing"),
+        ("[[rule]]\nmargn = 0.1", "rule 1: no key of a rule is called 'margn'; did you mean 'margin'?"),
+        ("[[rules]]\nmargin = 0.1", "no table is called 'rules'; did you mean 'rule'?"),
+        ("[gate]\ninconclusiv = 'fail'\n[[rule]]\nmargin = 0.1", "did you mean 'inconclusive'?"),
+        ("[gate]\ninconclusive = 'maybe'\n[[rule]]\nmargin = 0.1", "inconclusive = 'maybe': expected 'pass' or 'fail'"),
+        ("[[rule]]\nmargin = 0.1\nmetric = 'match_f'", "no figure is called 'match_f'; did you mean 'match_f1'"),
+        ("[[rule]]\nmargin = -0.1", "margin = -0.1: expected a number from 0 to 1"),
+        ("[[rule]]\nmargin = nan", "margin = nan: expected a number from 0 to 1"),
+        ("[[rule]]\nmargin = true", "margin = True: expected a number"),
+        ("[[rule]]\nmargin = '0.1'", "margin = '0.1': expected a number"),
+        ("[[rule]]\nnew_parse_failures = 0.5", "expected how many are allowed"),
+        ("[[rule]]\nmust_match = 'paper/gate'", "must_match = 'paper/gate': expected a list"),
+        ("[[rule]]\nmargin = 0.1\nsignificant = true", "significant belongs to max_drop"),
+        ("[[rule]]\nmax_drop = 0.1\nsignificant = 1", "significant = 1: expected true or false"),
+        ("[[rule]]\nplanner = 3\nmargin = 0.1", "planner = 3: expected text"),
+        ("rule = 3", "rules that begin with"),
+        ("[[rule", "not valid TOML"),
+    ],
+)
+def test_wrong_rules_are_refused_with_the_place_and_the_nearest_name(text: str, told: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_gate(text, "gate.toml")
+    assert str(refused.value).startswith("gate.toml: ")
+    assert told in str(refused.value)
+
+
+def test_the_shipped_rules_pass_a_run_against_itself_and_name_every_demand() -> None:
+    text = shipped("configs/gate.toml").read_text(encoding="utf-8")
+    gate = parse_gate(text, "configs/gate.toml")
+    assert not judge(compare(FULL, FULL, figures=gate.metrics), gate, strict=True).tripped
+    assert judge(compare(FULL, ALL_LOST, figures=gate.metrics), gate).tripped
+    # What stands there as a comment is right as well, once its marks are away.
+    shown = re.sub(r"^# (?=\[\[rule\]\]|\w+ = )", "", text, flags=re.MULTILINE)
+    from evalkit.comparison.rules import DEMANDS
+
+    assert len(parse_gate(shown, "shown").rules) == len(gate.rules) + 2
+    assert all(f"{demand} = " in shown for demand in DEMANDS)
+
+
+# What CI reads.
+
+HOSTILE = "]]> <b>&\x00\x1b[31m\ud800\ufffe | @team #1 ![x](http://e.vil) \u202e\n::error::x%0A"
+
+
+def report_of(*checks: Check, comparison: GateReport | None = None) -> GateReport:
+    return GateReport((comparison or judged("margin = 0.1", ONE_LOST)).comparison, checks, False)
+
+
+def test_junit_is_read_back_by_junitparser() -> None:
+    junitparser = pytest.importorskip("junitparser")
+    report = report_of(
+        Check("r", "a", HOSTILE, "regressed", f"said {HOSTILE}", ("more",)),
+        Check("r", "b", "q", "inconclusive", "not sure"),
+        Check("r", "a", "q", "pass", "fine"),
+    )
+    xml = junitparser.JUnitXml.fromstring(ci.junit(report).encode("utf-8"))
+    assert (xml.tests, xml.failures, xml.skipped, xml.errors) == (3, 1, 1, 0)
+    cases = [case for suite in xml for case in suite]
+    assert len({(case.classname, case.name) for case in cases}) == 3
+    first, second, third = (case.result for case in cases)
+    assert isinstance(first[0], junitparser.Failure)
+    assert first[0].message.startswith("regressed: said ]]> <b>&")
+    assert first[0].text.startswith("said ]]> <b>&")
+    assert first[0].text.endswith("\nmore")
+    assert isinstance(second[0], junitparser.Skipped)
+    assert third == []
+    assert cases[2].system_out == "fine"
+
+
+def test_annotations_cannot_be_broken_out_of() -> None:
+    report = report_of(Check("r", "a", "p,q:r", "regressed", HOSTILE), Check("r", "b", "p", "inconclusive", "50% sure"))
+    lines = list(ci.workflow_commands(report))
+    assert all("\n" not in line and "\r" not in line and "\x1b" not in line for line in lines)
+    assert lines[0].startswith("::error title=r%3A a (p%2Cq%3Ar)::]]> <b>&")
+    assert "%0A::error::x%250A" in lines[0]
+    assert lines[1] == "::warning title=r%3A b (p)::50%25 sure"
+    assert lines[2] == "::error title=evalkit gate::gate tripped: 2 checks, 1 regressed, 1 inconclusive"
+    assert list(ci.workflow_commands(report_of()))[-1].startswith("::notice ")
+
+
+def test_markdown_holds_texts_without_obeying_them() -> None:
+    golds = [gold(replace(GATE, name=HOSTILE.replace("\ud800", "")), WARMUP, paper=paper) for paper in PAPERS]
+    base, new = (
+        side_of(score_run(plans(entries), golds, LEXICAL), name) for entries, name in ((BOTH, "a"), ((WARMUP,), "b"))
+    )
+    text = changes_markdown.comparison(compare(base, new))
+    row = next(line for line in text.splitlines() if "team" in line)
+    assert row.replace(r"\|", "").count("|") == 5
+    assert "<b>" not in row
+    assert "@team" not in row
+    assert "#1" not in row
+    assert "![x]" not in row
+
+
+def repeated(side: Side, times: int) -> Side:
+    """A side of one paper as one of many papers whose gold entries have long names."""
+    words = "a gold entry whose name goes on and on, with ümläuts and a | in it " * 3
+    keys = [f"paper-{i:05}-{words[:60]}" for i in range(times)]
+
+    def tiled(frame: pd.DataFrame) -> pd.DataFrame:
+        many = frame.loc[frame.index.repeat(times)].reset_index(drop=True)
+        return many.assign(key=keys * len(frame)) if "key" in frame else many
+
+    gold = tiled(side.gold.reset_index())
+    gold = gold.assign(paper=gold["key"], gold_name=words).set_index(["key", "id"]).sort_index()
+    papers = tiled(side.papers)
+    return replace(side, papers=papers.assign(paper=papers["key"]), gold=gold, found=tiled(side.found))
+
+
+def test_markdown_of_ten_thousand_papers_stays_below_a_mebibyte() -> None:
+    golds = [gold(GATE, paper="x")]
+    runs = [score_run([plan(item, paper="x", planner="p")], golds, LEXICAL) for item in (GATE, WARMUP)]
+    base, new = (repeated(side_of(run, "run"), 10_000) for run in runs)
+    gate = parse_gate("[[rule]]\npaper_floor = 0.5\nmargin = 0.1", "gate.toml")
+    report = judge(compare(base, new, figures=(), resamples=99), gate)
+    assert len(report.comparison.entries) == 10_000
+    text = changes_markdown.gate(report)
+    assert 900_000 < len(text.encode("utf-8")) < 1024 * 1024
+    assert re.search(r"… and \d+ more", text)
+    assert "gate tripped" in text
+    assert text.count("<details>") == text.count("</details>")
+    assert len(changes_markdown.gate(report, 4096).encode("utf-8")) < 4096
+
+
+# The command line.
+
+
+@pytest.fixture
+def evalkit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command in a folder that holds three runs and a file of rules; gives exit code and both outputs."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, given in (("full", plans()), ("one", plans(a=(GATE,))), ("all", plans((GATE,)))):
+        score_run(given, GOLDS, LEXICAL).save(name)
+    Path("gate.toml").write_text("[[rule]]\nmargin = 0.01\n")
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["evalkit", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def test_exit_codes(evalkit: Command) -> None:
+    gate = ("--config", "gate.toml")
+    assert evalkit("gate", "full", "full", *gate)[0] == 0
+    code, out, err = evalkit("gate", "full", "all", *gate)
+    assert (code, err) == (3, "evalkit: error: gate tripped: 1 checks, 1 regressed, 0 inconclusive\n")
+    assert "match_f1 1.000 → 0.667: -0.333 [-0.333, -0.333] over 12 papers" in out
+    assert evalkit("gate", "full", "one", *gate)[0] == 0
+    assert evalkit("gate", "full", "one", *gate, "--strict")[0] == 3
+    Path("typo.toml").write_text("[[rule]]\nmargn = 0.01\n")
+    for words in (("nowhere", "full", *gate), ("full",), ("full", "full", "--config", "typo.toml"),
+                  ("full", "full", *gate, "--map", "p"), ("full", "gate.toml", *gate)):  # fmt: skip
+        code, _, err = evalkit("gate", *words)
+        assert (code, "Traceback" in err) == (2, False), words
+
+
+def test_a_gate_writes_what_ci_reads(evalkit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("summary.md").write_text("what was there\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    code, out, err = evalkit("gate", "full", "all", "--config", "gate.toml", "--json", "--junit", "out/gate.xml",
+                             "--markdown", "gate.md")  # fmt: skip
+    assert code == 3
+    document = json.loads(out)
+    assert (document["verdict"], document["tripped"], document["schema_version"]) == ("regressed", True, 1)
+    assert len(document["comparison"]["entries"]) == 12
+    assert err.splitlines()[0].startswith(
+        "::error title=rule 1%3A match_f1 not worse by more than 0.01 (p)::match_f1 1"
+    )
+    assert Path("out/gate.xml").read_text().startswith("<testsuites ")
+    assert Path("summary.md").read_text() == "what was there\n" + Path("gate.md").read_text()
+
+
+def test_a_job_summary_that_is_nearly_full_gets_a_shorter_page(
+    evalkit: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
+    for size in (1024 * 1024 - 4200, 1024 * 1024 - 10):
+        Path("summary.md").write_text("x" * size)
+        assert evalkit("gate", "full", "all", "--config", "gate.toml")[0] == 3
+        assert size <= Path("summary.md").stat().st_size < 1024 * 1024
+
+
+def test_compare_and_baseline_from_the_command_line(evalkit: Command) -> None:
+    code, out, _ = evalkit("baseline", "set", "full")
+    assert (code, "written to baselines/main.json" in out.replace("\\", "/")) == (0, True)
+    assert json.loads(evalkit("baseline", "show", "--json")[1])["scores"]["p"]["match_f1"] == 1
+    assert [
+        row["path"].replace("\\", "/") for row in json.loads(evalkit("baseline", "list", "--json")[1])["baselines"]
+    ] == ["baselines/main.json"]
+    assert "match F1" in evalkit("baseline", "show")[1]
+    for base in ("full", "main", "baselines/main.json"):
+        found = json.loads(evalkit("compare", base, "one", "--json", "--markdown", "c.md")[1])
+        assert [(row["change"], row["paper"], row["gold_name"]) for row in found["entries"]] == [
+            ("lost", "paper a", "optimizer warmup")
+        ]
+        assert found["planners"][0]["difference"] == pytest.approx(-1 / 36)
+        assert "Gold entries lost: 1" in Path("c.md").read_text()
+    assert evalkit("gate", "main", "all")[0] == 3
+    assert evalkit("gate", "main", "full")[0] == 0
+
+
+def test_compare_scores_two_folders_of_plans(evalkit: Command) -> None:
+    rows = [{"name": "Gate", "ablated_part": "gate", "action": "REMOVE"},
+            {"name": "Warmup", "ablated_part": "optimizer warmup", "action": "REMOVE"}]  # fmt: skip
+    for folder, kept in (("gold", rows), ("a/p", rows), ("b/p", rows[:1])):
+        Path(folder).mkdir(parents=True)
+        for paper in PAPERS:
+            Path(folder, f"{paper}.json").write_text(json.dumps(kept))
+    words = ("compare", "--pred-base", "a", "--pred-new", "b", "--gold", "gold", "--matcher", "lexical")
+    found = json.loads(evalkit(*words, "--resamples", "99", "--json")[1])
+    assert found["planners"][0]["difference"] == pytest.approx(-1 / 3)
+    runs = ("compare", "full", "one")
+    for wrong in (words[:3], runs[:2], (*runs, "--matcher", "lexical"), (*words, "full"), (*runs, "--metric", "f1")):
+        assert evalkit(*wrong)[0] == 2, wrong
+
+
+def test_a_fifth_of_all_entries_dropped_trips_the_gate_and_a_margin_of_one_does_not(evalkit: Command) -> None:
+    parts = ("gate", "optimizer warmup", "temporal attention", "contrastive loss", "tokenizer vocabulary")
+    golds = [gold(*map(entry, parts), paper=f"{i:03}") for i in range(30)]
+    luck = random.Random(0)
+    whole = [replace(item, planner="p") for item in golds]
+    thinned = [replace(item, ablations=tuple(e for e in item.ablations if luck.random() >= 0.2)) for item in whole]
+    for name, given in (("whole", whole), ("thinned", thinned)):
+        score_run(given, golds, LEXICAL).save(name)
+    for margin, code in ((0.02, 3), (1, 0)):
+        Path("gate.toml").write_text(f"[[rule]]\nmargin = {margin}\n")
+        assert evalkit("gate", "whole", "thinned", "--config", "gate.toml")[0] == code
+    assert evalkit("gate", "whole", "thinned")[0] == 3
+    assert evalkit("gate", "whole", "thinned", "--margin", 1)[0] == 0
+    assert evalkit("gate", "whole", "thinned", "--margin", 2)[0] == 2
+    assert evalkit("gate", "whole", "whole", "--strict")[0] == 0
+    lost = json.loads(evalkit("compare", "whole", "thinned", "--json")[1])["entries"]
+    assert len(lost) == 150 - sum(len(item.ablations) for item in thinned)
+
+
+# The workflow files.
+
+
+@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])
+def test_workflow_files_are_yaml_and_call_what_there_is(name: str) -> None:
+    text = (ROOT / "docs" / "ci" / name).read_text(encoding="utf-8")
+    content = yaml.safe_load(text)
+    if name == "github.yml":
+        # YAML 1.1 takes the key `on` for true; GitHub reads YAML 1.2.
+        assert set(content) == {"name", True, "permissions", "jobs"}
+        steps = content["jobs"]["gate"]["steps"]
+        assert all(("uses" in step) != ("run" in step) for step in steps)
+        lines = "\n".join(step.get("run", "") for step in steps).splitlines()
+    else:
+        job = content["plans"]
+        assert job["artifacts"]["reports"]["junit"] == "gate.xml"
+        lines = [*job["before_script"], *job["script"]]
+        assert all(isinstance(line, str) for line in lines)
+    calls = [line.split() for line in lines if line.startswith("evalkit ")]
+    assert [words[1] for words in calls] == ["score", "gate"]
+    for words in calls:
+        command = cli.group.get_command(None, words[1])  # type: ignore[arg-type]
+        assert command is not None
+        known = {option for item in command.params for option in item.opts}
+        assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_diagnostics_of_other_planners_files_do_not_count_here() -> None:
+    error = Diagnostic("error", "not-recognised", "expected a plan", "q/paper a.md", 1)
+    bad = Plan("paper a", "q", (), (error,), "q/paper a.md")
+    base = side([*plans(), *plans(planner="q")])
+    new = side([*plans(), bad, *plans(planner="q")[1:]])
+    report = judged("new_parse_failures = 0", new, base)
+    assert [(check.planner, check.verdict) for check in report.checks] == [("p", "pass"), ("q", "regressed")]

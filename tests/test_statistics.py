@@ -1,0 +1,599 @@
+"""Every function of evalkit.statistics against scipy, statsmodels, its definition, or a case worked by hand."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from scipy import stats
+
+from evalkit import statistics
+from evalkit.statistics import resampling, testing
+from evalkit.statistics.measures import gradient
+
+Array = NDArray[np.float64]
+NAN = math.nan
+
+
+def f1(sums: Array) -> Array:
+    """2 hits / (gold + plan) of sums (hits, gold, plan)."""
+    return statistics.divide(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
+
+
+def synthetic(papers: int, planners: int, seed: int) -> Array:
+    """Sums (hits, gold, plan) [papers, planners, 3], no list empty."""
+    rng = np.random.default_rng(seed)
+    gold = np.repeat(rng.integers(1, 7, (papers, 1)), planners, axis=1)
+    plan = rng.integers(1, 6, (papers, planners))
+    rate = rng.beta(0.8, 1.2, (papers, planners))
+    return np.stack([rng.binomial(np.minimum(gold, plan), rate), gold, plan], axis=2).astype(np.float64)
+
+
+# Measures --------------------------------------------------------------------------------------------------------
+
+
+def test_dividing_by_nothing_is_undefined() -> None:
+    np.testing.assert_array_equal(
+        statistics.divide(np.array([1.0, 0.0, 1.0]), np.array([2.0, 0.0, 0.0])), [0.5, NAN, NAN]
+    )
+
+
+def test_micro_is_the_ratio_of_sums_and_macro_the_mean_of_ratios() -> None:
+    # Planner 0: hits 1, 0, 2 of gold 1, 1, 4 and plan 1, 3, 4: ratios 2/2, 0/4, 4/8; sums 6/14.
+    # Planner 1 planned nothing for a paper without gold: that paper is undefined and does not count.
+    sums = np.array([[[1, 1, 1], [0, 0, 0]], [[0, 1, 3], [1, 1, 1]], [[2, 4, 4], [0, 4, 1]]], dtype=np.float64)
+    micro, macro = statistics.micro(sums, f1), statistics.macro(f1(sums))
+    np.testing.assert_allclose(micro.values, [6 / 14, 2 / 7])
+    np.testing.assert_allclose(macro.values, [(1 + 0 + 0.5) / 3, (1 + 0) / 2])
+    np.testing.assert_array_equal(micro.n, [3, 2])
+    np.testing.assert_array_equal(macro.n, [3, 2])
+
+
+def test_a_macro_measure_defined_nowhere_is_undefined() -> None:
+    measure = statistics.macro(np.array([[NAN, 1.0], [NAN, 0.0]]))
+    np.testing.assert_array_equal(measure.values, [NAN, 0.5])
+    np.testing.assert_array_equal(measure.n, [0, 2])
+
+
+def test_a_named_formula_takes_along_only_what_it_reads() -> None:
+    columns = {name: np.array([[1.0], [2.0]]) for name in ("hits", "gold", "plan", "unused")}
+    measure = statistics.named(columns, lambda s: statistics.divide(s["hits"], s["plan"]))
+    assert measure.sums.shape == (2, 1, 2)
+    np.testing.assert_allclose(measure.values, [1.0])
+
+
+@pytest.mark.parametrize("sums", [np.zeros((2, 3)), np.full((2, 2, 1), NAN)])
+def test_sums_have_a_shape_and_no_nan(sums: Array) -> None:
+    with pytest.raises(ValueError, match="sums must be finite"):
+        statistics.micro(sums, f1)
+
+
+def test_the_gradient_of_a_ratio() -> None:
+    # d(a/b) = (1/b, -a/b^2), also where a is 0 and where another sum is a million times larger.
+    totals = np.array([[3.0, 4.0, 9.0], [0.0, 4.0, 9.0], [1.0, 2.0, 2e6]])
+    found = gradient(lambda s: statistics.divide(s[..., 0], s[..., 1]), totals)
+    np.testing.assert_allclose(found, [[1 / 4, -3 / 16, 0], [1 / 4, 0, 0], [1 / 2, -1 / 4, 0]], atol=1e-9)
+
+
+def test_repeats_are_averaged_inside_their_paper() -> None:
+    # Paper 0: 0.2 and 0.6, mean 0.4, SD sqrt(2 * 0.04 / 1); paper 1: 0.5 and an undefined one; paper 2: none.
+    found = statistics.repeats(np.array([0.2, 0.5, 0.6, NAN]), np.array([0, 1, 0, 1]), 3)
+    np.testing.assert_allclose(found.mean, [0.4, 0.5, NAN])
+    np.testing.assert_allclose(found.best, [0.6, 0.5, NAN])
+    np.testing.assert_allclose(found.spread, [math.sqrt(0.08), NAN, NAN])
+    np.testing.assert_array_equal(found.n, [2, 1, 0])
+
+
+def test_repeats_take_sums_too() -> None:
+    found = statistics.repeats(np.array([[2.0, 4.0], [0.0, 4.0], [1.0, 1.0]]), np.array([0, 0, 1]), 2)
+    np.testing.assert_allclose(found.mean, [[1.0, 4.0], [1.0, 1.0]])
+
+
+# Intervals -------------------------------------------------------------------------------------------------------
+
+
+def test_the_expanded_levels_by_hand() -> None:
+    # n = 10: t(0.975, 9) = 2.262157 and sqrt(10/9) = 1.054093 reach 2.384523, and Phi(-2.384523) = 0.008551.
+    low, high = statistics.expanded_levels(10)
+    assert low == pytest.approx(0.008551, abs=2e-6)
+    assert high == pytest.approx(1 - 0.008551, abs=2e-6)
+    assert low == pytest.approx(stats.norm.cdf(-stats.t.ppf(0.975, 9) * math.sqrt(10 / 9)))
+
+
+def test_of_a_mean_the_expanded_interval_is_the_t_interval() -> None:
+    values = stats.norm.ppf((np.arange(40) + 0.5) / 40)
+    (found,) = statistics.intervals([statistics.macro(values[:, None])], seed=1, resamples=50_000)
+    expected = stats.t.interval(0.95, 39, loc=values.mean(), scale=stats.sem(values))
+    np.testing.assert_allclose([found.low[0], found.high[0]], expected, atol=0.015)
+
+
+@pytest.mark.parametrize("kind", ["micro", "macro"])
+def test_replicates_are_those_of_scipy(kind: str) -> None:
+    sums = synthetic(30, 2, seed=3)[:, :1]
+    ratios = f1(sums[:, 0])
+    measure = statistics.micro(sums, f1) if kind == "micro" else statistics.macro(ratios[:, None])
+    (ours,) = statistics.bootstrap([measure], seed=1)
+
+    def statistic(index: Array, axis: int) -> Array:
+        assert axis == -1
+        drawn = index.astype(int)
+        return ratios[drawn].mean(axis=-1) if kind == "macro" else f1(sums[drawn, 0].sum(axis=-2))
+
+    theirs = stats.bootstrap(
+        (np.arange(30.0),), statistic, n_resamples=9_999, method="percentile", rng=np.random.default_rng(2)
+    )
+    # Quantiles of 9,999 draws are good to about 0.03 standard errors at the 2.5% ends: 4 of those.
+    error = theirs.standard_error
+    np.testing.assert_allclose(np.quantile(ours, [0.025, 0.975]), theirs.confidence_interval, atol=0.12 * error)
+    assert ours.std() == pytest.approx(error, rel=0.04)
+
+
+def test_two_papers_have_three_replicates() -> None:
+    # Drawn: both the first (1/4), one of each (1/2), both the second (1/4). The micro ratio of both is 3/5.
+    sums = np.array([[[1.0, 1.0]], [[2.0, 4.0]]])
+    measure = statistics.micro(sums, lambda s: statistics.divide(s[..., 0], s[..., 1]))
+    (drawn,) = statistics.bootstrap([measure], seed=5)
+    values, counts = np.unique(drawn.round(12), return_counts=True)
+    np.testing.assert_allclose(values, [0.5, 0.6, 1.0])
+    np.testing.assert_allclose(counts / 9_999, [0.25, 0.5, 0.25], atol=0.02)
+
+
+def test_chunks_company_and_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of a chunk and who else is scored change nothing; the seed does."""
+    sums = synthetic(20, 3, seed=1)
+    (whole,) = statistics.bootstrap([statistics.micro(sums, f1)], seed=7, resamples=500)
+    (alone,) = statistics.bootstrap([statistics.micro(sums[:, 1:2], f1)], seed=7, resamples=500)
+    (other,) = statistics.bootstrap([statistics.micro(sums, f1)], seed=8, resamples=500)
+    monkeypatch.setattr(resampling, "_CELLS", 20 * 9 * 7)
+    (chunked,) = statistics.bootstrap([statistics.micro(sums, f1)], seed=7, resamples=500)
+    np.testing.assert_array_equal(whole, chunked)
+    np.testing.assert_allclose(whole[:, 1:2], alone, rtol=1e-12)
+    assert not np.allclose(whole, other)
+
+
+def test_undefined_resamples_are_counted() -> None:
+    # Two of four papers are defined: a resample has none of them with probability (2/4)^4 = 1/16.
+    measure = statistics.macro(np.array([[1.0], [0.5], [NAN], [NAN]]))
+    (found,) = statistics.intervals([measure], seed=1)
+    assert found.n[0] == 2
+    assert found.undefined[0] / 9_999 == pytest.approx(1 / 16, abs=0.01)
+    np.testing.assert_allclose([found.low[0], found.value[0], found.high[0]], [0.5, 0.75, 1.0])
+
+
+@pytest.mark.parametrize(("ratios", "value", "n"), [([NAN, NAN], NAN, 0), ([1.0, NAN], 1.0, 1)])
+def test_under_two_papers_there_is_no_interval(ratios: list[float], value: float, n: int) -> None:
+    (found,) = statistics.intervals([statistics.macro(np.array(ratios)[:, None])], seed=1, resamples=99)
+    np.testing.assert_array_equal([found.value[0], found.low[0], found.high[0]], [value, NAN, NAN])
+    assert found.n[0] == n
+
+
+def test_no_papers_at_all() -> None:
+    measure = statistics.macro(np.zeros((0, 2)))
+    (found,) = statistics.intervals([measure], seed=1, resamples=99)
+    assert np.isnan(found.value).all()
+    assert np.isnan(found.low).all()
+    assert math.isnan(statistics.paired_test(measure, 0, 1, seed=1))
+    assert statistics.intervals([], seed=1) == []
+
+
+def test_perfect_scores_have_an_interval() -> None:
+    (found,) = statistics.intervals([statistics.macro(np.ones((12, 1)))], seed=1)
+    assert (found.low[0], found.high[0]) == (1.0, 1.0)
+
+
+def test_the_standard_error_of_a_macro_difference_is_s_over_root_n() -> None:
+    ratios = f1(synthetic(25, 2, seed=4))
+    error = statistics.standard_error(statistics.macro(ratios), 0, 1)
+    assert error == pytest.approx(stats.sem(ratios[:, 1] - ratios[:, 0]), rel=1e-6)
+
+
+def test_the_standard_error_of_a_micro_difference_is_near_the_jackknife() -> None:
+    sums = synthetic(300, 2, seed=4)
+    rest = f1(sums.sum(axis=0) - sums)
+    left_out = rest[:, 1] - rest[:, 0]
+    jackknife = math.sqrt(299 / 300 * ((left_out - left_out.mean()) ** 2).sum())
+    assert statistics.standard_error(statistics.micro(sums, f1), 0, 1) == pytest.approx(jackknife, rel=0.01)
+
+
+def test_a_difference_and_its_interval() -> None:
+    sums = synthetic(60, 3, seed=2)
+    macro, micro = statistics.differences(
+        [statistics.macro(f1(sums)), statistics.micro(sums, f1)], base=2, new=0, seed=1
+    )
+    ratios = f1(sums)
+    assert macro.value == pytest.approx(ratios[:, 0].mean() - ratios[:, 2].mean())
+    assert micro.value == pytest.approx(f1(sums.sum(axis=0))[0] - f1(sums.sum(axis=0))[2])
+    # 60 papers: the t interval of the paired differences, up to skewness and Monte Carlo.
+    low, high = stats.t.interval(0.95, 59, loc=macro.value, scale=stats.sem(ratios[:, 0] - ratios[:, 2]))
+    np.testing.assert_allclose([macro.low, macro.high], [low, high], atol=0.06 * (high - low))
+    assert macro.low < macro.value < macro.high
+    assert macro.n == micro.n == 60
+
+
+def test_a_planner_against_itself() -> None:
+    sums = np.repeat(synthetic(15, 1, seed=2), 2, axis=1)
+    for measure in (statistics.macro(f1(sums)), statistics.micro(sums, f1)):
+        (found,) = statistics.differences([measure], 0, 1, seed=1, resamples=999)
+        assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
+        assert found.standard_error == pytest.approx(0, abs=1e-12)
+        assert statistics.paired_test(measure, 0, 1, seed=1) == 1.0
+        assert statistics.verdict(found.low, found.high, margin=0.0, strict=True) == "pass"
+
+
+@pytest.mark.parametrize(("n", "few"), [(0, True), (9, True), (10, False)])
+def test_few_papers(n: int, few: bool) -> None:
+    assert statistics.few_papers(n) is few
+
+
+# Tests -----------------------------------------------------------------------------------------------------------
+
+
+def test_three_papers_all_in_favour() -> None:
+    # Of the 2^3 swaps, only none and all three reach the observed difference: p = 2/8.
+    ratios = np.array([[0.9, 0.1], [0.8, 0.4], [0.7, 0.6]])
+    assert statistics.paired_test(statistics.macro(ratios), 0, 1, seed=1) == 2 / 8
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_exact_macro_test_is_that_of_scipy(seed: int) -> None:
+    ratios = f1(synthetic(9, 2, seed=seed))
+    theirs = stats.permutation_test(
+        (ratios[:, 0], ratios[:, 1]),
+        lambda x, y, axis: np.mean(x - y, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=9_999,
+    )
+    assert statistics.paired_test(statistics.macro(ratios), 0, 1, seed=1) == pytest.approx(theirs.pvalue)
+
+
+def test_a_random_macro_test_is_near_that_of_scipy() -> None:
+    ratios = f1(synthetic(50, 2, seed=11))
+    ratios[:, 1] = np.clip(ratios[:, 1] + 0.1, 0, 1)
+    theirs = stats.permutation_test(
+        (ratios[:, 0], ratios[:, 1]),
+        lambda x, y, axis: np.mean(x - y, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        rng=np.random.default_rng(3),
+    )
+    ours = statistics.paired_test(statistics.macro(ratios), 0, 1, seed=1)
+    assert 0.01 < theirs.pvalue < 0.5
+    assert ours == pytest.approx(theirs.pvalue, abs=4 * math.sqrt(2 * 0.25 / 9_999))
+
+
+def by_definition(one: Array, two: Array, studentised: Callable[[Array, Array], float]) -> float:
+    """The exact test, written out: swap every subset of papers, recompute, count."""
+    observed = studentised(one, two)
+    swaps = list(itertools.product([False, True], repeat=len(one)))
+    reached = 0
+    for swap in swaps:
+        mask = np.array(swap).reshape(-1, *[1] * (one.ndim - 1))
+        value = studentised(np.where(mask, two, one), np.where(mask, one, two))
+        reached += not value < observed - 1e-6
+    return reached / len(swaps)
+
+
+def macro_student(one: Array, two: Array) -> float:
+    """The difference of means of what is defined, over its error; a paper moves a mean by (x - mean) / defined."""
+    with np.errstate(all="ignore"):
+        means = [values[~np.isnan(values)].mean() for values in (one, two)]
+    moved = sum(
+        sign * np.where(np.isnan(values), 0.0, values - mean) / max(1, np.sum(~np.isnan(values)))
+        for sign, values, mean in zip((1, -1), (one, two), means, strict=True)
+    )
+    return float(abs(means[0] - means[1]) / math.sqrt(np.sum(np.square(moved))))
+
+
+def micro_student(one: Array, two: Array) -> float:
+    """The difference of f = 2T / L over its error; a paper moves f by (2t - f l) / L."""
+    moved, values = np.zeros(len(one)), []
+    for sign, rows in ((1, one), (-1, two)):
+        hits, length = 2 * rows[:, 0], rows[:, 1] + rows[:, 2]
+        values.append(hits.sum() / length.sum())
+        moved += sign * (hits - values[-1] * length) / length.sum()
+    return float(abs(values[0] - values[1]) / math.sqrt((moved**2).sum()))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_exact_micro_test_is_its_definition(seed: int) -> None:
+    sums = synthetic(8, 2, seed=seed)
+    sums[:, 0, 1] = sums[:, 1, 1]
+    expected = by_definition(sums[:, 0], sums[:, 1], micro_student)
+    assert statistics.paired_test(statistics.micro(sums, f1), 0, 1, seed=1) == expected
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
+@pytest.mark.parametrize(
+    "ratios",
+    [
+        [[0.9, 0.1], [0.4, NAN], [0.8, 0.3], [NAN, 0.2], [0.5, 0.45], [NAN, NAN]],
+        [[0.9, NAN], [0.4, 0.1], [0.7, 0.2], [0.3, 0.35]],
+    ],
+)
+def test_a_paper_undefined_for_one_planner_swaps_as_undefined(ratios: list[list[float]]) -> None:
+    values = np.array(ratios)
+    expected = by_definition(values[:, 0], values[:, 1], macro_student)
+    assert statistics.paired_test(statistics.macro(values), 0, 1, seed=1) == expected
+
+
+def test_a_swap_that_leaves_nothing_defined_counts_as_extreme() -> None:
+    # One paper each: swapping either leaves one planner with nothing; all four swaps count, p = 1.
+    assert statistics.paired_test(statistics.macro(np.array([[0.9, NAN], [NAN, 0.1]])), 0, 1, seed=1) == 1.0
+
+
+def test_without_a_difference_there_is_no_p() -> None:
+    assert math.isnan(statistics.paired_test(statistics.macro(np.array([[0.9, NAN], [0.3, NAN]])), 0, 1, seed=1))
+
+
+def test_a_constant_gain_is_the_most_extreme_swap() -> None:
+    # The standard error is 0. Exact over 10 papers: 2 / 2^10; random over 20: (0 + 1) / (B + 1).
+    for papers, p in ((10, 2 / 1024), (20, 1 / 1000)):
+        ratios = np.stack([np.linspace(0.2, 0.6, papers) + 0.25, np.linspace(0.2, 0.6, papers)], axis=1)
+        assert statistics.paired_test(
+            statistics.macro(ratios), 0, 1, seed=1, resamples=999 if papers == 20 else 9_999
+        ) == pytest.approx(p)
+
+
+def test_exactness_rests_on_the_papers_that_differ() -> None:
+    # Five papers differ, fifteen do not: 2^5 swaps, of which none and all reach the observed difference.
+    ratios = np.tile([[0.5, 0.5]], (20, 1))
+    ratios[:5, 0] += [0.1, 0.2, 0.15, 0.3, 0.05]
+    assert statistics.paired_test(statistics.macro(ratios), 0, 1, seed=1, resamples=100) == 2 / 32
+
+
+def test_the_order_of_planners_and_the_size_of_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = statistics.micro(synthetic(40, 2, seed=3), f1)
+    p = statistics.paired_test(measure, 0, 1, seed=1, resamples=999)
+    assert statistics.paired_test(measure, 1, 0, seed=1, resamples=999) == p
+    monkeypatch.setattr(testing, "_CELLS", 40 * 13)
+    assert statistics.paired_test(measure, 0, 1, seed=1, resamples=999) == p
+
+
+def test_holm_by_hand() -> None:
+    # Sorted: 0.005 * 4, 0.01 * 3, 0.03 * 2, then 0.04 * 1, raised to the 0.06 before it.
+    np.testing.assert_allclose(statistics.holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+    # The undefined test is not counted: 0.02 * 2 and 0.6 * 1.
+    np.testing.assert_allclose(statistics.holm(np.array([0.6, NAN, 0.02])), [0.6, NAN, 0.04])
+    assert statistics.holm(np.array([])).shape == (0,)
+
+
+@settings(deadline=None)  # the first call loads statsmodels
+@given(arrays(np.float64, some.integers(1, 20), elements=some.floats(0, 1)))
+def test_holm_is_that_of_statsmodels(p: Array) -> None:
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    np.testing.assert_allclose(statistics.holm(p), multitest.multipletests(p, method="holm")[1], atol=1e-12)
+
+
+def test_all_pairs_and_against_a_baseline() -> None:
+    measure = statistics.macro(f1(synthetic(12, 4, seed=6)))
+    tests = statistics.all_pairs(measure, seed=1)
+    assert np.isnan(np.diag(tests.raw)).all()
+    upper = np.triu_indices(4, 1)
+    np.testing.assert_array_equal(tests.raw, tests.raw.T)
+    np.testing.assert_allclose(tests.adjusted[upper], statistics.holm(tests.raw[upper]))
+    assert tests.raw[1, 3] == statistics.paired_test(measure, 1, 3, seed=1)
+    baseline = statistics.against(measure, 2, seed=1)
+    np.testing.assert_allclose(baseline.raw[2], np.where(np.arange(4) == 2, NAN, tests.raw[2]))
+    np.testing.assert_allclose(baseline.adjusted[2, [0, 1, 3]], statistics.holm(tests.raw[2, [0, 1, 3]]))
+    assert np.isnan(baseline.raw[0, 1])
+
+
+def test_rank_intervals_by_hand() -> None:
+    # 0 beats 2; nothing else is significant; planner 3 has no value and takes no rank.
+    p = np.full((4, 4), 0.5)
+    p[0, 2] = p[2, 0] = 0.01
+    p[3] = p[:, 3] = NAN
+    assert statistics.rank_intervals(np.array([0.7, 0.6, 0.5, NAN]), p) == [(1, 2), (1, 3), (2, 3), None]
+
+
+def test_one_planner_is_first() -> None:
+    measure = statistics.macro(np.array([[0.5], [0.7]]))
+    tests = statistics.all_pairs(measure, seed=1)
+    assert statistics.rank_intervals(measure.values, tests.adjusted) == [(1, 1)]
+
+
+# Decisions -------------------------------------------------------------------------------------------------------
+
+
+def test_the_minimum_detectable_effect_is_found_with_its_power() -> None:
+    effect = statistics.minimum_detectable(0.02)
+    assert effect == pytest.approx(0.02 * (1.959964 + 0.841621), rel=1e-6)
+    assert stats.norm.sf(stats.norm.ppf(0.975) - effect / 0.02) == pytest.approx(0.8)
+    assert math.isnan(statistics.minimum_detectable(NAN))
+
+
+@pytest.mark.parametrize(
+    ("n", "detectable", "target", "papers"),
+    [(100, 0.06, 0.03, 400), (10, 0.3, 0.1, 90), (50, 0.02, 0.03, 23), (50, NAN, 0.03, None), (50, 0.02, 0.0, None)],
+)
+def test_papers_needed(n: int, detectable: float, target: float, papers: int | None) -> None:
+    assert statistics.papers_needed(n, detectable, target) == papers
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "margin", "plain", "strict"),
+    [
+        (-0.01, 0.03, 0.02, "pass", "pass"),
+        (-0.02, 0.03, 0.02, "pass", "pass"),
+        (-0.03, 0.01, 0.02, "inconclusive", "inconclusive"),
+        (-0.08, -0.03, 0.02, "regressed", "regressed"),
+        (-0.03, -0.01, 0.02, "inconclusive", "regressed"),
+        (-0.015, -0.005, 0.02, "pass", "regressed"),
+        (0.0, 0.0, 0.0, "pass", "pass"),
+        (NAN, NAN, 0.02, "inconclusive", "inconclusive"),
+    ],
+)
+def test_the_verdict_has_three_ways(low: float, high: float, margin: float, plain: str, strict: str) -> None:
+    assert statistics.verdict(low, high, margin) == plain
+    assert statistics.verdict(low, high, margin, strict=True) == strict
+
+
+# Correction by labels --------------------------------------------------------------------------------------------
+
+
+def test_corrected_sums_by_hand() -> None:
+    # Labelled: automatic 1, 2, 3 and truth 0, 1, 1. Slope: ((-1)(0) + (0)(1) + (1)(1)) / (1 + 0 + 1) = 1/2.
+    # Sum of automatic 1 + 2 + 3 + 4 + 0 + 2 = 12; labelled truth - automatic / 2 = -1/2, 0, -1/2, in all -1.
+    # Corrected: 12/2 + (6/3) (-1) = 4.
+    automatic = np.array([1.0, 2.0, 3.0, 4.0, 0.0, 2.0])[:, None, None]
+    truth = np.array([0.0, 1.0, 1.0, NAN, NAN, NAN])[:, None, None]
+    labelled = np.array([True, True, True, False, False, False])
+    sums, trust = statistics.corrected_sums(automatic, truth, labelled)
+    assert trust[0, 0] == pytest.approx(0.5)
+    assert sums.sum() == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(
+    ("automatic", "truth", "trust", "total"),
+    [
+        ([1.0, 3.0, 5.0, 7.0], [1.0, 3.0, NAN, NAN], 1.0, 16.0),  # a matcher that is right: its own sum
+        ([2.0, 2.0, 2.0, 2.0], [1.0, 4.0, NAN, NAN], 0.0, 10.0),  # one that says nothing: 4/2 times the labels
+        ([1.0, 2.0, 9.0, 9.0], [4.0, 1.0, NAN, NAN], 0.0, 10.0),  # one that is contrary: the same
+        ([1.0, 2.0, 5.0, 5.0], [0.0, 3.0, NAN, NAN], 1.0, 13.0),  # slope 3, clipped: 13 + 2 * ((0 - 1) + (3 - 2))
+        ([1.0, 2.0, 9.0, 9.0], [4.0, 1.0, 2.0, 2.0], 0.0, 9.0),  # all labelled: the labels
+    ],
+)
+def test_the_weight_of_a_matcher(automatic: list[float], truth: list[float], trust: float, total: float) -> None:
+    known = np.array(truth)[:, None, None]
+    sums, found = statistics.corrected_sums(np.array(automatic)[:, None, None], known, ~np.isnan(known[:, 0, 0]))
+    assert found[0, 0] == pytest.approx(trust)
+    assert sums.sum() == pytest.approx(total)
+
+
+def test_labelled_papers_are_resampled_apart() -> None:
+    """Each resample draws as many labelled papers as there are, so their number is the same in all."""
+    labelled = np.arange(12) < 5
+    counts = np.stack([labelled.astype(np.float64), np.ones(12)], axis=1)[:, None, :]
+    measure = statistics.micro(counts, lambda s: statistics.divide(s[..., 0], s[..., 1]))
+    (drawn,) = statistics.bootstrap([measure], seed=1, resamples=200, labelled=labelled)
+    np.testing.assert_allclose(drawn, 5 / 12)
+    (found,) = statistics.intervals([measure], seed=1, resamples=200, labelled=labelled)
+    assert found.n[0] == 5
+
+
+def test_the_error_of_a_corrected_difference_is_the_spread_of_its_resamples() -> None:
+    rng = np.random.default_rng(8)
+    truth = rng.binomial(3, 0.4, (200, 2, 1)).astype(np.float64)
+    automatic = np.minimum(truth + rng.binomial(1, 0.3, truth.shape), 3.0)
+    labelled = np.arange(200) < 40
+    sums, trust = statistics.corrected_sums(automatic, truth, labelled)
+    assert (trust > 0.5).all()
+    measure = statistics.micro(
+        np.concatenate([sums, np.full_like(sums, 3.0)], axis=2), lambda s: statistics.divide(s[..., 0], s[..., 1])
+    )
+    (found,) = statistics.differences([measure], 0, 1, seed=1, labelled=labelled)
+    (drawn,) = statistics.bootstrap([measure], seed=2, labelled=labelled)
+    assert found.standard_error == pytest.approx(np.std(drawn[:, 1] - drawn[:, 0]) * math.sqrt(40 / 39), rel=0.04)
+    assert found.low < found.value < found.high
+
+
+@pytest.mark.parametrize("papers", [5, 12, 40])
+def test_many_pairs_at_once_have_the_p_of_each_pair_alone(papers: int) -> None:
+    rng = np.random.default_rng(papers)
+    values = np.round(rng.random((papers, 9)), 1)
+    values[:, 8] = values[:, 7]  # a pair that never differs
+    values[0, 3] = np.nan  # a planner that is not defined everywhere takes the general way
+    measure = statistics.macro(values)
+    tests = statistics.all_pairs(measure, seed=3, resamples=499)
+    for i in range(9):
+        for j in range(i + 1, 9):
+            alone = statistics.paired_test(measure, i, j, seed=3, resamples=499)
+            assert tests.raw[i, j] == tests.raw[j, i] == alone, (i, j)
+
+
+def test_intervals_of_many_planners_are_those_of_each_block() -> None:
+    measure = statistics.macro(np.random.default_rng(0).random((30, 120)))
+    together = statistics.intervals([measure], seed=1, resamples=299)[0]
+    alone = statistics.intervals([statistics.macro(measure.sums[:, 100:103, 0])], seed=1, resamples=299)[0]
+    assert together.low[100:103] == pytest.approx(alone.low, abs=1e-12)
+    assert len(together.value) == len(together.n) == 120
+
+
+def test_an_undefined_repetition_is_no_part_of_the_spread() -> None:
+    """1 and 3 are 2 apart whatever else was tried: mean 2, best 3, sample SD the square root of 2."""
+    found = statistics.repeats(np.array([1.0, np.nan, 3.0, np.nan, np.nan]), np.array([0, 0, 0, 0, 1]), 2)
+    assert found.mean[0] == 2
+    assert found.best[0] == 3
+    assert found.spread[0] == pytest.approx(math.sqrt(2))
+    assert found.n.tolist() == [2, 0]
+    assert found.n.dtype == np.int64
+    assert np.isnan([found.mean[1], found.best[1], found.spread[1]]).all()
+
+
+def test_ranks_when_values_tie_and_when_p_is_just_the_level() -> None:
+    """A tie is neither better nor worse, however small p is; p must be below the level, not at it."""
+    clear = np.array([[np.nan, 0.01], [0.01, np.nan]])
+    assert statistics.rank_intervals(np.array([0.5, 0.5]), clear) == [(1, 2), (1, 2)]
+    assert statistics.rank_intervals(np.array([0.5, 0.4]), clear) == [(1, 1), (2, 2)]
+    assert statistics.rank_intervals(np.array([0.5, 0.4]), np.full((2, 2), 0.05)) == [(1, 2), (1, 2)]
+    with pytest.raises(ValueError, match="shorter"):
+        statistics.rank_intervals(np.array([0.5, 0.4]), clear[:1])
+
+
+def test_named_sums_are_numbers_whatever_they_came_as() -> None:
+    """Whole numbers become floats, so that half a step of the gradient is half a step."""
+    found = statistics.named({"a": np.array([[1], [2]]), "b": np.array([[2], [2]])}, lambda sums: sums["a"] / sums["b"])
+    assert found.sums.dtype == np.float64
+    assert found.values.tolist() == [0.75]
+
+
+@pytest.mark.parametrize("at_once", [2, 300])
+def test_an_interval_is_what_its_replicates_say(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """Level, number of resamples, seed and labels reach the replicates, in one block of planners or in several."""
+    monkeypatch.setattr(resampling, "_PLANNERS", at_once)
+    measure = statistics.micro(synthetic(30, 5, 1), f1)
+    labelled = np.arange(30) < 12
+    for level, flags in itertools.product((0.5, 0.95), (None, labelled)):
+        (found,) = statistics.intervals([measure], seed=3, resamples=201, level=level, labelled=flags)
+        (drawn,) = statistics.bootstrap([measure], seed=3, resamples=201, labelled=flags)
+        n = 30 if flags is None else 12
+        assert found.n.tolist() == [n] * 5
+        ends = [statistics.expanded_interval(drawn[:, planner], n, level)[:2] for planner in range(5)]
+        assert np.stack([found.low, found.high], axis=1) == pytest.approx(np.array(ends))
+
+
+def test_planners_and_sums_are_corrected_one_by_one() -> None:
+    """Each planner's and each sum's lambda is its own, as if it stood alone."""
+    rng = np.random.default_rng(4)
+    automatic = rng.normal(size=(20, 3, 2)) + np.arange(6).reshape(3, 2)
+    truth = automatic * rng.random((3, 2)) + rng.normal(size=(20, 3, 2))
+    labelled = np.arange(20) % 3 == 0
+    sums, trust = statistics.corrected_sums(automatic, truth, labelled)
+    for planner, k in itertools.product(range(3), range(2)):
+        alone = (slice(None), slice(planner, planner + 1), slice(k, k + 1))
+        one, weight = statistics.corrected_sums(automatic[alone], truth[alone], labelled)
+        assert sums[alone] == pytest.approx(one)
+        assert trust[planner, k] == pytest.approx(weight[0, 0])
+
+
+def test_seeds_reach_the_swaps_of_every_comparison() -> None:
+    """Thirty papers are too many to swap exactly: the same seed gives the same p, and it is that of the pair alone."""
+    measure = statistics.micro(synthetic(30, 3, 2), f1)
+    for tests in (statistics.all_pairs, statistics.against):
+        more = (1,) if tests is statistics.against else ()
+        found = tests(measure, *more, seed=5, resamples=199)
+        alone = statistics.paired_test(measure, 0, 1, seed=5, resamples=199)
+        assert found.raw[0, 1] == found.raw[1, 0] == pytest.approx(alone)
+        assert found.raw[0, 1] != tests(measure, *more, seed=6, resamples=199).raw[0, 1]
+
+
+@pytest.mark.parametrize("flags", [None, np.arange(30) < 12])
+def test_a_difference_is_what_its_replicates_say(flags: NDArray[np.bool_] | None) -> None:
+    """Level, number of resamples, seed and labels reach the replicates of a difference and its standard error."""
+    measure = statistics.micro(synthetic(30, 3, 8), f1)
+    (found,) = statistics.differences([measure], 2, 0, seed=3, resamples=201, level=0.5, labelled=flags)
+    (drawn,) = statistics.bootstrap([measure], seed=3, resamples=201, labelled=flags)
+    n = 30 if flags is None else 12
+    low, high, undefined = statistics.expanded_interval(drawn[:, 0] - drawn[:, 2], n, 0.5)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert (found.n, found.undefined) == (n, undefined)
+    assert found.standard_error == statistics.standard_error(measure, 2, 0, labelled=flags)
+    assert found.value == pytest.approx(float(measure.values[0] - measure.values[2]))
