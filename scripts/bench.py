@@ -1,0 +1,286 @@
+"""What evalkit costs: makes a corpus, runs each job, prints medians beside a notebook's way of doing it and the floor.
+
+    python scripts/bench.py                       # 1,400 plans of 362 papers; the cold runs take minutes
+    python scripts/bench.py --plans 140 --papers 36 --repeats 3
+    python scripts/bench.py --large 100000        # also: that many plans, engines beside each other, growth
+
+Every job is a process of its own: wall time, CPU time of it and its children, and the peak of its memory. CPU time is
+the figure to compare on a machine that others use too. The notebook version is the job as one would first write it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import bench_corpus
+
+EVALKIT = (sys.executable, "-m", "evalkit")
+HERE = (sys.executable, __file__)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run of a job took: seconds of wall and CPU time, peak MiB, and what it printed."""
+
+    wall: float
+    cpu: float
+    peak: float
+    said: str = ""
+
+
+def run(*command: object) -> Cost:
+    """One process, waited for; a failure ends the benchmark with what it said."""
+    start = time.perf_counter()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen([str(word) for word in command], stdout=out, stderr=err)
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        out.seek(0), err.seek(0)
+        said = out.read().decode()
+        if status:
+            sys.exit(f"{command} failed:\n{said}\n{err.read().decode()}")
+    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, said)
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    """The median of each figure."""
+    return Cost(*(statistics.median(getattr(cost, name) for cost in costs) for name in ("wall", "cpu", "peak")))
+
+
+def show(name: str, costs: Sequence[Cost], beside: dict[str, Cost] | None = None) -> Cost:
+    """Print a job's medians, and how many times as long the others take."""
+    cost = median(costs)
+    told = [
+        f"{other}: {it.wall / cost.wall:.2f}x wall, {it.cpu / cost.cpu:.2f}x CPU"
+        for other, it in (beside or {}).items()
+    ]
+    print(
+        f"{name:<28} {cost.wall:8.2f} s wall {cost.cpu:8.2f} s CPU {cost.peak:7.0f} MiB   {'; '.join(told)}", flush=True
+    )
+    return cost
+
+
+# -- the same job in a notebook, and the floors; each is run as a process: bench.py --job NAME TOP
+
+
+def notebook(top: Path) -> None:
+    """Per plan: read it, encode both lists, fuzzy and cosine, assignment, F1; then the mean of each planner."""
+    import numpy as np
+    from rapidfuzz import fuzz
+    from scipy.optimize import linear_sum_assignment
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(model_folder())
+    gold = {path.stem: json.loads(path.read_text())["ablations"] for path in (top / "gold").glob("*.json")}
+    scores: dict[str, list[float]] = {}
+    for path in sorted((top / "plans").rglob("*.md")):
+        lines = path.read_text().splitlines()
+        ours = [line.split(": ", 1)[1] for line in lines if line.startswith("- **Ablated Part**")]
+        theirs = [item["ablated_part"] for item in gold[path.stem]]
+        a, b = model.encode(theirs, normalize_embeddings=True), model.encode(ours, normalize_embeddings=True)
+        fuzzy = np.array([[fuzz.token_set_ratio(x, y) / 100 for y in ours] for x in theirs])
+        alike = (fuzzy + a @ b.T) / 2
+        rows, columns = linear_sum_assignment(alike, maximize=True)
+        hits = sum(alike[r, c] > 0.7 for r, c in zip(rows, columns, strict=True))
+        scores.setdefault(str(path.parent), []).append(2 * hits / (len(theirs) + len(ours)))
+    print({planner: sum(found) / len(found) for planner, found in scores.items()})
+
+
+def encode(top: Path) -> None:
+    """The floor of a cold run: all unique texts that the matcher needs, encoded at once by the library itself."""
+    from sentence_transformers import SentenceTransformer
+
+    texts = json.loads((top / "texts.json").read_text())
+    SentenceTransformer(model_folder()).encode(texts, normalize_embeddings=True)
+
+
+def read(top: Path) -> None:
+    """The floor of a warm run: every file opened and read."""
+    print(sum(len(path.read_bytes()) for folder in ("gold", "plans") for path in (top / folder).rglob("*.*")))
+
+
+def scorer(top: Path) -> None:
+    """Plans a second that `Scorer.score` does when their texts are known, each plan once, reading left out."""
+    from evalkit.reading import read_plans
+    from evalkit.scorer import Scorer
+
+    gold = {plan.paper: plan for plan in read_plans(top / "gold", gold=True).plans}
+    plans = list(read_plans(top / "plans").plans)[:400]
+    one = Scorer(cache=top / "cache")
+    one.warm([*plans, *gold.values()])
+    list(one.score_many((plan, gold[plan.paper]) for plan in plans))
+    start = time.process_time()
+    for plan in plans:
+        one.score(plan, gold[plan.paper])
+    print(len(plans) / (time.process_time() - start))
+
+
+def texts(top: Path) -> None:
+    """Writes down the unique texts of the corpus."""
+    from evalkit.reading import read_plans
+    from evalkit.worker import texts_of
+
+    plans = [*read_plans(top / "gold", gold=True).plans, *read_plans(top / "plans").plans]
+    (top / "texts.json").write_text(json.dumps(texts_of((plan, plan) for plan in plans)))
+
+
+JOBS: dict[str, Callable[[Path], None]] = {
+    "notebook": notebook, "encode": encode, "read": read, "scorer": scorer, "texts": texts
+}  # fmt: skip
+
+
+def model_folder() -> str:
+    """Where the model of evalkit lies."""
+    from evalkit.similarity.embedding import find_encoder
+
+    return str(find_encoder().folder)
+
+
+# -- the jobs
+
+
+def score(top: Path, *options: object) -> Cost:
+    """One `evalkit score` of the corpus, into a folder that is replaced."""
+    where = ("--pred", top / "plans", "--gold", top / "gold", "--out", top / "run", "--force", "--cache", top / "cache")
+    return run(*EVALKIT, "score", *where, *options)
+
+
+def fresh(folder: Path) -> None:
+    """A folder that does not exist."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def small_jobs(top: Path, repeats: int) -> None:
+    """Start-up, reading, and what loads what."""
+    show("evalkit --help", [run(*EVALKIT, "--help") for _ in range(repeats)])
+    bare = show("python, nothing imported", [run(sys.executable, "-c", "pass") for _ in range(repeats)])
+    loaded = show("import evalkit", [run(sys.executable, "-c", "import evalkit") for _ in range(repeats)])
+    print(f"  import evalkit itself: {(loaded.wall - bare.wall) * 1000:.0f} ms")
+    timed = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "evalkit", "score", "--pred", top / "plans", "--gold", top / "gold",
+         "--out", top / "run", "--force", "--cache", top / "cache"], capture_output=True, text=True, check=True,
+    ).stderr  # fmt: skip
+    found = [name for name in ("torch", "sentence_transformers", "transformers") if f"| {name}\n" in timed]
+    print(f"  warm score by -X importtime: {timed.count('import time:')} modules, of the heavy ones {found or 'none'}")
+
+
+def main_jobs(top: Path, repeats: int, cold: int) -> None:
+    """Cold, warm, one paper changed, lexical; the notebook and the floors beside them."""
+    run(*HERE, "--job", "texts", top)
+    print(f"  unique texts: {len(json.loads((top / 'texts.json').read_text()))}")
+    bare = show("floor: bare encode", [run(*HERE, "--job", "encode", top) for _ in range(cold)])
+    costs = []
+    for _ in range(cold):
+        fresh(top / "cache")
+        costs.append(score(top))
+    show("cold score", costs, {"bare encode": bare})
+    book = show("notebook version", [run(*HERE, "--job", "notebook", top) for _ in range(cold)])
+    floor = show("floor: reading the files", [run(*HERE, "--job", "read", top) for _ in range(repeats)])
+    warm = show("warm score", [score(top) for _ in range(repeats)], {"notebook": book, "reading": floor})
+    show("  without statistics", [score(top, "--resamples", 0) for _ in range(repeats)])
+    path = next((top / "plans").rglob("*.md"))
+    whole, costs = path.read_text(), []
+    for at in range(repeats):
+        path.write_text(whole.replace("- **Ablated Part**: ", f"- **Ablated Part**: revised {at}x "))
+        costs.append(score(top))
+    path.write_text(whole)
+    show("one paper changed", costs, {"warm": warm})
+    show("lexical only, nothing kept", [score(top, "--matcher", "lexical", "--no-cache") for _ in range(repeats)])
+    rates = sorted(float(run(*HERE, "--job", "scorer", top).said) for _ in range(repeats))
+    print(f"Scorer.score, warm, 5 x 5    {rates[len(rates) // 2]:8.0f} plans a second of CPU time on one core")
+    script = Path(__file__).with_name("bench_bootstrap.py")
+    show("bootstrap, 5 planners", [run(sys.executable, script, "--papers", 362) for _ in range(repeats)])
+
+
+def hashes(folder: Path) -> str:
+    """What stands for all tables of a run."""
+    found = hashlib.sha256()
+    for path in sorted(folder.glob("*.csv")):
+        found.update(path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def growth(top: Path, plans: int, papers: int) -> None:
+    """The same corpus under more planners' names: warm cost, and its slope on a log scale."""
+    points = []
+    for copies in (1, 4, 16):
+        other = top / f"x{copies}"
+        bench_corpus.write(other, papers, plans, copies=copies)
+        cost = score_at(other, top, "--resamples", 0)
+        points.append((copies, cost))
+        show(f"warm, {copies}x", [cost])
+        shutil.rmtree(other)
+    for (one, a), (two, b) in pairwise(points):
+        slope = math.log(b.cpu / a.cpu) / math.log(two / one)
+        print(f"  slope from {one}x to {two}x: {slope:.2f} (CPU), memory {b.peak / a.peak:.2f}x")
+
+
+def score_at(corpus: Path, top: Path, *options: object) -> Cost:
+    """A warm score of another corpus of the same texts."""
+    where = ("--pred", corpus / "plans", "--gold", corpus / "gold", "--out", corpus / "run", "--force")
+    return run(*EVALKIT, "score", *where, "--cache", top / "cache", *options)
+
+
+def large(top: Path, plans: int, papers: int, wanted: int) -> Iterator[None]:
+    """So many plans at once, by each engine; the bytes must be the same."""
+    other = top / "large"
+    bench_corpus.write(other, papers, plans, copies=-(-wanted // plans))
+    print(f"  {sum(1 for _ in (other / 'plans').rglob('*.md'))} plans")
+    for engine in ("local", "processes", "dask", "ray"):
+        cost = score_at(other, top, "--resamples", 0, "--engine", engine, "--workers", 0 if engine == "local" else 2)
+        show(f"{wanted} plans, {engine}", [cost])
+        print(f"  tables: {hashes(other / 'run')}")
+        yield
+    shutil.rmtree(other)
+
+
+def main() -> None:
+    """Every job in one run."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--plans", type=int, default=1400)
+    options.add_argument("--papers", type=int, default=362)
+    options.add_argument("--repeats", type=int, default=5, help="of the quick jobs")
+    options.add_argument("--cold", type=int, default=1, help="repeats of the jobs that encode everything")
+    options.add_argument("--large", type=int, default=0, metavar="N", help="also score N plans, by every engine")
+    options.add_argument("--job", choices=sorted(JOBS), help=argparse.SUPPRESS)
+    options.add_argument("top", nargs="?", type=Path, help=argparse.SUPPRESS)
+    wanted = options.parse_args()
+    if wanted.job:
+        JOBS[wanted.job](wanted.top)
+        return
+    print(
+        f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
+    with tempfile.TemporaryDirectory(prefix="evalkit-bench-") as folder:
+        top = Path(folder) / "corpus"
+        bench_corpus.write(top, wanted.papers, wanted.plans)
+        print(
+            f"{wanted.plans} plans of five entries, {wanted.papers} papers; "
+            f"medians of {wanted.repeats} ({wanted.cold} cold)"
+        )
+        main_jobs(top, wanted.repeats, wanted.cold)
+        small_jobs(top, wanted.repeats)
+        growth(top, wanted.plans, wanted.papers)
+        if wanted.large:
+            for _ in large(top, wanted.plans, wanted.papers, wanted.large):
+                pass
+
+
+if __name__ == "__main__":
+    main()

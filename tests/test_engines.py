@@ -1,0 +1,143 @@
+"""Engines: the same bytes wherever the work is done and however many do it, with a worker killed in the middle too."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import entry, gold, plan
+
+from evalkit.engines import NAMES, engine
+from evalkit.errors import EngineError, InputError
+from evalkit.keeping import Store
+from evalkit.pipeline import Workplace, score_run
+from evalkit.records import Plan
+from evalkit.runs import run_folder
+from evalkit.settings import Settings
+from evalkit.similarity.kept import KeptEncoder
+
+LEXICAL = Settings(matcher="lexical", resamples=99)
+PARTS = (
+    "gate",
+    "temporal attention",
+    "spatial attention",
+    "contrastive loss",
+    "warmup steps",
+    "encoder depth",
+    "dropout",
+)
+CLUSTERS = [pytest.param(name, marks=pytest.mark.clusters) if name in ("dask", "ray") else name for name in NAMES[1:]]
+
+
+def corpus(papers: int = 60, planners: int = 4) -> tuple[list[Plan], list[Plan]]:
+    """Gold and plans that differ from each other, by arithmetic."""
+    pick = [entry(PARTS[at % 7], "REPLACE", [f"{at}", PARTS[at % 5]], ["accuracy"]) for at in range(35)]
+    golds = [gold(*pick[at % 7 : at % 7 + 3], paper=f"p{at:03}") for at in range(papers)]
+    plans = [
+        plan(*pick[(at * who) % 30 : (at * who) % 30 + 4], paper=f"p{at:03}", planner=f"planner-{who}")
+        for who in range(planners)
+        for at in range(papers)
+    ]
+    return golds, plans
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.csv"))}
+
+
+def written(folder: Path, where: Any) -> dict[str, str]:
+    """The hashes of a run's tables when its work is done by that engine."""
+    golds, plans = corpus()
+    with run_folder(folder) as run:
+        run.finish(score_run(plans, golds, LEXICAL, place=Workplace(where, None, run)))
+    return hashes(folder)
+
+
+class Deadly:
+    """Work that kills the process it is done in, once: the first to get there leaves a flag."""
+
+    def __init__(self, work: Callable[[Any], Any], flag: Path, times: int = 1) -> None:
+        self.work, self.flag, self.times = work, flag, times
+
+    def __call__(self, items: Any) -> Any:
+        for time in range(self.times):
+            try:
+                self.flag.with_name(f"{self.flag.name}-{time}").touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.work(items)
+
+
+def deadly(where: Any, flag: Path, times: int = 1) -> Any:
+    """An engine whose second batch of work kills its worker."""
+
+    def killing(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        return where(Deadly(work, flag, times), items)
+
+    return killing
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers find this module."""
+    here = str(Path(__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")])))
+
+
+def test_results_keep_the_order_of_the_work() -> None:
+    with engine("processes", 2) as where:
+        assert list(where(abs, range(-300, 0))) == list(range(300, 0, -1))
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_the_same_bytes_whatever_the_engine(name: str, tmp_path: Path) -> None:
+    expected = written(tmp_path / "local", map)
+    for workers in (1, 2):
+        with engine(name, workers) as where:
+            assert written(tmp_path / f"{name}-{workers}", where) == expected
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_the_same_bytes_after_a_worker_was_killed(name: str, tmp_path: Path) -> None:
+    expected = written(tmp_path / "local", map)
+    with engine(name, 2) as where:
+        assert written(tmp_path / name, deadly(where, tmp_path / "flag")) == expected
+    assert (tmp_path / "flag-0").exists(), "no worker was killed"
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_work_that_always_kills_ends_in_one_clear_error_and_no_folder(name: str, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="workers of the engine died"), engine(name, 2) as where:
+        written(tmp_path / name, deadly(where, tmp_path / "flag", times=200))
+    assert not (tmp_path / name).exists()
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("flag")] == []
+
+
+def wrong(items: Any) -> Any:
+    raise InputError("calibration.json: no such file")
+
+
+def test_a_mistake_found_by_a_worker_stays_the_users_mistake() -> None:
+    with pytest.raises(InputError, match="no such file"), engine("processes", 2) as where:
+        list(where(wrong, range(3)))
+
+
+def test_an_address_is_for_clusters_only() -> None:
+    with pytest.raises(EngineError, match="only dask and ray"), engine("processes", 2, "tcp://somewhere:8786"):
+        pass
+
+
+def no_encoder(name: str) -> Any:
+    raise AssertionError("nobody asked for a model")
+
+
+def test_a_process_has_one_encoder_of_a_kind_so_that_it_loads_the_model_once(tmp_path: Path) -> None:
+    sent = pickle.dumps(KeptEncoder("model", Store(tmp_path / "vectors.sqlite"), no_encoder))
+    assert pickle.loads(sent) is pickle.loads(sent)

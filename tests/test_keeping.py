@@ -1,0 +1,187 @@
+"""What is kept between runs: found again, shared by processes, and never trusted when it is torn, foreign or full."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evalkit.keeping import Store
+from evalkit.similarity.kept import KeptEncoder, packed, unpacked
+from evalkit.similarity.vectors import TextVectors, on_grid
+
+
+class Counting:
+    """An encoder that gives every text vectors of its own, and counts what it is asked."""
+
+    fingerprint = "model@1"
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def encode(self, texts: Sequence[str], progress: Any = None) -> dict[str, TextVectors]:
+        self.asked += texts
+        return {text: made(text) for text in texts}
+
+
+def made(text: str) -> TextVectors:
+    rows = on_grid(np.random.default_rng(list(text.encode())).normal(size=(len(text.split()) + 1, 8)))
+    return TextVectors(rows[0], rows[1:])
+
+
+def equal(one: TextVectors, other: TextVectors) -> bool:
+    return bool((one.sentence == other.sentence).all() and (one.words == other.words).all())
+
+
+def kept(path: Path, warned: list[str] | None = None) -> tuple[KeptEncoder, Counting]:
+    encoder = Counting()
+    warn = warned.append if warned is not None else pytest.fail
+    return KeptEncoder("", Store(path / "vectors.sqlite", warn), lambda _: encoder), encoder  # type: ignore
+
+
+TEXTS = ["gate", "temporal attention", "λ weight of the loss", ""]
+
+
+def test_vectors_come_back_to_the_last_bit() -> None:
+    for text in TEXTS:
+        assert equal(unpacked(packed(made(text))), made(text))
+    assert packed(made("a b")) == packed(unpacked(packed(made("a b"))))
+
+
+def test_a_known_text_is_not_encoded_again_and_the_model_not_asked(tmp_path: Path) -> None:
+    first, encoder = kept(tmp_path)
+    one = first.encode(TEXTS)
+    assert sorted(encoder.asked) == sorted(TEXTS)
+    second, encoder = kept(tmp_path)
+    two = second.encode([*TEXTS, "new"])
+    assert encoder.asked == ["new"]
+    assert all(equal(one[text], two[text]) for text in TEXTS)
+
+
+def test_other_weights_never_meet_kept_vectors(tmp_path: Path) -> None:
+    kept(tmp_path)[0].encode(TEXTS)
+    other, encoder = kept(tmp_path)
+    encoder.fingerprint = "model@2"
+    other.encode(TEXTS)
+    assert len(encoder.asked) == len(TEXTS)
+
+
+def test_what_was_encoded_before_an_interruption_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evalkit.similarity.kept.AT_ONCE", 2)
+    first, encoder = kept(tmp_path)
+
+    def interrupted(texts: Sequence[str], progress: Any = None) -> dict[str, TextVectors]:
+        if encoder.asked:
+            raise KeyboardInterrupt
+        return Counting.encode(encoder, texts)
+
+    encoder.encode = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        first.encode(TEXTS)
+    second, encoder = kept(tmp_path)
+    assert len(second.missing(TEXTS)) == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b"this is no database" * 500),
+        lambda path: path.write_bytes(path.read_bytes()[:1500]),
+        lambda path: path.write_bytes(path.read_bytes()[:100] + os.urandom(8000)),
+        lambda path: path.write_bytes(os.urandom(20000)),
+    ],
+    ids=["text", "cut short", "noise inside", "noise"],
+)
+def test_a_file_that_is_torn_or_foreign_is_set_aside_with_a_warning(tmp_path: Path, damage: Any) -> None:
+    kept(tmp_path)[0].encode(TEXTS)
+    path = tmp_path / "vectors.sqlite"
+    for beside in tmp_path.glob("vectors.sqlite-*"):
+        beside.unlink()
+    damage(path)
+    warned: list[str] = []
+    encoder, behind = kept(tmp_path, warned)
+    found = encoder.encode(TEXTS)
+    assert all(equal(found[text], made(text)) for text in TEXTS)
+    assert len(warned) == 1
+    assert "set aside as vectors.sqlite.aside-1" in warned[0]
+    assert sorted(behind.asked) == sorted(TEXTS)
+    assert (tmp_path / "vectors.sqlite.aside-1").exists()
+    again, behind = kept(tmp_path)
+    again.encode(TEXTS)
+    assert behind.asked == []
+
+
+def test_somebody_elses_database_is_left_whole(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "vectors.sqlite") as base:
+        base.execute("CREATE TABLE kept (key, value, crc)")
+    base.close()
+    warned: list[str] = []
+    kept(tmp_path, warned)[0].encode(TEXTS)
+    assert "not a file of this version" in warned[0]
+    with sqlite3.connect(tmp_path / "vectors.sqlite.aside-1") as base:
+        assert base.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+    base.close()
+
+
+def test_a_row_whose_checksum_fails_is_made_again(tmp_path: Path) -> None:
+    kept(tmp_path)[0].encode(TEXTS)
+    with sqlite3.connect(tmp_path / "vectors.sqlite") as base:
+        base.execute("UPDATE kept SET value = zeroblob(length(value)) WHERE id = 2")
+    base.close()
+    warned: list[str] = []
+    encoder, behind = kept(tmp_path, warned)
+    found = encoder.encode(TEXTS)
+    assert all(equal(found[text], made(text)) for text in TEXTS)
+    assert (len(behind.asked), len(warned)) == (1, 1)
+
+
+def test_where_nothing_can_be_kept_the_work_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file where a folder is wanted")
+    warned: list[str] = []
+    encoder, _ = kept(tmp_path / "file", warned)
+    assert set(encoder.encode(TEXTS)) == set(TEXTS)
+    assert len(warned) == 1
+    assert "nothing is kept between runs" in warned[0]
+
+
+def _fill(path: Path, at: int) -> None:
+    store = Store(path)
+    for round in range(20):
+        store.put({f"{at}-{round}-{key}".encode(): b"x" * 500 for key in range(20)})
+
+
+def test_several_processes_keep_at_the_same_time(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.sqlite"
+    spawn = multiprocessing.get_context("spawn")
+    workers = [spawn.Process(target=_fill, args=(path, at)) for at in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    assert Store(path, pytest.fail).rows() == 4 * 20 * 20
+    assert not list(tmp_path.glob("*.aside-*"))
+
+
+def test_a_store_travels_as_its_path(tmp_path: Path) -> None:
+    store = Store(tmp_path / "vectors.sqlite", pytest.fail)
+    store.put({b"key": b"value"})
+    assert pickle.loads(pickle.dumps(store)).get([b"key", b"other"]) == {b"key": b"value"}
+
+
+def test_pruning_drops_what_was_kept_first(tmp_path: Path) -> None:
+    store = Store(tmp_path / "vectors.sqlite", pytest.fail)
+    for at in range(10):
+        store.put({bytes([at]): bytes(1000)})
+    assert store.prune(5 * 1064) == 5
+    assert sorted(store.get(bytes([at]) for at in range(10))) == [bytes([at]) for at in range(5, 10)]
+    assert store.prune(10**9) == 0
+    store.clear()
+    assert (store.rows(), store.size() < 20000) == (0, True)
