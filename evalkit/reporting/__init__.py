@@ -1,0 +1,1 @@
+"""Takes frames and runs, gives text to print or to keep; one module a kind of output."""

@@ -1,0 +1,104 @@
+"""The page of two runs: what was lost and gained, how sure that is, both alignments, and nothing hostile acts."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from conftest import entry, gold
+from made_runs import QUICK, hostile_run, planned, small_run
+from test_report import HARMLESS, Elements
+
+from evalkit.cli import group
+from evalkit.comparison import compare, side_of
+from evalkit.pipeline import score_run
+from evalkit.runs import Run
+
+compared = pytest.importorskip("evalkit.reporting.compared")
+pytest.importorskip("vl_convert", reason="needs the extra report")
+
+
+def run_of(second: str) -> Run:
+    """One planner on two papers; its second entry for alpha is what the argument says."""
+    lists = [
+        gold(entry("shifted window attention"), entry("relative position bias"), paper="alpha"),
+        gold(entry("momentum encoder"), paper="beta"),
+    ]
+    plans = [
+        planned("alpha", "lm/one", entry("shifted window attention"), entry(second)),
+        planned("beta", "lm/one", entry("momentum encoder")),
+    ]
+    return score_run(plans, lists, QUICK)
+
+
+BASE, NEW = run_of("relative position bias"), run_of("optimiser warmup length")
+
+
+def part(text: str, name: str) -> Any:
+    return json.loads(re.search(rf'id="{name}">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return str(compared.comparison_page({"old": BASE, "new": NEW}, "data", False).text)
+
+
+def test_what_was_lost_stands_first(page: str) -> None:
+    """One of alpha's two entries is lost: F1 there 1 -> 0.5, so the mean over two papers falls by 0.25."""
+    assert "Gold entries: 1 lost, 0 gained" in page
+    assert re.search(r"▼ lost</td>\s*<td><a[^>]*><bdi>relative position bias", page)
+    assert "<b>−0.250</b>" in page
+
+
+def test_the_browser_has_both_alignments(page: str) -> None:
+    index = part(page, "index")
+    assert index["compared"] == {"base": "old", "new": "new"}
+    (alpha, beta) = sorted(index["rows"])
+    assert (alpha[3][0], alpha[5]) == (0.5, 1.0)
+    assert (beta[3][0], beta[5]) == (1.0, 1.0)
+    assert alpha[4][-2:] == [0, 1]
+    document = part(page, "paper-0")
+    assert [name for name, *_ in document["plans"][0]["entries"]][1] == "optimiser warmup length"
+    assert [name for name, *_ in document["base"]["plans"][0]["entries"]][1] == "relative position bias"
+    assert document["moved"] == {"0": [["relative position bias", "relative position bias", "lost"]]}
+
+
+def test_a_run_against_itself_has_nothing_to_show() -> None:
+    text = compared.comparison_page({"a": BASE, "b": BASE}, "data", False).text
+    assert "No gold entry is matched more or less than before." in text
+    assert "Nothing moved" in text
+    assert "no change" in text
+
+
+def test_hostile_runs_can_be_compared() -> None:
+    run = hostile_run()
+    fewer = replace(run, papers=run.papers.assign(match_gold=0.0, match_plan=0.0, match_f1=0.0))
+    text = compared.comparison_page({"<script>a": run, "</title>b": fewer}, "data", False).text
+    found = Elements(text).found
+    assert {tag for tag, _ in found} <= set(HARMLESS.split())
+    assert not [name for _, attrs in found for name in attrs if name.startswith("on") or name == "style"]
+
+
+def test_the_command_compares_two_runs(tmp_path: Path) -> None:
+    for name, run in (("old", BASE), ("new", NEW), ("other", small_run())):
+        run.save(tmp_path / name)
+    out = str(tmp_path / "page.html")
+    done = CliRunner().invoke(group, ["report", str(tmp_path / "old"), str(tmp_path / "new"), "--out", out])
+    assert done.exit_code == 0, done.output
+    assert "<title>new against old" in Path(out).read_text(encoding="utf-8")
+    done = CliRunner().invoke(group, ["report", str(tmp_path / "old"), str(tmp_path / "other"), "--out", out])
+    assert "differ in more than their plans: gold" in str(done.exception)
+    assert CliRunner().invoke(group, ["report", "a", "b", "c"]).exit_code == 2
+
+
+def test_a_notebook_shows_a_comparison() -> None:
+    found = compare(side_of(BASE, "old"), side_of(NEW, "new"))
+    assert "Gold entries: 1 lost, 0 gained." in found._repr_html_()
+    assert found.chart("papers").to_dict()["layer"]
+    hostile = compare(side_of(hostile_run(), "a"), side_of(hostile_run(), "b"), figures=())
+    assert "<script" not in hostile._repr_html_()

@@ -1,0 +1,236 @@
+"""Tables to paste and figures to print: what stands in them, that they compile, and that no text acts in them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from made_runs import HOSTILE, hostile_run, small_run
+
+from evalkit.cli import group
+from evalkit.errors import InputError
+from evalkit.reporting import markup, tables
+from evalkit.reporting.notebook import run_html
+from evalkit.runs import Run
+
+
+def run_of(values: dict[str, list[float]], low: float | None = None) -> Run:
+    """A run whose planners have these match F1 on the papers p0, p1, ..."""
+    rows = [
+        {"planner": planner, "paper": f"p{at}", "match_f1": value}
+        for planner, of_papers in values.items()
+        for at, value in enumerate(of_papers)
+    ]
+    papers = pd.DataFrame(rows)
+    board = papers.groupby("planner", as_index=False)["match_f1"].mean()
+    board = board.sort_values("match_f1", ascending=False, ignore_index=True)
+    if low is not None:
+        board = board.assign(match_f1_low=low, match_f1_high=0.9)
+    meta = {**small_run().meta, "settings": {"seed": 0, "resamples": 1999}}
+    return replace(small_run(), leaderboard=board, papers=papers, meta=meta)
+
+
+# Ten papers: `close` is sometimes above and sometimes below `first`, `far` always 0.5 below (p = 2 / 2^10 before Holm).
+CONTEST = run_of(
+    {
+        "first": [0.8, 0.9, 0.7, 0.8, 0.9, 0.8, 0.7, 0.9, 0.8, 0.7],
+        "close": [0.9, 0.8, 0.8, 0.7, 0.9, 0.8, 0.6, 0.8, 0.8, 0.8],
+        "far": [0.3, 0.4, 0.2, 0.3, 0.4, 0.3, 0.2, 0.4, 0.3, 0.2],
+    },
+    low=0.1,
+)
+
+
+def test_the_best_is_bold_and_what_is_not_significantly_worse_is_marked() -> None:
+    made = tables.table({"run": CONTEST}, ["match_f1"])
+    assert [(planner, cells[0].mark) for planner, cells in made.rows if cells[0]] == [
+        ("first", "best"), ("close", "tied"), ("far", ""),
+    ]  # fmt: skip
+    assert tables.markdown(made, False).splitlines()[:5] == [
+        "| planner | Match F1 |",
+        "| --- | ---: |",
+        "| first | **0.800** [0.10, 0.90] |",
+        "| close | 0.790† [0.10, 0.90] |",
+        "| far | 0.300 [0.10, 0.90] |",
+    ]
+
+
+def test_intervals_can_be_left_out() -> None:
+    made = tables.table({"run": CONTEST}, ["match_f1"], intervals=False)
+    assert "[" not in tables.markdown(made, False).split("\n\n")[0]
+
+
+def test_runs_stand_side_by_side_and_absent_planners_have_empty_cells() -> None:
+    made = tables.table({"old": CONTEST, "new": run_of({"first": [0.5], "other": [0.25]})}, ["match_f1"])
+    lines = tables.latex(made, False).splitlines()
+    assert r" & \multicolumn{1}{c}{old} & \multicolumn{1}{c}{new} \\" in lines
+    assert r"\cmidrule(lr){2-2} \cmidrule(lr){3-3}" in lines
+    assert r"far & 0.300 {\scriptsize [0.10, 0.90]} &  \\" in lines
+    assert r"other &  & 0.250$^{\dagger}$ \\" in lines
+
+
+def test_a_column_that_does_not_exist_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"run: leaderboard.csv has no column 'match_fl'; did you mean 'match_f1'"):
+        tables.table({"run": CONTEST}, ["match_fl"])
+
+
+def test_csv_and_json_hold_the_numbers_and_the_signature(tmp_path: Path) -> None:
+    small_run().save(tmp_path / "run")
+    csv = CliRunner().invoke(
+        group, ["table", str(tmp_path / "run"), "--format", "csv", "--columns", "match_f1,coverage"]
+    )
+    assert csv.stdout.splitlines()[0] == (
+        "run,planner,match_f1,match_f1_low,match_f1_high,match_f1_mark,"
+        "coverage,coverage_low,coverage_high,coverage_mark,signature"
+    )
+    found = json.loads(CliRunner().invoke(group, ["table", str(tmp_path / "run"), "--format", "json"]).stdout)
+    assert [row["planner"] for row in found["rows"]] == ["lm/good", "lm/bad"]
+    assert found["runs"] == {"run": str(small_run().signature)}
+    assert found["rows"][1]["coverage"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"\input{x}", r"\textbackslash{}input\{x\}"),
+        ("a_b & 50% #1", r"a\_b \& 50\% \#1"),
+        ("[2em] *", "{[}2em] {*}"),
+        ("-- ''", "-{}- '{}'"),
+        ("δ-net λ", r"$\delta$-net $\lambda$"),
+        ("x² café 模型", "x2 café ??"),
+        ("a\nb\x1b[31m", "a b"),
+    ],
+)
+def test_latex_shows_texts_and_obeys_none(text: str, expected: str) -> None:
+    assert markup.latex(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a | b", r"a \| b"),
+        ("<b>x</b>", "&lt;b&gt;x&lt;/b&gt;"),
+        ("[x](javascript:y)", r"\[x\]\(javascript\:y\)"),
+        ("a\n# b", r"a \# b"),
+        ("https://example.org", r"https\://example.org"),
+        ("@team", r"\@team"),
+    ],
+)
+def test_markdown_shows_texts_and_links_none(text: str, expected: str) -> None:
+    assert markup.markdown(text) == expected
+
+
+def test_hostile_names_keep_every_table_in_shape() -> None:
+    made = tables.table({"run": hostile_run()}, ["match_f1", "coverage"])
+    rows = [line for line in tables.markdown(made, False).splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(HOSTILE)
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {4}
+    assert "<script" not in tables.html(made, True)
+    assert "<img" not in tables.html(made, True)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", tables.markdown(made, False) + tables.latex(made, True))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_latex_compiles_as_it_stands(tmp_path: Path) -> None:
+    short = {name: text for name, text in HOSTILE.items() if len(text) < 1000}
+    board = hostile_run().leaderboard
+    kept = board[board["planner"].isin([f"{name} {text}" for name, text in short.items()])].reset_index(drop=True)
+    run = replace(hostile_run(), leaderboard=kept)
+    made = tables.table({"a_b": run, "c & d": run}, ["match_f1", "match_recall"])
+    (tmp_path / "table.tex").write_text(tables.latex(made, True), encoding="utf-8")
+    command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode("utf-8", "replace")[-2000:]
+    assert (tmp_path / "table.pdf").read_bytes()[:4] == b"%PDF"
+
+
+def test_every_row_of_latex_has_every_column() -> None:
+    made = tables.table({"run": hostile_run(), "again": hostile_run()}, ["match_f1", "coverage"])
+    text = tables.latex(made, True)
+    rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {4}
+    plain = re.sub(r"\\[{}\\]", "", text)
+    assert plain.count("{") == plain.count("}")
+
+
+def test_a_notebook_shows_the_leaderboard_without_the_extra() -> None:
+    text = run_html(hostile_run())
+    assert text.startswith("<div><b>14 planners on 14 papers</b>")
+    assert "<script" not in text
+    assert small_run()._repr_html_().count("<tr>") == 3
+
+
+def test_a_chart_in_a_notebook_has_the_colours_of_print() -> None:
+    pytest.importorskip("vl_convert", reason="needs the extra report")
+    from evalkit.reporting.drawing import COLOURS
+
+    for kind in ("planners", "actions", "papers"):
+        text = small_run().chart(kind).to_json()
+        assert not [placeholder for placeholder, _ in COLOURS.values() if placeholder in text]
+        assert COLOURS["ink"][1] in text
+
+
+@pytest.mark.parametrize(("ending", "start"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_a_chart_becomes_a_file(tmp_path: Path, ending: str, start: bytes) -> None:
+    pytest.importorskip("vl_convert", reason="needs the extra report")
+    small_run().save(tmp_path / "run")
+    out = tmp_path / f"figure.{ending}"
+    done = CliRunner().invoke(group, ["plot", str(tmp_path / "run"), "planners", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert out.read_bytes().startswith(start)
+    assert b"var(--" not in out.read_bytes()
+
+
+def test_kinds_of_the_command_are_the_kinds_there_are() -> None:
+    from evalkit.commands.plot import KINDS
+    from evalkit.commands.table import FORMATS
+    from evalkit.reporting.charts import CHARTS
+
+    assert tuple(CHARTS) == KINDS
+    assert tuple(tables.RENDERERS) == FORMATS
+
+
+@pytest.mark.parametrize(
+    "kind", ["planners", "precision-recall", "ranks", "found", "papers", "actions", "probabilities"]
+)
+def test_hostile_names_do_not_act_in_charts(kind: str) -> None:
+    pytest.importorskip("vl_convert", reason="needs the extra report")
+    from evalkit.reporting import drawing
+    from evalkit.reporting.charts import chart
+
+    picture = ElementTree.fromstring(drawing.page_svg(chart(hostile_run(), kind), "caption"))
+    tags = {element.tag.rpartition("}")[2] for element in picture.iter()}
+    assert tags <= {
+        "svg",
+        "g",
+        "path",
+        "line",
+        "rect",
+        "text",
+        "tspan",
+        "title",
+        "defs",
+        "clipPath",
+        "linearGradient",
+        "stop",
+    }
+    names = {name for element in picture.iter() for name in element.attrib}
+    assert not [name for name in names if name.startswith("on") or "href" in name or name == "style"]
+    assert all(len(text) < 100 for element in picture.iter() for text in (element.text or "",))
+
+
+def test_an_unknown_chart_and_an_unknown_ending_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("vl_convert", reason="needs the extra report")
+    with pytest.raises(InputError, match="no chart is called 'pie'; there are planners, "):
+        small_run().chart("pie")
+    small_run().save(tmp_path / "run")
+    done = CliRunner().invoke(group, ["plot", str(tmp_path / "run"), "planners", "--out", "figure.gif"])
+    assert isinstance(done.exception, InputError)
