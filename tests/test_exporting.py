@@ -1,0 +1,163 @@
+"""Exports: what other tools read is what the run says, and nothing is written outside the folder that was named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import entry, gold, plan
+
+from evalkit.ablationbench import AuthorRow
+from evalkit.cli import group
+from evalkit.commands.export import FORMATS
+from evalkit.errors import InputError
+from evalkit.exporting import EXPORTERS, place
+from evalkit.judgements import Judge, Judgements, Sheet, read_judge
+from evalkit.pipeline import score_run
+from evalkit.reading import read_plans
+from evalkit.records import Plan
+from evalkit.runs import Run, load_run
+from evalkit.settings import Settings
+
+GOLD = gold(
+    entry("encoder", name="g1"), entry("loss", "REPLACE", ["L1", "L2"], ["FID"], "g2"), entry("gate", None, name="g3")
+)
+PLAN = plan(
+    entry("the encoder", metrics=["accuracy", "F1"], name="p1"),
+    entry("loss term", "REPLACE", ["L1", "no loss"], name="001"),
+    entry("dropout", "ADD", ["0.5"], name="p3"),
+    planner="lm-planner/gpt-4o",
+)
+ROWS = (AuthorRow("g1", "p1"), AuthorRow("g2", ("001", "p3")), AuthorRow("g3", None))
+QUICK = Settings(resamples=0, alignment="group")
+
+
+def run_of(*plans: Plan, rows: tuple[AuthorRow, ...] = ROWS) -> Run:
+    judge = Judge("judge", (Sheet("paper", None, "", author=rows),), {})
+    judges = [Sheet("paper", p.planner, "", author=rows) for p in plans] if len(plans) > 1 else judge.sheets
+    return score_run(plans, [GOLD], QUICK, decider=Judgements([Judge("judge", tuple(judges), {})]))
+
+
+def written(run: Run, name: str, folder: Path) -> Path:
+    for path, text in EXPORTERS[name](run).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_plans_come_back_as_they_were(tmp_path: Path) -> None:
+    (found,) = read_plans(written(run_of(PLAN), "ablationbench-plans", tmp_path)).plans
+    assert (found.planner, found.paper) == ("lm-planner/gpt-4o", "paper")
+    assert found.ablations == PLAN.ablations
+
+
+def test_a_missing_plan_is_an_empty_file(tmp_path: Path) -> None:
+    other = gold(entry("a"), paper="other")
+    sheet = Sheet("paper", None, "", author=(AuthorRow("a", None),))
+    run = score_run(
+        [plan(entry("b"))], [gold(entry("a")), other], QUICK, decider=Judgements([Judge("j", (sheet,), {})])
+    )
+    assert EXPORTERS["ablationbench-plans"](run)["planner/other.jsonl"] == ""
+
+
+def test_matches_come_back_as_a_judge_with_its_figures(tmp_path: Path) -> None:
+    run = run_of(PLAN)
+    folder = written(run, "ablationbench-judge", tmp_path)
+    judge = read_judge(folder)
+    assert judge.sheets[0].author == ROWS
+    again = score_run([PLAN], [GOLD], QUICK, decider=Judgements([judge]))
+    assert again.papers["match_f1"].tolist() == run.papers["match_f1"].tolist()
+    assert again.meta["judges"]["published"] == {"compared": 1, "equal": 1, "differing": []}
+    (row,) = json.loads((folder / "lm-planner" / "gpt-4o" / "evaluations.json").read_text())
+    # g1 and g2 are hit, g3 is not; every plan entry is mentioned.
+    assert (row["true_labels"], row["pred_labels"]) == ([True] * 3, [True, True, False])
+    assert (row["precision"], row["recall"], row["f1_score"]) == (1, 2 / 3, 4 / 5)
+
+
+def test_samples_come_back_as_samples(tmp_path: Path) -> None:
+    plans = [plan(entry("a", name="p1"), sample="1"), plan(entry("b", name="p2"), sample="2")]
+    sheets = [
+        Sheet("paper", None, "", author=(AuthorRow("g1", "p2"),), sample="2"),
+        Sheet("paper", None, "", sample="1"),
+    ]
+    run = score_run(plans, [GOLD], QUICK, decider=Judgements([Judge("judge", tuple(sheets), {})]))
+    assert (run.papers["samples"].tolist(), run.papers["match_f1"].tolist()) == ([2], [(0 + 2 / 4) / 2])
+    folder = written(run, "ablationbench-plans", tmp_path / "plans")
+    judge = read_judge(written(run, "ablationbench-judge", tmp_path / "judge"))
+    again = score_run(folder, [GOLD], QUICK, decider=Judgements([judge]))
+    assert again.papers["match_f1"].tolist() == run.papers["match_f1"].tolist()
+    assert again.meta["judges"]["published"]["equal"] == 2
+
+
+def test_metrics_are_one_flat_object_of_numbers() -> None:
+    numbers = json.loads(EXPORTERS["metrics-json"](run_of(PLAN))["metrics.json"])
+    assert numbers["lm-planner/gpt-4o/match_recall"] == pytest.approx(2 / 3)
+    assert numbers["lm-planner/gpt-4o/papers"] == 1
+    assert all(isinstance(value, int | float) for value in numbers.values())
+
+
+def test_the_log_has_papers_as_samples() -> None:
+    run = run_of(PLAN, plan(planner="silent"))
+    files = EXPORTERS["inspect"](run)
+    assert sorted(files) == ["lm-planner_gpt-4o.json", "silent.json"]
+    log = json.loads(files["lm-planner_gpt-4o.json"])
+    (sample,) = log["samples"]
+    assert (sample["id"], len(sample["target"]), log["eval"]["model"]) == ("paper", 3, "lm-planner/gpt-4o")
+    assert sample["scores"]["match_recall"]["value"] == pytest.approx(2 / 3)
+    assert log["eval"]["metadata"]["signature"]["matcher"] == "judgements"
+    # A plan without entries has no precision: it is not scored 0, it is not there.
+    silent = json.loads(files["silent.json"])["samples"][0]["scores"]
+    assert "match_precision" not in silent
+    assert silent["match_recall"]["value"] == 0
+
+
+def test_inspect_reads_its_logs(tmp_path: Path) -> None:
+    reader = pytest.importorskip("inspect_ai.log", reason="the extra `inspect` is not installed")
+    folder = written(run_of(PLAN), "inspect", tmp_path)
+    log = reader.read_eval_log(str(folder / "lm-planner_gpt-4o.json"))
+    assert (log.status, log.eval.model, log.samples[0].id) == ("success", "lm-planner/gpt-4o", "paper")
+    assert log.samples[0].scores["match_recall"].value == pytest.approx(2 / 3)
+    means = {score.name: score.metrics["mean"].value for score in log.results.scores}
+    assert means["match_recall"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (("lm/gpt-4o",), "lm/gpt-4o"),
+        (("../../etc", "passwd"), "__/__/etc/passwd"),
+        (("/etc",), "etc"),
+        (("a:b\0c",), "a_b_c"),
+        (("",), "_"),
+        (("C:\\x",), "C__x"),
+    ],
+)
+def test_no_name_leads_outside(parts: tuple[str, ...], expected: str) -> None:
+    assert place(*parts) == expected
+
+
+def test_two_names_for_one_file_are_refused() -> None:
+    with pytest.raises(InputError, match="one file"):
+        EXPORTERS["ablationbench-plans"](run_of(plan(entry("a"), planner="a:b"), plan(entry("a"), planner="a?b")))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_command_writes_what_a_run_read_back_says(tmp_path: Path, name: str) -> None:
+    run = run_of(PLAN)
+    run.save(tmp_path / "run")
+    call = ["export", str(tmp_path / "run"), "--to", name, "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(group, call, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    found = {
+        p.relative_to(tmp_path / "out").as_posix(): p.read_text() for p in (tmp_path / "out").rglob("*") if p.is_file()
+    }
+    assert found == EXPORTERS[name](load_run(tmp_path / "run"))
+    assert set(found) == set(EXPORTERS[name](run))
+    assert CliRunner().invoke(group, call).exit_code != 0  # nothing is replaced without --force
+    assert CliRunner().invoke(group, [*call, "--force"]).exit_code == 0
+
+
+def test_the_command_offers_every_exporter() -> None:
+    assert set(FORMATS) == set(EXPORTERS)
