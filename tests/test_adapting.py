@@ -1,0 +1,166 @@
+"""Adapting a calibration: helps where the base is off, is refused where it is not, and stays near the base."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+from conftest import entry, gold, plan
+
+from evalkit.calibration.adapting import adapt
+from evalkit.calibration.fitting import calibrate
+from evalkit.cli import group
+from evalkit.errors import InputError
+from evalkit.labels import LabelledPlan, write_labels
+from evalkit.matching import Calibration, dump_calibration, load_calibration
+from evalkit.pipeline import _stale, score_run
+from evalkit.settings import Settings
+from evalkit.worker import Orders
+
+WORDS = [
+    *("attention", "gate", "loss", "encoder", "decoder", "dropout", "norm", "pooling", "kernel", "depth", "width"),
+    *("residual", "warmup", "sampler", "memory", "router", "expert", "prompt", "token", "patch", "codebook", "mask"),
+]
+
+
+def labelled(papers: int, seed: int) -> list[LabelledPlan]:
+    """Papers whose plans share some parts with gold, in other words, and whose labels are not always obvious."""
+    rng = random.Random(seed)
+    rows = []
+    for number in range(papers):
+        words = rng.sample(WORDS, 8)
+        gold = [
+            entry(f"{word} of the {rng.choice(WORDS)}", rng.choice(["REMOVE", "REPLACE"]), ["none"])
+            for word in words[:4]
+        ]
+        plan, shared, matched = [], set(), set()
+        for at, word in enumerate(rng.sample(words, 4)):
+            plan.append(entry(f"the {word} module", rng.choice(["REMOVE", "REPLACE"]), ["none"]))
+            if word in words[:4] and rng.random() < 0.85:
+                shared.add((words.index(word), at))
+                if rng.random() < 0.8:
+                    matched.add((words.index(word), at))
+        said = frozenset(matched), frozenset(shared)
+        rows.append(LabelledPlan(f"p{seed}-{number}", "a", tuple(gold), tuple(plan), *said))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def base() -> Calibration:
+    return calibrate(labelled(60, 1), "lexical", None, {"labels": "made up"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        # 12 papers of 16 pairs, folds held out in turn: the fit that fails first has those of the other papers.
+        ("nothing is shared", r"none of \d+ labelled pairs share a part; a matcher is fitted to pairs that do and"),
+        ("everything is shared", r"all of \d+ labelled pairs share a part"),
+        ("all that is shared matches", r"all of \d+ labelled pairs match, of those that share a part"),
+        ("none of it matches", r"none of \d+ labelled pairs match, of those that share a part"),
+    ],
+)
+def test_labels_that_say_the_same_of_every_pair_are_refused(kind: str, told: str) -> None:
+    every = frozenset((g, p) for g in range(4) for p in range(4))
+    rows = [
+        {
+            "nothing is shared": replace(row, match=frozenset(), same_part=frozenset()),
+            "everything is shared": replace(row, same_part=every),
+            "all that is shared matches": replace(row, match=row.same_part),
+            "none of it matches": replace(row, match=frozenset()),
+        }[kind]
+        for row in labelled(12, 7)
+    ]
+    with pytest.raises(InputError, match=told):
+        calibrate(rows, "lexical", None, {})
+
+
+def shifted(base: Calibration, by: float) -> Calibration:
+    """The base as it would be if it came from a field where parts are shared far more, or less, often."""
+    return replace(base, part=replace(base.part, intercept=base.part.intercept + by))
+
+
+@pytest.mark.parametrize("by", [-3.0, 3.0])
+def test_a_base_that_is_off_is_mended(base: Calibration, by: float) -> None:
+    found = adapt(labelled(25, 2), shifted(base, by), None, {"labels": "mine"})
+    assert found.helped
+    assert found.report["p"] < 0.05
+    assert found.report["after"]["log_loss"] < found.report["before"]["log_loss"]
+    assert found.calibration.id != base.id
+    assert found.calibration.fitted_on["base"] == shifted(base, by).id
+    assert load_calibration(dump_calibration(found.calibration), "x.json") == found.calibration
+
+
+def test_a_base_that_is_right_is_not_said_to_be_mended(base: Calibration) -> None:
+    said = [adapt(labelled(15, seed), base, None, {}).helped for seed in range(3, 13)]
+    assert sum(said) <= 2  # one in twenty by chance
+
+
+def test_it_is_the_same_each_time_and_in_any_order(base: Calibration) -> None:
+    rows = labelled(12, 4)
+    one, two = (adapt(given, shifted(base, 2), None, {}) for given in (rows, rows[::-1]))
+    assert one.report["helped"] == two.report["helped"]
+    assert one.calibration.part.intercept == pytest.approx(two.calibration.part.intercept, abs=1e-3)
+    assert adapt(rows, base, None, {}) == adapt(rows, base, None, {})
+
+
+def test_undecided_pairs_teach_nothing(base: Calibration) -> None:
+    rows = labelled(12, 4)
+    # Said to be no match, but undecided: as if they were not there.
+    wrong = [
+        replace(row, match=frozenset(), same_part=frozenset(), undecided=row.match | row.same_part) for row in rows
+    ]
+    assert adapt(wrong, base, None, {}).report["pairs"] == 12 * 16 - sum(len(row.same_part) for row in rows)
+
+
+def test_few_papers_are_refused(base: Calibration) -> None:
+    with pytest.raises(InputError, match="9 papers are labelled, expected 10 or more"):
+        adapt(labelled(9, 5), base, None, {})
+
+
+def test_the_command_writes_only_what_helped(
+    base: Calibration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.jsonl").write_text(write_labels(labelled(20, 2)))
+    Path("right.json").write_text(dump_calibration(base))
+    Path("off.json").write_text(dump_calibration(shifted(base, 3)))
+    words = ["calibrate", "--labels", "mine.jsonl", "--matcher", "lexical", "--out", "new.json", "--no-cache", "--base"]
+    with pytest.raises(InputError, match=r"do not mend the base.*nothing written, --even-so writes it"):
+        CliRunner().invoke(group, [*words, "right.json"], catch_exceptions=False)
+    assert not Path("new.json").exists()
+    done = CliRunner().invoke(group, [*words, "off.json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "written to new.json" in done.output
+    made = load_calibration(Path("new.json").read_text(), "new.json")
+    assert made.fitted_on["labels"][0]["name"] == "mine.jsonl"
+    assert CliRunner().invoke(group, [*words, "right.json", "--even-so", "--force"]).exit_code == 0
+    words[words.index("lexical")] = "hybrid"
+    with pytest.raises(InputError, match="is for --matcher lexical, not hybrid"):
+        CliRunner().invoke(group, [*words, "right.json", "--force"], catch_exceptions=False)
+
+
+def test_labels_of_some_pairs_move_no_threshold(base: Calibration) -> None:
+    rows = labelled(12, 4)
+    some = [replace(row, undecided=frozenset({(0, 0)}) - row.same_part) for row in rows]
+    off = shifted(base, 3)
+    assert adapt(some, off, None, {}).calibration.thresholds == off.thresholds
+    assert adapt(rows, off, None, {}).calibration.thresholds != off.thresholds
+
+
+def test_a_calibration_of_another_model_is_told(base: Calibration) -> None:
+    run = score_run([plan(entry("gate"))], [gold(entry("gate"))], Settings(matcher="lexical", resamples=0))
+    for fitted, here, stale in [
+        ("x@1", "x@2", True),
+        ("x@1", "x@1", False),
+        ("none", "x@1", False),
+        (None, "x@1", False),
+    ]:
+        made = replace(base, fitted_on={"model": fitted} if fitted else {})
+        orders = Orders(Settings(), made, SimpleNamespace(fingerprint=here), None)  # type: ignore[arg-type]
+        told = [line for line in _stale(run, orders).meta["warnings"] if "was fitted with the model" in line]
+        assert bool(told) == stale, (fitted, here)

@@ -1,0 +1,90 @@
+"""Bounds: the time and the memory that reading takes grow with the length of the input, whatever the input is.
+
+The families are what an opening or a separator can be repeated to; scripts/fuzz.py looks for more of them with short
+inputs. Times are CPU seconds of a slow machine, so that a busy one does not fail here.
+"""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+
+import pytest
+
+from evalkit.parsing import parse_document
+from evalkit.records import Document
+
+SECONDS_A_MEGABYTE = 30  # measured: 8
+BYTES_A_BYTE = 300  # measured: 249, for a list of half a million opened objects
+MARKDOWN = "# a/b/c\n\n## Ablation Plan\n\n### A\n"
+STARTS = (
+    "", "[", "{", '{"a": "', '["', "name: x\n", "- name: x\n", 'name: "', MARKDOWN, MARKDOWN + "- **Metrics**: ",
+    MARKDOWN + "- **Replacement**:\n", "<predictions>\n", '{"name": "x", "metrics": "', "<discussion>",
+)  # fmt: skip
+ENTRY = '{"name": "A", "ablated_part": "p", "action": "REMOVE", "metrics": ["m"]}'
+REPEATED = (
+    "{", "}", "[", "]", "[{", '"', "'", ",", ":", "\\", "\n", "- ", "  ", "### x\n", "**Action**: ", "name: ", "```\n",
+    "#", "*a ", "|", "&a ", "<predictions>\n", "</discussion>", ENTRY, ENTRY + "\n", "Î´", "\t", "/*", "//", "---\n",
+    "&#0;", "&amp;", "## Ablation Plan\n", "# a/b\n", '{"a":', '["a",', '{"a" ', "a: b\n", "- a: b\n", "(", "(a, ",
+    "“", '"a" "b" ', "\n{", '\n"a":', "{'a',", "1,", "null", "- **Ablated Part**: x\n", "- **Metrics**: a, b (c, \n",
+    "\x1b[", "\x9b", "\r", "\u2028", "e\u0301", "<div>", "&", "- [", "? ", ">\n", "**x**\n", "1. **x**\n",
+    "name: x: y\n", "}{", "<!-- sample: x -->\n", "Ã", "â€", '{"content": "{\\"name\\": ',
+)  # fmt: skip
+# What costs most, as measured over all families.
+DEAREST_IN_TIME = [("[", "{"), ("- name: x\n", "\n{"), ('name: "', "\n{"), ("", ENTRY), ("{", "]"), ("", "[{")]
+DEAREST_IN_MEMORY = [("[", "{"), ("[", "\n{"), ("", "}{")]
+
+
+def family(start: str, repeated: str, size: int) -> Document:
+    return Document("plan", start + repeated * (size // len(repeated)), "team/model", "paper")
+
+
+def seconds(document: Document) -> float:
+    started = time.process_time()
+    parse_document(document)
+    return time.process_time() - started
+
+
+def peak(document: Document) -> float:
+    """Bytes that were in use at the same time for each byte of the input."""
+    parse_document(Document("plan", 'name: "Î´"\nablated_part: x', "team/model", "paper"))  # loads its libraries
+    tracemalloc.start()
+    parse_document(document)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return most / len(document.text.encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.parametrize(("start", "repeated"), DEAREST_IN_MEMORY)
+def test_memory_is_a_multiple_of_the_input(start: str, repeated: str) -> None:
+    assert peak(family(start, repeated, 8_000)) < BYTES_A_BYTE
+
+
+@pytest.mark.parametrize(("start", "repeated"), DEAREST_IN_TIME)
+def test_twice_the_input_takes_twice_the_time(start: str, repeated: str) -> None:
+    """Eight times the input takes nowhere near 64 times as long."""
+    small = min(seconds(family(start, repeated, 4_000)) for _ in range(3))
+    assert seconds(family(start, repeated, 32_000)) < 24 * max(small, 0.004)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("start", "repeated"), DEAREST_IN_TIME)
+def test_a_megabyte_is_read_in_bounded_time(start: str, repeated: str) -> None:
+    assert seconds(family(start, repeated, 10**6)) < SECONDS_A_MEGABYTE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", STARTS)
+def test_no_family_grows_faster_than_its_input(start: str) -> None:
+    """Every family at 40 kB within the share of a megabyte's seconds."""
+    for repeated in REPEATED:
+        took = seconds(family(start, repeated, 40_000))
+        assert took < SECONDS_A_MEGABYTE * 0.04, (start, repeated, took)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", STARTS)
+def test_no_family_takes_more_than_a_multiple_of_its_memory(start: str) -> None:
+    for repeated in REPEATED:
+        most = peak(family(start, repeated, 20_000))
+        assert most < BYTES_A_BYTE, (start, repeated, most)

@@ -1,0 +1,318 @@
+"""What comes in from outside: no code, no network unless asked for, no path from a name, only loaders of data."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import entry, gold, plan
+
+from evalkit.cli import group
+from evalkit.errors import EvalkitError, ModelError, SettingsError
+from evalkit.exporting import EXPORTERS
+from evalkit.files import write_texts
+from evalkit.pipeline import score_run
+from evalkit.reading import convert
+from evalkit.records import Plan
+from evalkit.runs import load_run
+from evalkit.settings import JudgeSettings, Settings
+from evalkit.similarity.embedding import find_encoder, find_encoder_here
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+# What builds objects or runs code from data.
+UNSAFE = {
+    "pickle", "dill", "cloudpickle", "marshal", "shelve", "jsonpickle", "eval()", "exec()", "compile()", "system",
+    "popen", "unsafe_load", "full_load", "load_all", "FullLoader", "UnsafeLoader", "allow_pickle", "subprocess",
+}  # fmt: skip
+MAY_PICKLE = {"pairing.py": "plans that this process put aside in a file without a name"}
+# Who may speak to the network, and with whom.
+NETWORK = {"socket", "http", "urllib", "requests", "httpx", "aiohttp", "openai", "huggingface_hub", "uvicorn"}
+MAY_SPEAK = {
+    "similarity/embedding.py": "a model hub, when the model is not on this machine and --offline is not given",
+    "judging": "the server of a judge that was named",
+    "labelling": "the browser of the person who labels, on 127.0.0.1",
+    "settings.py": "takes addresses apart, and opens none",
+    "reporting/drawing.py": "writes data into an address of the page itself",
+}
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted((ROOT / "evalkit").rglob("*.py")):
+        yield path.relative_to(ROOT / "evalkit").as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def names(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Everything that is imported, called or passed by name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.split(".")[0], node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0], node.lineno
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name):
+                yield f"{node.func.id}()", node.lineno
+            elif isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) != "re":
+                yield node.func.attr, node.lineno
+            yield from ((keyword.arg, node.lineno) for keyword in node.keywords if keyword.arg)
+
+
+def test_nothing_builds_objects_or_runs_code_from_data() -> None:
+    found = [
+        f"{path}:{line} {name}"
+        for path, tree in trees()
+        for name, line in names(tree)
+        if name in UNSAFE and not (name == "pickle" and path in MAY_PICKLE)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_yaml_and_weights_are_read_as_data() -> None:
+    """YAML as events of the safe loader, weights from safetensors, and never code that came with a model."""
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("yaml.load", "torch.load", "np.load"):
+                pytest.fail(f"{path}:{node.lineno} {ast.unparse(node)}")
+            if isinstance(node, ast.keyword) and node.arg in ("trust_remote_code", "use_safetensors"):
+                assert ast.unparse(node.value) == str(node.arg == "use_safetensors"), path
+    source = (ROOT / "evalkit" / "similarity" / "embedding.py").read_text(encoding="utf-8")
+    assert "trust_remote_code=False" in source
+    assert '"use_safetensors": True' in source
+    assert '"*.json", "*.txt", "*.safetensors"' in source
+
+
+def test_only_these_rooms_may_speak_to_the_network() -> None:
+    found = [
+        f"{path}:{line} {name}"
+        for path, tree in trees()
+        for name, line in names(tree)
+        if name in NETWORK and not any(path == room or path.startswith(f"{room}/") for room in MAY_SPEAK)
+    ]
+    assert not found, "\n".join(found)
+
+
+NO_CONNECTION = """
+import socket, sys
+def refuse(*args, **names):
+    raise SystemExit(f"a connection was opened: {args[1:]}")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+from evalkit.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("matcher", ["lexical", pytest.param("hybrid", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("more", [[], pytest.param(["--offline"], marks=pytest.mark.slow)])
+def test_scoring_opens_no_connection(tmp_path: Path, matcher: str, more: list[str]) -> None:
+    for folder in ("plans/p", "gold"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "x.json").write_text('[{"name": "A", "ablated_part": "gate", "action": "REMOVE"}]')
+    words = ["score", "--pred", "plans", "--gold", "gold", "--out", "run", "--resamples", "9", "--cache", "cache"]
+    command = [sys.executable, "-c", NO_CONNECTION, *words, "--matcher", matcher, *more]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "run.json").is_file()
+
+
+def test_offline_refuses_a_model_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub is not even asked, whatever the name."""
+    hub = pytest.importorskip("huggingface_hub")
+    asked = []
+
+    def download(name: str, *, local_files_only: bool = False, **rest: object) -> str:
+        asked.append(local_files_only)
+        raise OSError("not in the cache")
+
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    with pytest.raises(ModelError, match=r"^nobody/nothing: not on this machine, and --offline fetches none; install"):
+        find_encoder_here("nobody/nothing")
+    assert asked == [True]
+    with pytest.raises(ModelError, match="cannot be had"):
+        find_encoder("nobody/nothing")
+    assert asked == [True, True, False]
+
+
+def test_offline_reaches_the_model_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    calls = []
+
+    def download(name: str, **how: object) -> str:
+        calls.append(how)
+        raise OSError("no")
+
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    (tmp_path / "x.json").write_text('[{"name": "A", "ablated_part": "gate"}]')
+    words = ["score", "--pred", str(tmp_path), "--gold", str(tmp_path), "--out", str(tmp_path / "run"), "--no-cache"]
+    done = CliRunner().invoke(group, [*words, "--model", "nobody/nothing", "--offline"])
+    assert isinstance(done.exception, EvalkitError)
+    assert "--offline fetches none" in str(done.exception)
+    assert [call["local_files_only"] for call in calls] == [True]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("https://api.openai.com/v1", False),
+        ("http://10.0.0.3:8000/v1", False),
+        ("http://localhost.example.org/v1", False),
+        ("http://127.0.0.1:8000/v1", True),
+        ("http://localhost/v1", True),
+        ("http://[::1]:8000/v1", True),
+    ],
+)
+def test_offline_refuses_a_judge_elsewhere(url: str, here: bool) -> None:
+    judge = JudgeSettings(models=("m",), url=url)
+    if here:
+        assert Settings(offline=True, judge=judge).offline
+    else:
+        with pytest.raises(SettingsError, match="is on the network"):
+            Settings(offline=True, judge=judge)
+    assert Settings(offline=True, judge=replace(judge, models=())).digest == Settings().digest
+
+
+ESCAPES = (
+    "../../escaped", "/escaped", "..", ".", "a/../../../escaped", "C:\\escaped", "..\\..\\escaped", "~/escaped",
+    "a\0b", "x" * 3000, "CON", "-rf", "$(touch escaped)", "a\nb", " ", "é" * 200, "%2e%2e%2fescaped",
+)  # fmt: skip
+
+
+def everything_below(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("at", range(len(ESCAPES)))
+def test_names_never_become_paths_outside_the_output_folder(tmp_path: Path, at: int) -> None:
+    """A paper and a planner may be called anything: a run and every export stay where they were told to."""
+    name = ESCAPES[at]
+    plans = [plan(entry("gate"), paper=name, planner=name), plan(entry("gate"), paper="x", planner="p", sample=name)]
+    work = tmp_path / "deep" / "deeper" / "work"
+    work.mkdir(parents=True)
+    run = score_run(plans, [gold(entry("gate"), paper=name), gold(entry("gate"), paper="x")], QUICK)
+    run.save(work / "run")
+    assert {path for path in everything_below(work) if "/" in path} == {
+        f"run/{file}" for file in ("run.json", *(f"{table}.csv" for table in TABLES))
+    }
+    loaded = load_run(work / "run")
+    for kind, export in EXPORTERS.items():
+        out = work / kind
+        for path in export(loaded):
+            place = Path(out, *path.split("/"))
+            assert place.resolve().is_relative_to(out.resolve()), (kind, path)
+            assert all(len(part.encode()) < 256 for part in place.parts)
+            assert "\0" not in path
+        write_texts({Path(out, *path.split("/")): text for path, text in export(loaded).items()})
+    assert {path.split("/")[0] for path in everything_below(tmp_path)} == {"deep"}
+    assert {path.split("/")[0] for path in everything_below(work)} <= {"run", *EXPORTERS}
+    assert everything_below(tmp_path / "deep") - {"deeper"} == {
+        f"deeper/{path}" for path in everything_below(tmp_path / "deep" / "deeper")
+    }
+
+
+QUICK = Settings(matcher="lexical", resamples=0)
+TABLES = ("leaderboard", "papers", "pairs", "plans", "diagnostics")
+
+
+@pytest.mark.parametrize("name", ["/", "../../", "..", "//x", "é" * 300, "a\0b", " "])
+def test_drafts_of_gold_are_called_something_harmless(name: str) -> None:
+    from evalkit.commands.gold import _file_name
+
+    called = _file_name(name)
+    assert called
+    assert not {"/", "\0"} & set(called)
+    assert called.strip(".")
+    assert len(called.encode()) < 250
+
+
+def test_converting_writes_below_the_target_whatever_the_document_says(tmp_path: Path) -> None:
+    """Files are called after files; what a document calls its paper is content."""
+    (tmp_path / "in").mkdir()
+    content = {"paper": "../../escaped", "planner": "/escaped", "ablations": [{"name": "A", "ablated_part": "p"}]}
+    (tmp_path / "in" / "x.json").write_text(json.dumps(content))
+    convert(str(tmp_path / "in"), str(tmp_path / "out"), "trajectory")
+    assert everything_below(tmp_path) == {"in", "in/x.json", "out", "out/x.md"}
+
+
+def test_a_link_in_a_folder_of_plans_leads_nowhere_else(tmp_path: Path) -> None:
+    """Links to folders are not followed, so that plans are those below the folder that was named."""
+    (tmp_path / "plans" / "p").mkdir(parents=True)
+    (tmp_path / "secret").mkdir()
+    for place in ("plans/p", "secret"):
+        (tmp_path / place / "x.json").write_text('[{"name": "A", "ablated_part": "gate"}]')
+    (tmp_path / "plans" / "q").symlink_to(tmp_path / "secret")
+    run = score_run(tmp_path / "plans", [Plan("x", None, (entry("gate"),))], QUICK)
+    assert run.leaderboard["planner"].tolist() == ["p"]
+
+
+def requirements() -> list[str]:
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    groups = PROJECT["dependency-groups"].values()
+    return [name for names in ([PROJECT["project"]["dependencies"]], extras, groups) for part in names for name in part]
+
+
+def test_upper_bounds_stand_only_where_a_newer_version_is_known_to_break() -> None:
+    known: dict[str, str] = {}
+    bounded = [name for name in requirements() if "<" in name.split(";")[0] or "==" in name.split(";")[0]]
+    assert [name for name in bounded if re.split(r"[\[<>=!~; ]", name)[0] not in known] == []
+
+
+def test_every_requirement_has_a_lower_bound_and_a_tested_version() -> None:
+    tested = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    for name in requirements():
+        if name.startswith("evalkit["):
+            continue
+        assert ">=" in name, name
+        plain = re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~; ]", name)[0]).lower()
+        assert plain in tested or plain == "inspect-ai", f"{plain}: run scripts/constraints.py"
+
+
+def advisory(name: str, package: str, **affected: object) -> dict[str, object]:
+    return {"id": name, "summary": "bad", "affected": [{"package": {"name": package, "ecosystem": "PyPI"}, **affected}]}
+
+
+def span(**events: str) -> list[dict[str, object]]:
+    return [{"type": "ECOSYSTEM", "events": [{kind: version} for kind, version in events.items()]}]
+
+
+ADVISORIES = [
+    advisory("listed", "Some_Thing", versions=["1.1", "1.2.0"]),
+    advisory("open range", "some-thing", ranges=span(introduced="0")),
+    advisory("fixed later", "some.thing", ranges=span(introduced="1.0", fixed="1.3")),
+    advisory("fixed before", "some-thing", ranges=span(introduced="1.0", fixed="1.2")),
+    advisory("up to this one", "some-thing", ranges=span(introduced="1.0", last_affected="1.2")),
+    advisory("up to an older one", "some-thing", ranges=span(introduced="1.0", last_affected="1.1")),
+    advisory("begins later", "some-thing", ranges=span(introduced="2.0")),
+    advisory("another package", "other", versions=["1.2"]),
+    {**advisory("withdrawn", "some-thing", versions=["1.2"]), "withdrawn": "2024-01-01T00:00:00Z"},
+]
+
+
+def test_the_audit_needs_no_network(tmp_path: Path) -> None:
+    """Of nine advisories four apply to version 1.2: listed, open, fixed later, and up to this one."""
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as export:
+        for number, item in enumerate(ADVISORIES):
+            export.writestr(f"{number}.json", json.dumps(item))
+    (tmp_path / "pins.txt").write_text("# tested\nsome-thing==1.2\nclean==3.0\n")
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "audit.py"),
+        str(tmp_path / "all.zip"),
+        str(tmp_path / "pins.txt"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = [line.split(": ")[1] for line in done.stdout.splitlines()]
+    assert (done.returncode, sorted(told)) == (1, ["fixed later", "listed", "open range", "up to this one"])
+    (tmp_path / "pins.txt").write_text("clean==3.0\n")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "none of the advisories applies to the 1 versions\n")
