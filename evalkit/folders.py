@@ -63,17 +63,17 @@ def building(path: str | Path, *, force: bool = False) -> Iterator[Building]:
     """A folder to write piece by piece; it takes its place when the block ends well, and is gone when it does not."""
     place = Path(path)
     with _written_to(path):
-        _tidy(place)
-    check_place(place, force=force)
-    with _written_to(path):
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary, lock = _claimed(place)
+        with _alone(place.parent):
+            _tidy(place)
+            check_place(place, force=force)
+            temporary, lock = _claimed(place)
     folder = Building(temporary, str(path))
     try:
         yield folder
         folder.close()
-        check_place(place, force=force)  # another run may have been faster
-        with _written_to(path):
+        with _written_to(path), _alone(place.parent):
+            check_place(place, force=force)  # another run may have been faster
             temporary.chmod(0o777 & ~_umask())
             _swap(temporary, place)
     except BaseException:
@@ -117,6 +117,21 @@ def _beside(place: Path, mark: str) -> str:
     return f".evalkit-{place.name[:40]}{mark}"
 
 
+@contextmanager
+def _alone(parent: Path) -> Iterator[None]:
+    """No other run looks at a place in this folder and moves something there in between."""
+    if fcntl is None:
+        yield
+        return
+    lock = os.open(parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
 def _claimed(place: Path) -> tuple[Path, int]:
     """A new folder beside a place, and the lock that says, for as long as this process lives, that it is in use."""
     while True:
@@ -146,7 +161,7 @@ def _locked(folder: Path) -> int | None:
 
 def _tidy(place: Path) -> None:
     """Remove what a killed process left beside a place; a run that it had moved out of the way comes back first."""
-    if fcntl is None or not place.parent.is_dir():
+    if fcntl is None:
         return
     own = re.compile(rf"{re.escape(_beside(place, ''))}([-~])[a-z0-9_]{{8}}")
     for folder in sorted(place.parent.iterdir()):

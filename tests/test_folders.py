@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,34 @@ def test_what_another_run_is_writing_is_left_alone(tmp_path: Path) -> None:
         (tmp_path / "run" / "run.json").unlink()
         (tmp_path / "run").rmdir()
     assert content(tmp_path / "run") == {"run.json": "first"}
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_runs_that_end_at_the_same_moment(tmp_path: Path, force: bool) -> None:
+    """Without --force one of them is written and the others are told; with it each takes the place in its turn."""
+    together = threading.Barrier(6)
+
+    def one(place: Path, name: str) -> str:
+        try:
+            with building(place, force=force) as folder:
+                folder.append("run.json", name.encode())
+                together.wait()
+        except OutputError as error:
+            return str(error)
+        return "written"
+
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(60):
+            place = tmp_path / f"run-{number}"
+            if force:
+                write(place, OLD)
+            said = list(pool.map(one, [place] * 6, "abcdef"))
+            told = [text for text in said if text != "written"]
+            assert len(told) == (0 if force else 5)
+            assert all("exists already" in text for text in told)
+            winner = content(place)["run.json"]
+            assert said["abcdef".index(winner)] == "written"
+    assert names(tmp_path) == sorted(f"run-{number}" for number in range(60))
 
 
 KILLED = """
