@@ -116,7 +116,7 @@ def _stale(run: Run, orders: Orders) -> Run:
         return run
     said = f"calibration {orders.calibration.id} was fitted with the model {fitted}, not {orders.encoder.fingerprint}"
     told = [*run.meta["warnings"], f"{said}: its probabilities are not to be trusted; fit one with `evalkit calibrate`"]
-    return replace(run, meta={**run.meta, "warnings": told})
+    return run.with_meta(warnings=told)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -66,6 +66,10 @@ class Run:
         with run_folder(folder, force=force, form=form) as written:
             written.finish(self)
         return Path(folder)
+
+    def with_meta(self, **facts: Any) -> Run:
+        """The same run with other facts in `meta`."""
+        return replace(self, meta={**self.meta, **facts})
 
     def chart(self, kind: str) -> Any:
         """One of the charts of `evalkit plot`, as an altair chart; needs the extra `report`."""
@@ -131,6 +135,10 @@ class WrittenRun(Run):
     def __init__(self, place: Path, **frames: Any) -> None:
         # The class is frozen; its two long tables are never set.
         self.__dict__.update(place=place, **frames)
+
+    def with_meta(self, **facts: Any) -> Run:
+        """The same run with other facts in `meta`; nothing is read, for the folder may not be in its place yet."""
+        return WrittenRun(**{**self.__dict__, "meta": {**self.meta, **facts}})
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
