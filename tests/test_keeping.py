@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -12,8 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from evalkit.cli import group
 from evalkit.keeping import Store
+from evalkit.runs import load_run
 from evalkit.similarity.kept import KeptEncoder, packed, unpacked
 from evalkit.similarity.vectors import TextVectors, on_grid
 
@@ -185,3 +189,63 @@ def test_pruning_drops_what_was_kept_first(tmp_path: Path) -> None:
     assert store.prune(10**9) == 0
     store.clear()
     assert (store.rows(), store.size() < 20000) == (0, True)
+
+
+# Commands that score plans themselves.
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counting:
+    """Gold and two folders of plans in the working folder, and the encoder that every command finds."""
+    rows = [{"name": part, "ablated_part": part, "action": "REMOVE"} for part in ("gate", "warmup", "temporal pool")]
+    for folder, kept in (("gold", rows), ("a/p", rows), ("b/p", rows[:1])):
+        for paper in ("x", "y"):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / f"{paper}.json").write_text(json.dumps(kept))
+    encoder = Counting()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("evalkit.pipeline.find_encoder", lambda _: encoder)
+    return encoder
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compare", "--pred-base", "a", "--pred-new", "b", "--gold", "gold", "--resamples", "9"],
+        ["demo", "sample", "--force"],
+    ],
+    ids=["compare", "demo"],
+)
+def test_commands_that_score_plans_keep_vectors_as_score_does(project: Counting, words: list[str]) -> None:
+    def said(*more: str) -> tuple[str, int]:
+        before = len(project.asked)
+        done = CliRunner().invoke(group, [*words, *more], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout, len(project.asked) - before
+
+    first, encoded = said("--cache", "kept")
+    assert encoded == len(set(project.asked)) > 0  # each text once, those that both sides share too
+    assert said("--cache", "kept") == (first, 0)
+    assert said("--no-cache")[1] >= encoded
+    assert [path.name for path in Path().glob("*/vectors.sqlite")] == ["vectors.sqlite"]
+
+
+def test_a_model_that_the_calibration_was_not_fitted_to_is_a_warning_and_not_an_error(project: Counting) -> None:
+    words = ["score", "--pred", "a", "--gold", "gold", "--out", "run", "--resamples", "9", "--cache", "kept"]
+    done = CliRunner().invoke(group, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "its probabilities are not to be trusted" in " ".join(load_run("run").meta["warnings"])
+    assert len(load_run("run").pairs) > 0
+
+
+def test_compare_takes_from_the_cache_what_score_left_there(project: Counting) -> None:
+    for name in "ab":
+        words = ["score", "--pred", name, "--gold", "gold", "--out", f"run-{name}", "--resamples", "9"]
+        assert CliRunner().invoke(group, [*words, "--cache", "kept"]).exit_code == 0
+    known = len(project.asked)
+    words = ["compare", "--pred-base", "a", "--pred-new", "b", "--gold", "gold", "--resamples", "9", "--cache", "kept"]
+    assert CliRunner().invoke(group, words).exit_code == 0
+    assert len(project.asked) == known
+    for idle in (["--cache", "kept"], ["--no-cache"]):
+        done = CliRunner().invoke(group, ["compare", "run-a", "run-b", *idle])
+        assert (done.exit_code, f"{idle[0]}: for plans that are scored now" in done.stderr) == (2, True)

@@ -3,7 +3,7 @@
 import click
 
 from evalkit.commands.options import JSON, JUDGEMENTS, SCORING, judgements_from
-from evalkit.commands.work import CACHE, NO_CACHE
+from evalkit.commands.work import keeping
 
 
 @click.command("agree")
@@ -14,8 +14,7 @@ from evalkit.commands.work import CACHE, NO_CACHE
 @SCORING["matcher"]
 @SCORING["calibration"]
 @SCORING["model"]
-@CACHE
-@NO_CACHE
+@keeping
 @JSON
 def command(
     labels: tuple[str, ...],

@@ -3,7 +3,7 @@
 import click
 
 from evalkit.commands.options import SCORING
-from evalkit.commands.work import CACHE, NO_CACHE
+from evalkit.commands.work import keeping
 
 
 @click.command("calibrate")
@@ -15,8 +15,7 @@ from evalkit.commands.work import CACHE, NO_CACHE
 @click.option("--force", is_flag=True, help="Write over a calibration that exists.")
 @SCORING["matcher"]
 @SCORING["model"]
-@CACHE
-@NO_CACHE
+@keeping
 def command(
     labels: tuple[str, ...],
     out: str,

@@ -8,6 +8,7 @@ import click
 
 from evalkit.commands.options import JSON, scoring
 from evalkit.commands.sides import MARKDOWN, pairing, renamed_planners, sides_of
+from evalkit.commands.work import keeping
 
 
 @click.command("compare")
@@ -20,6 +21,7 @@ from evalkit.commands.sides import MARKDOWN, pairing, renamed_planners, sides_of
 @click.option("--corrected", is_flag=True, help="Correct the metric by the labels that both runs were scored with.")
 @pairing
 @scoring
+@keeping
 @JSON
 @MARKDOWN
 def command(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from evalkit.commands.options import settings_from
+from evalkit.commands.work import taken, workplace
 from evalkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def sides_of(places: Sequence[str], plans: Sequence[str | None], options: Mappin
     """BASE and NEW as they lie there, or two folders of plans scored now, both the same way."""
     from evalkit.comparison import read_side
 
-    choices = {name: value for name, value in options.items() if value is not None}
+    choices = {name: value for name, value in options.items() if value is not None and value is not False}
     if any(plans):
         base, new, gold = plans
         if places or not (base and new and gold):
@@ -66,6 +67,7 @@ def _scored(plans: str, gold: str, choices: Mapping[str, Any]) -> Side:
     from evalkit.pipeline import score_run
     from evalkit.reporting import progress
 
-    rest = {name: value for name, value in choices.items() if name != "config"}
-    with progress.bar() as advance:
-        return side_of(score_run(plans, gold, settings_from(choices.get("config"), rest), progress=advance), plans)
+    rest = dict(choices)
+    work, cache, config = taken(rest), rest.pop("cache", None), rest.pop("config", None)
+    with progress.bar() as advance, workplace(work, cache) as place:
+        return side_of(score_run(plans, gold, settings_from(config, rest), progress=advance, place=place), plans)

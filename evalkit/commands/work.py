@@ -26,6 +26,11 @@ WORKING = (
 )  # fmt: skip
 
 
+def keeping(command: Command) -> Command:
+    """Add --cache and --no-cache to a command."""
+    return CACHE(NO_CACHE(command))
+
+
 def working(command: Command) -> Command:
     """Add the options about engines, and --no-cache."""
     for option in reversed(WORKING):
