@@ -8,6 +8,7 @@ lie on grids on which sums are exact (see `similarity`), so no order of entries 
 from __future__ import annotations
 
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, astuple, dataclass, field
@@ -90,7 +91,7 @@ def load_calibration(text: str, path: str) -> Calibration:
         table["part"], table["match"] = Linear(**table["part"]), Linear(**table["match"])
         calibration = Calibration(**table)
         _check(calibration, path)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path}: not a calibration ({error}); make one with `evalkit calibrate`") from error
     return calibration
 
@@ -100,8 +101,9 @@ def _check(calibration: Calibration, path: str) -> None:
     models = (calibration.part, calibration.match)
     weighed = (value for model in models for value in (model.intercept, *model.weights.values()))
     told = (value for model in models for value in model.middle.values())
-    if not all(np.isfinite(float(value)) for value in (*astuple(calibration.thresholds), *weighed, *told)):
-        raise ValueError("a number in it is not finite")
+    for value in (*astuple(calibration.thresholds), *weighed, *told):
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{value!r:.40} is not a finite number")
     for name in {**calibration.part.weights, **calibration.match.weights}:
         if name not in FEATURES:
             raise InputError(f"{path}: feature {name!r} does not exist in this version of evalkit; fit it anew")
@@ -110,6 +112,11 @@ def _check(calibration: Calibration, path: str) -> None:
             raise InputError(
                 f"{path}: feature {name!r} is version {here} here, the calibration has {fitted}; fit it anew"
             )
+    for model in models:
+        if without := model.weights.keys() - model.middle.keys():
+            raise ValueError(f"no middle for {min(without)!r}")
+    if not isinstance(calibration.fitted_on, Mapping):
+        raise TypeError("fitted_on is not a table")
 
 
 def probabilities(seen: Features, calibration: Calibration) -> tuple[Matrix, Matrix]:
@@ -176,5 +183,6 @@ def _reasons(calibration: Calibration, names: tuple[str, ...]) -> Reasons:
         for name, weight in model.weights.items():
             table.setdefault(FEATURES[name].reason, []).append((place[name], weight, model.middle[name]))
     longest = max(map(len, table.values()), default=1)
-    rows = np.array([row + [(0, 0.0, 0.0)] * (longest - len(row)) for row in table.values()])
+    filled = [row + [(0, 0.0, 0.0)] * (longest - len(row)) for row in table.values()]
+    rows = np.array(filled, dtype=np.float64).reshape(-1, longest, 3)  # a calibration may weigh nothing
     return tuple(table), rows[..., 0].astype(np.intp), rows[..., 1], rows[..., 2]

@@ -1,0 +1,312 @@
+"""From features to decisions: log-odds and probabilities by hand, the reasons of a pair, and calibrations read back."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from evalkit import matching
+from evalkit.errors import InputError
+from evalkit.matching import (
+    Calibration,
+    Linear,
+    chances,
+    dump_calibration,
+    explain,
+    load_calibration,
+    probabilities,
+    scores,
+    sigmoid,
+)
+from evalkit.records import Thresholds
+from evalkit.similarity import FEATURES, Features
+from evalkit.similarity.reasons import NEEDED
+
+# One feature and more of each reason, under short names; and what is said of the reason, for a match and against it.
+PART, HEAD, TAIL = "word.part>part.mean", "word.head>head.mean", "part.equal"
+NAME, RIVAL, LIST = "name.generic", "word.part>part.first", "list.size"
+REMOVE, LOSS = "act.same", "aspect.a loss.both"
+NAMES = (*NEEDED, PART, HEAD, TAIL, NAME, RIVAL, LIST)
+SAYS = {
+    PART: ("the parts say much the same", "the parts say different things"),
+    NAME: ("name, part and options together are alike", "name, part and options together are unlike"),
+    RIVAL: ("neither has a better partner elsewhere", "another entry fits better"),
+    LIST: ("entries of lists this long match more often", "entries of lists this long match less often"),
+    REMOVE: ("what they do agrees", "what they do is common to most pairs"),
+    LOSS: ("both are about a loss", "they have no aspect in common"),
+}
+
+
+def linear(weights: Mapping[str, float], intercept: float = 0.0, middle: Mapping[str, float] | None = None) -> Linear:
+    """A model; its pairs half-way have 0 of every feature unless `middle` says otherwise."""
+    return Linear(weights, dict.fromkeys(weights, 0.0) | dict(middle or {}), intercept)
+
+
+def calibration(part: Linear, match: Linear, **more: Any) -> Calibration:
+    versions = {name: FEATURES[name].version for name in (*part.weights, *match.weights) if name in FEATURES}
+    return Calibration("made", "lexical", Thresholds(0.5, 0.4, 0.1, 0.9), part, match, versions, **more)
+
+
+def seen(*rows: Sequence[Mapping[str, float]], unspecified: Sequence[Sequence[bool]] | None = None) -> Features:
+    """Features of every pair, by gold entry and plan entry; what is not named is 0."""
+    values = np.array([[[pair.get(name, 0.0) for name in NAMES] for pair in row] for row in rows])
+    return Features(NAMES, values, None if unspecified is None else np.array(unspecified))
+
+
+# Probabilities ---------------------------------------------------------------------------------------------------
+
+
+def test_log_odds_by_hand() -> None:
+    # 2 * 0.5 - 1 * 1 + 0.25; 0 * 0.5 - 3 * 1 + 0.25; and of nothing the intercept. HEAD is not weighed.
+    found = scores(seen([{PART: 2, NAME: 1}, {NAME: 3, HEAD: 7}, {}]), linear({NAME: -1.0, PART: 0.5}, 0.25))
+    assert found.tolist() == [[0.25, -2.75, 0.25]]
+
+
+def test_weights_lie_on_a_grid_of_two_to_the_twentieth() -> None:
+    # 0.3 * 2^20 = 314572.8, so 314573; 0.7 * 2^20 = 734003.2, so 734003.
+    pair = seen([{PART: 1.0}, {NAME: 1.0}])
+    assert scores(pair, linear({PART: 0.3, NAME: 0.7})).tolist() == [[314573 / 1048576, 734003 / 1048576]]
+
+
+def test_probabilities_of_log_odds() -> None:
+    assert sigmoid(np.array([0.0, math.log(3), -math.log(3)])) == pytest.approx([1 / 2, 3 / 4, 1 / 4])
+    values = np.linspace(-30, 30, 61)
+    np.testing.assert_allclose(sigmoid(values), expit(values), rtol=1e-12)
+
+
+def test_a_match_is_a_shared_part_and_then_a_match() -> None:
+    # Odds of the part 3 and 1, of the match 1 and 1/3: parts 3/4 and 1/2, matches 3/4 * 1/2 and 1/2 * 1/4.
+    pairs = seen([{PART: 1.0, NAME: 0.0}, {PART: 0.0, NAME: 1.0}])
+    part, match = chances(pairs, linear({PART: math.log(3)}), linear({NAME: -math.log(3)}))
+    assert part == pytest.approx(np.array([[3 / 4, 1 / 2]]), abs=1e-6)
+    assert match == pytest.approx(np.array([[3 / 8, 1 / 8]]), abs=1e-6)
+
+
+def test_where_gold_leaves_open_what_is_done_a_shared_part_is_a_match() -> None:
+    pairs = seen([{PART: 1.0}, {PART: 1.0}], unspecified=[[True, False]])
+    part, match = chances(pairs, linear({PART: math.log(3)}), linear({}, -math.log(3)))
+    assert part == pytest.approx(np.array([[3 / 4, 3 / 4]]), abs=1e-6)
+    assert match == pytest.approx(np.array([[3 / 4, 3 / 16]]), abs=1e-6)
+
+
+def test_probabilities_have_six_decimals() -> None:
+    # Odds 2 and 2: 2/3 and 4/9; the grid moves them by less than 1e-6.
+    part, match = probabilities(seen([{PART: 1.0}]), calibration(linear({PART: math.log(2)}), linear({}, math.log(2))))
+    assert (part.tolist(), match.tolist()) == ([[0.666667]], [[0.444444]])
+
+
+def test_a_model_that_needs_more_than_was_seen_says_what() -> None:
+    weighed = linear({"phrase.name": 1.0, "meaning.part>part.mean": 1.0, PART: 1.0})
+    with pytest.raises(InputError) as refused:
+        scores(seen([{}]), weighed)
+    told = "the calibration needs 'meaning.part>part.mean', which needs an embedding model; give one"
+    assert str(refused.value) == told
+
+
+def test_what_was_made_of_a_model_is_kept_for_the_last_sixteen() -> None:
+    made: list[tuple[Linear, tuple[str, ...]]] = []
+
+    def make(one: Linear, names: tuple[str, ...]) -> tuple[float, int]:
+        made.append((one, names))
+        return one.intercept, len(made)
+
+    known = matching._by_identity(make)
+    models = [linear({}, float(number)) for number in range(17)]
+    assert [known(model, ("a",)) for model in models[:16]] == [(float(n), n + 1) for n in range(16)]
+    assert [known(model, ("a",)) for model in models[:16]] == [(float(n), n + 1) for n in range(16)]
+    assert len(made) == 16
+    # The seventeenth puts out the first, and only that; then the first puts out the second.
+    assert known(models[16], ("a",)) == (16.0, 17)
+    assert known(models[1], ("a",)) == (1.0, 2)
+    assert known(models[0], ("a",)) == (0.0, 18)
+    assert known(models[2], ("a",)) == (2.0, 3)
+    assert known(models[1], ("a",)) == (1.0, 19)
+    # Other features are another thing to know, and so is an equal model that is not the same one.
+    assert known(models[1], ("b",)) == (1.0, 20)
+    assert known(replace(models[1]), ("a",)) == (1.0, 21)
+    assert made[-2:] == [(models[1], ("b",)), (models[1], ("a",))]
+
+
+# Reasons ---------------------------------------------------------------------------------------------------------
+
+
+def told(pair: Mapping[str, float], part: Linear, match: Linear) -> list[tuple[str, float]]:
+    """The reasons of this pair; it stands in the second row and third column of a table of other pairs."""
+    other: dict[str, float] = dict.fromkeys(NAMES, 9.0)
+    table = seen([other] * 3, [other, other, pair])
+    return list(explain(table, calibration(part, match), 1, 2))
+
+
+def test_reasons_by_hand() -> None:
+    # Parts: 2 * (1 - 0.25) from the one model and 0.5 * (1 - 0.5) + 1 * (0 - 1) from the other: 1.5 + 0.25 - 1.
+    # Names: -3 * (0.5 - 0) = -1.5. Rivals: 0.25 * 1 just tells. Lists: 0.249 * 1 does not.
+    part = linear({PART: 2.0, LIST: 0.249}, 5.0, {PART: 0.25})
+    match = linear({HEAD: 0.5, TAIL: 1.0, NAME: -3.0, RIVAL: 0.25}, -7.0, {HEAD: 0.5, TAIL: 1.0})
+    pair = {PART: 1.0, HEAD: 1.0, NAME: 0.5, RIVAL: 1.0, LIST: 1.0}
+    assert told(pair, part, match) == [(SAYS[PART][0], 0.75), (SAYS[RIVAL][0], 0.25), (SAYS[NAME][1], -1.5)]
+
+
+@pytest.mark.parametrize(
+    ("added", "chosen"),
+    [
+        # Most first, three for and three against at most; what speaks against is told from the most to the least.
+        (
+            {PART: 1.0, NAME: 3.0, RIVAL: 2.0, LIST: 4.0, REMOVE: 0.5, LOSS: 0.75},
+            [(LIST, 4.0), (NAME, 3.0), (RIVAL, 2.0)],
+        ),
+        (
+            {PART: -1.0, NAME: -3.0, RIVAL: -2.0, LIST: -4.0, REMOVE: -0.5, LOSS: -0.75},
+            [(LIST, -4.0), (NAME, -3.0), (RIVAL, -2.0)],
+        ),
+        (
+            {PART: 1.0, NAME: -3.0, RIVAL: 2.0, LIST: -4.0, REMOVE: 0.5, LOSS: -0.75},
+            [(RIVAL, 2.0), (PART, 1.0), (REMOVE, 0.5), (LIST, -4.0), (NAME, -3.0), (LOSS, -0.75)],
+        ),
+        # One for and one against of two, and two that say too little.
+        ({PART: 1.0, NAME: -1.0, RIVAL: 0.2, LIST: -0.2}, [(PART, 1.0), (NAME, -1.0)]),
+        # Thousandths count: 0.2496 is 0.25, 0.2494 is 0.249.
+        ({PART: 0.2496, NAME: 0.2494, RIVAL: -0.2496, LIST: -0.2494}, [(PART, 0.25), (RIVAL, -0.25)]),
+        ({PART: 1.2344, NAME: -1.2346}, [(PART, 1.234), (NAME, -1.235)]),
+        ({}, []),
+    ],
+)
+def test_the_reasons_that_say_most(added: Mapping[str, float], chosen: list[tuple[str, float]]) -> None:
+    pair = dict.fromkeys(added, 1.0)
+    found = told(pair, linear(added), linear({}))
+    assert found == [(SAYS[name][value < 0], value) for name, value in chosen]
+
+
+def test_a_reason_is_put_as_the_pair_is() -> None:
+    """What one puts in the place of the other is read from that pair, not from its neighbours."""
+    found = told({"act.remove replace": 1.0, PART: 1.0}, linear({PART: 1.0, "act.remove replace": -1.0}), linear({}))
+    assert found == [(SAYS[PART][0], 1.0), ("one removes it, the other puts something in its place", -1.0)]
+
+
+def test_a_calibration_that_weighs_nothing_has_probabilities_and_no_reasons() -> None:
+    nothing = calibration(linear({}), linear({}))
+    part, match = probabilities(seen([{PART: 1.0}]), nothing)
+    assert (part.tolist(), match.tolist()) == ([[0.5]], [[0.25]])
+    assert explain(seen([{PART: 1.0}]), nothing, 0, 0) == ()
+
+
+# Calibrations as files -------------------------------------------------------------------------------------------
+
+WHOLE = calibration(
+    linear({PART: 2.0}, 0.5, {PART: 0.25}), linear({NAME: -1.5}, -0.25), fitted_on={"note": "größer"},
+    cross_validation={"part": {"f1": 0.5}},
+)  # fmt: skip
+WRITTEN = """{
+ "schema_version": 1,
+ "id": "made",
+ "matcher": "lexical",
+ "thresholds": {
+  "part": 0.5,
+  "match": 0.4,
+  "low": 0.1,
+  "high": 0.9
+ },
+ "part": {
+  "weights": {
+   "word.part>part.mean": 2.0
+  },
+  "middle": {
+   "word.part>part.mean": 0.25
+  },
+  "intercept": 0.5
+ },
+ "match": {
+  "weights": {
+   "name.generic": -1.5
+  },
+  "middle": {
+   "name.generic": 0.0
+  },
+  "intercept": -0.25
+ },
+ "versions": {
+  "word.part>part.mean": 1,
+  "name.generic": 1
+ },
+ "fitted_on": {
+  "note": "größer"
+ },
+ "cross_validation": {
+  "part": {
+   "f1": 0.5
+  }
+ }
+}
+"""
+
+
+def test_a_calibration_as_it_is_written_and_read() -> None:
+    assert dump_calibration(WHOLE) == WRITTEN
+    assert load_calibration(WRITTEN, "x.json") == WHOLE
+
+
+def test_where_a_calibration_comes_from_may_be_left_out() -> None:
+    table = json.loads(WRITTEN)
+    del table["fitted_on"], table["cross_validation"]
+    assert load_calibration(json.dumps(table), "x.json") == replace(WHOLE, fitted_on={}, cross_validation={})
+
+
+ANEW = "; fit it anew"
+MAKE = "; make one with `evalkit calibrate`"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("schema_version",), 2, f"x.json: schema_version 2, expected 1{ANEW}"),
+        (("part", "intercept"), math.inf, f"x.json: not a calibration (inf is not a finite number){MAKE}"),
+        (("match", "intercept"), "1.5", f"x.json: not a calibration ('1.5' is not a finite number){MAKE}"),
+        (("match", "weights", NAME), None, f"x.json: not a calibration (None is not a finite number){MAKE}"),
+        (("part", "weights", PART), math.nan, f"x.json: not a calibration (nan is not a finite number){MAKE}"),
+        (("part", "middle", PART), math.nan, f"x.json: not a calibration (nan is not a finite number){MAKE}"),
+        (("match", "middle", NAME), [0], f"x.json: not a calibration ([0] is not a finite number){MAKE}"),
+        (("thresholds", "high"), math.nan, f"x.json: not a calibration (nan is not a finite number){MAKE}"),
+        (("thresholds", "part"), "0.5", f"x.json: not a calibration ('0.5' is not a finite number){MAKE}"),
+        (("part", "middle"), {}, f"x.json: not a calibration (no middle for '{PART}'){MAKE}"),
+        (("match", "middle"), {PART: 1.0}, f"x.json: not a calibration (no middle for '{NAME}'){MAKE}"),
+        (("fitted_on",), [1], f"x.json: not a calibration (fitted_on is not a table){MAKE}"),
+        (("part", "weights"), {"shoe size": 1.0},
+         f"x.json: feature 'shoe size' does not exist in this version of evalkit{ANEW}"),
+        (("match", "weights"), {"shoe size": 1.0},
+         f"x.json: feature 'shoe size' does not exist in this version of evalkit{ANEW}"),
+        (("versions", NAME), 3, f"x.json: feature '{NAME}' is version 1 here, the calibration has 3{ANEW}"),
+        (("versions",), {NAME: 1}, f"x.json: feature '{PART}' is version 1 here, the calibration has None{ANEW}"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_honoured_is_refused_with_its_reason(place: tuple[str, ...], value: object, said: str) -> None:
+    table = json.loads(WRITTEN)
+    inside = table
+    for name in place[:-1]:
+        inside = inside[name]
+    inside[place[-1]] = value
+    with pytest.raises(InputError) as refused:
+        load_calibration(json.dumps(table), "x.json")
+    assert str(refused.value) == said
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "", "3", "{}", WRITTEN.replace("-0.25", "1" + "0" * 400)])
+def test_other_texts_are_no_calibration(text: str) -> None:
+    with pytest.raises(InputError, match=r"^x\.json: not a calibration \(.+\); make one with `evalkit calibrate`$"):
+        load_calibration(text, "x.json")
+
+
+def test_whole_numbers_are_numbers_too() -> None:
+    read = load_calibration(WRITTEN.replace("-0.25", "3").replace("2.0", "1"), "x.json")
+    assert (read.match.intercept, dict(read.part.weights)) == (3, {PART: 1})
+
+
+def test_a_long_value_that_is_no_number_is_told_in_forty_characters() -> None:
+    with pytest.raises(InputError) as refused:
+        load_calibration(WRITTEN.replace("-0.25", f'"{"x" * 1000}"'), "x.json")
+    assert str(refused.value) == f"x.json: not a calibration ('{'x' * 39} is not a finite number){MAKE}"
