@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from scipy import stats
 
 from evalkit import statistics
 from evalkit.statistics import resampling, testing
-from evalkit.statistics.measures import gradient
+from evalkit.statistics.measures import gradient, is_macro
 
 Array = NDArray[np.float64]
 NAN = math.nan
@@ -597,3 +598,131 @@ def test_a_difference_is_what_its_replicates_say(flags: NDArray[np.bool_] | None
     assert (found.n, found.undefined) == (n, undefined)
     assert found.standard_error == statistics.standard_error(measure, 2, 0, labelled=flags)
     assert found.value == pytest.approx(float(measure.values[0] - measure.values[2]))
+
+
+# What no test noticed until mutation testing asked ---------------------------------------------------------------
+
+
+def test_the_step_of_a_gradient_is_a_share_of_each_sum() -> None:
+    """Sums far below 1 and far apart: d(a/b) = (1/b, -a/b^2), although a step of 1e-5 would change b's sign."""
+    totals = np.array([[1e-4, 2e-6], [1.0, 2e-6], [3e6, 2.0]])
+    found = gradient(lambda s: statistics.divide(s[..., 0], s[..., 1]), totals)
+    np.testing.assert_allclose(found, [[1 / b, -a / b**2] for a, b in totals], rtol=1e-6)
+
+
+def test_where_a_sum_is_nothing_the_step_is_a_share_of_its_own_rows_largest() -> None:
+    # d(a / (a + b)) = (b, -a) / (a + b)^2; steps of 30, which the second row would lend, go over b = 4 into the void.
+    totals = np.array([[0.0, 4.0], [3e6, 1e6]])
+    found = gradient(lambda s: statistics.divide(s[..., 0], s[..., 0] + s[..., 1]), totals)
+    np.testing.assert_allclose(found, [[1 / 4, 0], [1e6 / 16e12, -3e6 / 16e12]], rtol=1e-6, atol=1e-12)
+
+
+def test_measures_are_float64_whatever_their_sums_came_as() -> None:
+    """Three in float32 and in whole numbers: a third of them is a third to sixteen digits."""
+    single = statistics.divide(np.array([1], np.float32), np.array([3], np.float32))
+    assert single.dtype == np.float64
+    for kind in (np.float32, np.int64):
+        measure = statistics.micro(np.full((2, 1, 2), 3, kind), lambda s: statistics.divide(s[..., 0], 3 * s[..., 1]))
+        assert measure.sums.dtype == np.float64
+        assert measure.values.tolist() == [1 / 3]
+
+
+def test_a_formula_may_go_over_all_its_columns() -> None:
+    columns = {name: np.array([[value]]) for name, value in (("hits", 1.0), ("gold", 2.0), ("plan", 5.0))}
+    measure = statistics.named(columns, lambda sums: sum(sums[name] for name in sums) / len(sums))
+    assert measure.sums.tolist() == [[[1.0, 2.0, 5.0]]]
+    assert measure.values.tolist() == [8 / 3]
+
+
+def test_which_measures_are_macro() -> None:
+    ratios = np.array([[1.0, 0.5]])
+    assert is_macro(statistics.macro(ratios))
+    assert not is_macro(statistics.micro(np.ones((1, 2, 2)), f1))
+
+
+def test_the_spread_of_one_repetition_is_undefined_without_a_warning() -> None:
+    with np.errstate(all="raise"):
+        found = statistics.repeats(np.array([0.5, 0.25, 0.75, NAN]), np.array([0, 1, 1, 2]), 3)
+    # 1/4 and 3/4 are each 1/4 from their mean: SD sqrt(2 / 16 / 1).
+    np.testing.assert_allclose(found.spread, [NAN, math.sqrt(1 / 8), NAN])
+
+
+@pytest.mark.parametrize("resamples", [1, 7, 100])
+def test_there_are_as_many_replicates_as_were_asked_for(monkeypatch: pytest.MonkeyPatch, resamples: int) -> None:
+    measure = statistics.macro(np.array([[0.1], [0.6], [0.9]]))
+    for cells in (1, 9, 1_000_000):  # chunks of one, of three, of all
+        monkeypatch.setattr(resampling, "_CELLS", cells)
+        (drawn,) = statistics.bootstrap([measure], seed=1, resamples=resamples)
+        assert drawn.shape == (resamples, 1)
+        assert np.isfinite(drawn).all()
+
+
+@pytest.mark.parametrize(("n", "level"), [(10, None), (10, 0.5), (2, 0.9), (500, 0.99)])
+def test_an_expanded_interval_takes_the_quantiles_of_its_level(n: int, level: float | None) -> None:
+    # Of 0, 1, ... 10,000 the quantile q is 10,000 q; the undefined replicates are counted and left out.
+    replicates = np.concatenate([[NAN] * 3, np.arange(10_001.0)])
+    more = () if level is None else (level,)
+    reach = stats.t.ppf((1 + (level or 0.95)) / 2, n - 1) * math.sqrt(n / (n - 1))
+    low, high, undefined = statistics.expanded_interval(replicates, n, *more)
+    assert (low, high) == pytest.approx((1e4 * stats.norm.cdf(-reach), 1e4 * stats.norm.cdf(reach)))
+    assert undefined == 3
+    assert statistics.expanded_levels(n, *more) == pytest.approx((low / 1e4, high / 1e4))
+
+
+def test_planners_are_resampled_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The replicates of many planners are never held at once."""
+    together: list[int] = []
+    whole = resampling.bootstrap
+
+    def watched(measures: list[statistics.Measure], **how: Any) -> list[Array]:
+        together.append(measures[0].sums.shape[1])
+        return whole(measures, **how)
+
+    monkeypatch.setattr(resampling, "bootstrap", watched)
+    monkeypatch.setattr(resampling, "_PLANNERS", 2)
+    for planners, blocks in ((1, [1]), (2, [2]), (5, [2, 2, 1])):
+        together.clear()
+        statistics.intervals([statistics.macro(np.ones((3, planners)))], seed=1, resamples=9)
+        assert together == blocks
+
+
+# Numerators of a new planner over 5 papers of 1 each; the base has none. d(a/b) = (1/5, -18/25) at a = 18, b = 5.
+STRATA = np.array([[[0.0, 1.0], [a, 1.0]] for a in (4.0, 8.0, 1.0, 2.0, 3.0)])
+
+
+@pytest.mark.parametrize(
+    ("labelled", "variance"),
+    [
+        # About 6 and about 2, in fifths: (4 + 4 + 1 + 0 + 1) / 25, times n / (n - 1) of the two that are labelled.
+        ([True, True, False, False, False], 10 / 25 * 2 / 1),
+        # About 13/3 and about 5/2: 74/3 + 1/2, of three.
+        ([True, True, True, False, False], (74 / 3 + 1 / 2) / 25 * 3 / 2),
+        # One labelled paper has no spread.
+        ([True, False, False, False, False], NAN),
+        # Without labels about 18/5: 4^2 + 8^2 + 1 + 4 + 9 - 18^2 / 5 = 146/5, of five.
+        (None, 146 / 5 / 25 * 5 / 4),
+    ],
+)
+def test_the_error_of_a_corrected_difference_by_hand(labelled: list[bool] | None, variance: float) -> None:
+    measure = statistics.micro(STRATA, lambda s: statistics.divide(s[..., 0], s[..., 1]))
+    flags = None if labelled is None else np.array(labelled)
+    found = statistics.standard_error(measure, 0, 1, labelled=flags)
+    assert found == pytest.approx(math.sqrt(variance), nan_ok=True)
+    (difference,) = statistics.differences([measure], 0, 1, seed=1, resamples=9, labelled=flags)
+    assert difference.standard_error == pytest.approx(math.sqrt(variance), nan_ok=True)
+
+
+def test_papers_on_which_labels_have_nothing_to_say() -> None:
+    # Doubtful are four papers, two of them labelled: 4/2 = 2. Their automatic 1 and 3, truth 0 and 1: slope 1/2.
+    # Labelled and doubtful: 1/2 + 2 (0 - 1/2) and 3/2 + 2 (1 - 3/2); doubtful: half; the others as they are, and
+    # what a label says of them is not read.
+    automatic = np.array([1.0, 3.0, 2.0, 4.0, 7.0, 5.0])[:, None, None]
+    truth = np.array([0.0, 1.0, NAN, NAN, 99.0, NAN])[:, None, None]
+    labelled = np.array([True, True, False, False, True, False])
+    doubtful = np.array([True, True, True, True, False, False])[:, None]
+    sums, trust = statistics.corrected_sums(automatic, truth, labelled, doubtful)
+    assert trust.tolist() == [[0.5]]
+    assert sums[:, 0, 0].tolist() == [-0.5, 0.5, 1.0, 2.0, 7.0, 5.0]
+    # A planner of whom nothing is doubtful keeps its own sums.
+    sums, trust = statistics.corrected_sums(automatic, truth, labelled, np.zeros((6, 1), bool))
+    assert sums.tolist() == automatic.tolist()
