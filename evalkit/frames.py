@@ -17,6 +17,8 @@ TEXTS = (
                  for field in ("name", "part", "action", "replacements", "metrics")),
 )  # fmt: skip
 TRUTHS = ("borderline", "same_action")
+# Counts that are whole whatever is averaged.
+WHOLE = ("samples", "gold_entry", "plan_entry", "shared_options", "shared_metrics")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 FORMS = ("csv", "parquet")
 
@@ -35,12 +37,18 @@ class Tables:
 
 
 def to_arrow(frame: pd.DataFrame) -> bytes:
-    """Rows as an Arrow stream, every column of the type that its name has, whatever this batch holds."""
+    """Rows as an Arrow stream, every column of the type that its name has, whatever this batch holds.
+
+    An empty text is null, as it is in CSV.
+    """
     pa = _pyarrow()
     kinds = {name: pa.string() for name in (*TEXTS, "signature")} | {name: pa.bool_() for name in TRUTHS}
+    kinds |= dict.fromkeys(WHOLE, pa.int64())
     kinds |= {str(name): pa.bool_() for name, column in frame.items() if column.dtype == bool}
     schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in frame.columns])
-    table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(None)
+    texts = {name: column.where(column != "", None) for name, column in frame.items() if name in TEXTS}
+    table = pa.Table.from_pandas(frame.assign(**texts), schema=schema, preserve_index=False)
+    table = table.replace_schema_metadata(None)
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
@@ -73,7 +81,7 @@ class ParquetFile:
 
 
 def from_parquet(data: bytes, path: str) -> pd.DataFrame:
-    """A frame as `ParquetFile` wrote it."""
+    """A frame as `ParquetFile` wrote it, with the types that the same frame from CSV has."""
     pa = _pyarrow()
     import pyarrow.parquet as pq
 
@@ -83,7 +91,16 @@ def from_parquet(data: bytes, path: str) -> pd.DataFrame:
         found: pd.DataFrame = table.to_pandas()
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: not a table as evalkit writes it: {error}") from error
-    return found
+    return pd.DataFrame({name: _as_from_csv(column) for name, column in found.items()}, columns=found.columns)
+
+
+def _as_from_csv(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Whole numbers in every row are integers, and what is missing among other values is NaN."""
+    if column.dtype == object:
+        return column.where(column.notna(), float("nan"))
+    if column.dtype == "float64" and len(column) and ((column % 1 == 0) & (column.abs() < 2**53)).all():
+        return column.astype("int64")
+    return column
 
 
 def _pyarrow() -> Any:
@@ -107,7 +124,10 @@ def from_csv(text: str, path: str) -> pd.DataFrame:
         frame = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=[""])
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: not a table as evalkit writes it: {error}") from error
-    restored = {name: column if _is_number(column) else column.map(_restored) for name, column in frame.items()}
+    restored = {
+        name: column if _is_number(column) else column.map(_restored).astype(column.dtype)
+        for name, column in frame.items()
+    }
     return pd.DataFrame(restored, columns=frame.columns)
 
 

@@ -1,4 +1,4 @@
-"""An earlier run as a judge: takes its pairs.csv, gives its decisions as marks by place."""
+"""An earlier run as a judge: takes its pairs.csv or pairs.parquet, gives its decisions as marks by place."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from evalkit.judgements.sheets import Judge, Mark, Ref, Sheet
 
 
 def from_pairs(path: Path) -> Judge:
-    """The alignment of an earlier run, as its pairs.csv tells it."""
-    from evalkit.files import read_text
-    from evalkit.frames import from_csv
+    """The alignment of an earlier run, as its pairs.csv or pairs.parquet tells it."""
+    from evalkit.files import read_bytes, read_text
+    from evalkit.frames import from_csv, from_parquet
 
-    frame = from_csv(read_text(path), str(path))
+    parquet = path.suffix.lower() == ".parquet"
+    frame = from_parquet(read_bytes(path), str(path)) if parquet else from_csv(read_text(path), str(path))
     needed = {"planner", "paper", "status", "gold_entry", "plan_entry", "gold_name", "plan_name"}
     if missing := needed - set(frame.columns):
-        raise InputError(f"{path}: not the pairs.csv of a run; there is no column {', '.join(sorted(missing))}")
+        raise InputError(f"{path}: not the pairs table of a run; there is no column {', '.join(sorted(missing))}")
     if "sample" not in frame:
         frame["sample"] = None
     frame = frame.astype(object).where(frame.notna(), None)

@@ -1,7 +1,7 @@
 """What judges left on a disk: takes a folder or a file, gives a Judge with its Sheets.
 
 Four kinds are read: a judge's rows by name (`<paper>.jsonl`, as AblationBench writes them), its kept replies,
-labelled lists, and the `pairs.csv` of a run. A row that cannot be understood becomes a diagnostic and takes nothing
+labelled lists, and the pairs table of a run. A row that cannot be understood becomes a diagnostic and takes nothing
 else with it.
 """
 
@@ -31,8 +31,11 @@ SUFFIXES = frozenset((".jsonl", ".ndjson", ".json", ".log", ".parquet", ".arrow"
 def read_judge(source: str | Path) -> Judge:
     """Everything a judge left in a folder or a file."""
     place = Path(source)
-    if place.suffix.lower() == ".csv" or (place / "run.json").is_file():
-        return from_pairs(place if place.is_file() else place / "pairs.csv")
+    if place.suffix.lower() == ".csv" or place.name == "pairs.parquet":
+        return from_pairs(place)
+    if (place / "run.json").is_file():
+        table = place / "pairs.parquet"
+        return from_pairs(table if table.is_file() else place / "pairs.csv")
     sheets: list[Sheet] = []
     published: dict[tuple[str | None, str], Figures] = {}
     problems: list[Diagnostic] = []
