@@ -726,3 +726,76 @@ def test_papers_on_which_labels_have_nothing_to_say() -> None:
     # A planner of whom nothing is doubtful keeps its own sums.
     sums, trust = statistics.corrected_sums(automatic, truth, labelled, np.zeros((6, 1), bool))
     assert sums.tolist() == automatic.tolist()
+
+
+@pytest.mark.parametrize(("gap", "p"), [(1e-200, 1.0), (0.8e-12, 1.0), (1.3e-12, 2 / 2**8)])
+def test_a_difference_of_rounding_is_none(gap: float, p: float) -> None:
+    """Eight papers on which the one is ahead by as little as rounding leaves; without the limit p would be 2 / 2^8."""
+    measure = statistics.macro(np.tile([[0.0, gap]], (8, 1)))
+    assert statistics.all_pairs(measure, seed=1).raw[0, 1] == p
+    if p == 1:
+        assert statistics.paired_test(measure, 0, 1, seed=1) == p
+
+
+@pytest.mark.parametrize(("resamples", "tenths"), [(9, True), (16, False), (15, True), (17, False)])
+def test_a_test_is_exact_from_as_many_swaps_as_there_are(resamples: int, tenths: bool) -> None:
+    # Four papers have 16 swaps: 2 / 16, once there may be as many; else (c + 1) / (B + 1), drawn.
+    ratios = np.array([[0.9, 0.1], [0.8, 0.4], [0.7, 0.6], [0.5, 0.45]])
+    for p in (
+        statistics.paired_test(statistics.macro(ratios), 0, 1, seed=1, resamples=resamples),
+        statistics.all_pairs(statistics.macro(ratios), seed=1, resamples=resamples).raw[0, 1],
+    ):
+        if tenths:
+            assert (p * (resamples + 1)) == pytest.approx(round(p * (resamples + 1)))
+            assert testing._countable(np.ones(4, bool), resamples) is False
+        else:
+            assert p == 2 / 16
+
+
+def test_holm_never_exceeds_one_and_keeps_the_shape() -> None:
+    # 0.6 * 2 and 0.7 * 1: both 1. In a table the same tests keep their places.
+    np.testing.assert_array_equal(statistics.holm(np.array([0.6, 0.7])), [1.0, 1.0])
+    np.testing.assert_allclose(statistics.holm(np.array([[0.01, 0.04], [NAN, 0.005]])), [[0.02, 0.04], [NAN, 0.015]])
+    # Ties count each: 0.01 * 3 for the first of two, and no less for the second.
+    np.testing.assert_allclose(statistics.holm(np.array([0.01, 0.5, 0.01])), [0.03, 0.5, 0.03])
+
+
+def test_only_means_of_what_is_defined_everywhere_are_tested_together() -> None:
+    ratios = np.array([[0.1, NAN, 0.3], [0.2, 0.5, 0.6]])
+    assert testing._plain(statistics.macro(ratios)).tolist() == [True, False, True]
+    # Sums of which the second is 1 everywhere, as a mean's would be: 2 hits / (1 + plan).
+    assert testing._plain(statistics.micro(np.ones((5, 4, 3)), f1)).tolist() == [False] * 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_ratio_over_sums_of_one_is_tested_by_its_definition(seed: int) -> None:
+    """One gold entry a paper: the sums look like those of a mean, but the ratio is not one."""
+    sums = synthetic(8, 2, seed=seed)
+    sums[:, :, 1] = 1
+    sums[:, :, 0] = np.minimum(sums[:, :, 0], 1)
+    expected = by_definition(sums[:, 0], sums[:, 1], micro_student)
+    assert statistics.all_pairs(statistics.micro(sums, f1), seed=1).raw[0, 1] == expected
+
+
+@pytest.mark.parametrize(("papers", "resamples"), [(10, 9_999), (30, 499)])
+def test_pairs_together_do_not_depend_on_the_size_of_chunks(
+    monkeypatch: pytest.MonkeyPatch, papers: int, resamples: int
+) -> None:
+    measure = statistics.macro(np.random.default_rng(3).random((papers, 4)) + 0.1 * np.arange(4))
+    whole = statistics.all_pairs(measure, seed=5, resamples=resamples)
+    monkeypatch.setattr(testing, "_CELLS", papers * 7)
+    np.testing.assert_array_equal(statistics.all_pairs(measure, seed=5, resamples=resamples).raw, whole.raw)
+
+
+def test_one_product_serves_many_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve planners make 66 pairs, which go 64 at most at a time: 33 and 33."""
+    together: list[int] = []
+    reached = testing._reached
+
+    def watched(half: Array, *more: int) -> Array:
+        together.append(half.shape[1])
+        return reached(half, *more)
+
+    monkeypatch.setattr(testing, "_reached", watched)
+    statistics.all_pairs(statistics.macro(np.random.default_rng(1).random((6, 12))), seed=1)
+    assert together == [33, 33]
