@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 import click
 
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, Stopped
 
 COMMANDS = {
     "score": "score plans against gold; the main job",
@@ -45,6 +46,13 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C ends it as a shell expects, and not in a crash's exit code."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort) as error:
+            raise Stopped("stopped; nothing is left half-written, and what was kept is kept") from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, so that help imports none of them."""
         with formatter.section("Commands"):
@@ -56,7 +64,7 @@ class Commands(click.Group):
 def group() -> None:
     """Score generated ablation plans against reference ablations.
 
-    Exit codes: 0 done, 2 wrong input or usage, 3 a gate tripped, 1 a crash.
+    Exit codes: 0 done, 2 wrong input or usage, 3 a gate tripped, 130 stopped by Ctrl-C, 1 a crash.
     """
 
 

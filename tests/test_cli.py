@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -121,6 +123,65 @@ def test_a_crash_is_exit_code_1_and_keeps_its_traceback(project: Path) -> None:
     )
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
+
+
+# A scoring whose encoder takes its time, keeps two texts at once, and writes down what it was asked.
+SLOW = """
+import json, signal, time
+import numpy as np
+from evalkit import cli, pipeline
+from evalkit.similarity.vectors import TextVectors, on_grid
+
+class Slow:
+    fingerprint = "slow@1"
+
+    def encode(self, texts, progress=None):
+        for text in texts:
+            time.sleep(0.05)
+            with open("asked.jsonl", "a") as file:
+                file.write(json.dumps(text) + chr(10))
+        rows = {text: np.random.default_rng(list(text.encode())).normal(size=(9, 8)) for text in texts}
+        return {text: TextVectors(on_grid(row[0]), on_grid(row[1:])) for text, row in rows.items()}
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
+pipeline.TEXTS_AT_ONCE = 2
+pipeline.find_encoder = lambda name: Slow()
+cli.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
+def test_ctrl_c_is_130_with_one_line_and_what_was_encoded_is_kept(project: Path) -> None:
+    rows = [{"name": f"Part {at}", "ablated_part": f"part number {at}", "action": "REMOVE"} for at in range(12)]
+    (project / "gold/001.json").write_text(json.dumps({"paper": "001", "ablations": rows}))
+    words = ("score", "--pred", "plans", "--gold", "gold", "--resamples", "9", "--cache", "kept", "--out", "out/run")
+    command, asked = [sys.executable, "-c", SLOW, *words], project / "asked.jsonl"
+    process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and (not asked.exists() or len(asked.read_text().splitlines()) < 7):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err == "evalkit: error: stopped; nothing is left half-written, and what was kept is kept\n"
+    assert list((project / "out").iterdir()) == []  # nothing out of sight either
+    before = asked.read_text().splitlines()
+    again = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60)
+    assert again.returncode == 0, again.stderr
+    after = asked.read_text().splitlines()[len(before) :]
+    assert len(before) - 2 <= len(set(before) - set(after))  # at most the two texts under way are encoded again
+    assert len(after) == len(set(after)) >= 6
+    assert (project / "out/run/run.json").is_file()
+
+
+def test_ctrl_c_at_a_question_is_130_too(project: Path) -> None:
+    (project / "drafts").mkdir()
+    draft = {"paper": "001", "ablations": [GATE | {"draft": True}]}
+    (project / "drafts/001.json").write_text(json.dumps(draft))
+    code = "import click\ndef stop(*a, **k): raise KeyboardInterrupt\nclick.termui.visible_prompt_func = stop\n"
+    command = [sys.executable, "-c", f"{code}import evalkit.cli; evalkit.cli.main()", "gold", "confirm", "drafts"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "Aborted" in done.stderr, "error: stopped;" in done.stderr) == (130, False, True)
+    assert json.loads((project / "drafts/001.json").read_text()) == draft
 
 
 def test_show_says_why(project: Path) -> None:
