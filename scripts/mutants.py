@@ -10,6 +10,7 @@ room is imported is built again then.
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import shutil
 import subprocess
@@ -64,12 +65,28 @@ def copy(room: str, tests: tuple[str, ...]) -> Path:
         else:
             place.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, place / name)
+    changed = place / f"evalkit/{room}.py"
+    changed.write_text(undecorated(changed.read_text(encoding="utf-8")), encoding="utf-8")
     listed = [f"tests/test_{test}.py" for test in tests if (ROOT / f"tests/test_{test}.py").exists()]
     with (place / "pyproject.toml").open("a") as stream:
         stream.write(CONFIG.format(room=room, tests=listed))
     with (place / "tests" / "conftest.py").open("a") as stream:
         stream.write(REBUILT)
     return place
+
+
+def undecorated(source: str) -> str:
+    """The same program with its functions decorated a line later: mutmut leaves alone what stands under a decorator."""
+    lines = source.splitlines(keepends=True)
+    found = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef) and node.decorator_list]
+    for node in sorted(found, key=lambda node: node.lineno, reverse=True):
+        made = node.name
+        for decorator in reversed(node.decorator_list):
+            made = f"{ast.unparse(decorator)}({made})"
+        assert node.end_lineno is not None
+        lines.insert(node.end_lineno, f"{' ' * node.col_offset}{node.name} = {made}\n")
+        del lines[node.decorator_list[0].lineno - 1 : node.lineno - 1]
+    return "".join(lines)
 
 
 def mutmut(place: Path, *words: str) -> str:

@@ -799,3 +799,12 @@ def test_one_product_serves_many_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(testing, "_reached", watched)
     statistics.all_pairs(statistics.macro(np.random.default_rng(1).random((6, 12))), seed=1)
     assert together == [33, 33]
+
+
+def test_a_small_gain_beside_a_great_one_is_as_clear_as_alone() -> None:
+    """Eight papers that all gain: 2 / 2^8, although the pairs tested with it differ ten thousand times more."""
+    gain = np.array([1, 2, 3, 4, 5, 6, 7, 8]) * 1e-5
+    base = np.linspace(0.1, 0.2, 8)
+    measure = statistics.macro(np.stack([base, base + gain, base + 1e4 * gain], axis=1))
+    tests = statistics.all_pairs(measure, seed=1)
+    assert [tests.raw[0, 1], tests.raw[0, 2], tests.raw[1, 2]] == [2 / 256] * 3
