@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ import pytest
 from conftest import entry, gold, plan
 
 from evalkit.engines import NAMES, engine
-from evalkit.errors import EngineError, InputError
+from evalkit.errors import EngineError, InputError, ModelError
+from evalkit.files import sample_project, write_texts
 from evalkit.keeping import Store
 from evalkit.pipeline import Workplace, score_run
 from evalkit.records import Plan
-from evalkit.runs import run_folder
+from evalkit.runs import TABLES, run_folder
 from evalkit.settings import Settings
+from evalkit.similarity.embedding import find_encoder_here
 from evalkit.similarity.kept import KeptEncoder
 
 LEXICAL = Settings(matcher="lexical", resamples=99)
@@ -118,6 +122,59 @@ def test_work_that_always_kills_ends_in_one_clear_error_and_no_folder(name: str,
         written(tmp_path / name, deadly(where, tmp_path / "flag", times=200))
     assert not (tmp_path / name).exists()
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("flag")] == []
+
+
+# With the real model, over the bundled sample.
+
+
+class Sample:
+    """The sample project, scored by one process with nothing kept, and a cache that knows the vectors of its texts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        write_texts(sample_project(folder))
+        with closing(Store(folder / "known" / "vectors.sqlite", pytest.fail)) as store:
+            # Under other settings: the vectors are known then, and the decisions are still to be made.
+            self.score(folder / "group", map, store, Settings(alignment="group", resamples=99))
+        self.expected = self.score(folder / "local", map, None)[0]
+
+    def score(
+        self, out: Path, where: Any, store: Store | None, settings: Settings | None = None
+    ) -> tuple[dict[str, str], set[str]]:
+        """The hashes of a run's tables, and which kinds of work it took."""
+        work = set()
+
+        def told(what: str, done: int, total: int) -> None:
+            work.add(what)
+
+        plans, lists, settings = self.folder / "plans", self.folder / "gold", settings or Settings(resamples=99)
+        with run_folder(out) as run:
+            run.finish(score_run(plans, lists, settings, progress=told, place=Workplace(where, store, run)))
+        return hashes(out), work
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    try:
+        find_encoder_here()
+    except ModelError as error:
+        pytest.skip(str(error))
+    return Sample(tmp_path_factory.mktemp("sample"))
+
+
+@pytest.mark.clusters
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_bytes_with_the_real_model_whatever_the_engine_and_the_cache(
+    name: str, sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evalkit.pipeline.AT_ONCE", 3)  # the sample is small: cut so that every worker gets some
+    monkeypatch.setattr("evalkit.pipeline.TEXTS_AT_ONCE", 100)
+    shutil.copytree(sample.folder / "known", tmp_path / "warm")
+    with engine(name, 0 if name == "local" else 2) as where:
+        for cache, work in (("cold", {"Embedding texts", "Scoring plans"}), ("warm", {"Scoring plans"})):
+            with closing(Store(tmp_path / cache / "vectors.sqlite", pytest.fail)) as store:
+                assert sample.score(tmp_path / cache / "run", where, store) == (sample.expected, work), cache
+    assert len(sample.expected) == len(TABLES)
 
 
 def wrong(items: Any) -> Any:
