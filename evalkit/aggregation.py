@@ -14,6 +14,7 @@ from evalkit import statistics
 from evalkit.ablationbench import differences
 from evalkit.errors import InputError
 from evalkit.figures import FIGURES, HEADLINES, figures
+from evalkit.frames import in_cell
 from evalkit.overlap import metrics_in_common, options_in_common
 from evalkit.records import (
     COUNT_NAMES,
@@ -253,7 +254,7 @@ def pair_rows(item: ScoredPlan) -> list[dict[str, object]]:
 
 def _entry(side: str, index: int, entry: Ablation) -> dict[str, object]:
     """One entry's number and texts as columns of its side."""
-    texts = (entry.name, entry.part, entry.action, "; ".join(entry.replacements), "; ".join(entry.metrics))
+    texts = (entry.name, entry.part, entry.action, in_cell(entry.replacements), in_cell(entry.metrics))
     return {f"{side}_entry": index + 1} | dict(zip(TEXT_COLUMNS[side], texts, strict=True))
 
 

@@ -1,7 +1,6 @@
 """Takes a Run, gives the files that other tools read: path inside the target folder -> text.
 
-Entries come from the run's pairs, so an export needs nothing but the run folder. Options and metrics are told apart at
-the "; " between them, as pairs.csv joins them.
+Entries come from the run's pairs, so an export needs nothing but the run folder.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import pandas as pd
 from evalkit import ablationbench
 from evalkit.ablationbench import AuthorRow
 from evalkit.errors import InputError
+from evalkit.frames import from_cell
 from evalkit.runs import Run
 from evalkit.settings import fingerprint
 
@@ -77,8 +77,8 @@ def _entries(frame: pd.DataFrame, side: str) -> tuple[dict[str, Any], ...]:
             "name": _text(row[f"{side}_name"]),
             "ablated_part": _text(row[f"{side}_part"]),
             "action": _text(row[f"{side}_action"]) or None,
-            "replacement": _list(row[f"{side}_replacements"]) or None,
-            "metrics": _list(row[f"{side}_metrics"]),
+            "replacement": from_cell(row[f"{side}_replacements"]) or None,
+            "metrics": from_cell(row[f"{side}_metrics"]),
         }
         for row in rows.to_dict("records")
     )
@@ -87,11 +87,6 @@ def _entries(frame: pd.DataFrame, side: str) -> tuple[dict[str, Any], ...]:
 def _text(cell: object) -> str:
     """A cell's text, empty where it is missing."""
     return str(cell) if isinstance(cell, str) else ""
-
-
-def _list(cell: object) -> list[str]:
-    """The items that a cell joins."""
-    return _text(cell).split("; ") if _text(cell) else []
 
 
 def place(*parts: str) -> str:

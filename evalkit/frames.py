@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,3 +146,32 @@ def _defused(value: object) -> object:
 def _restored(value: object) -> object:
     """A text without the apostrophe that `_defused` put before it."""
     return value[1:] if isinstance(value, str) and value.startswith("'") else value
+
+
+def in_cell(items: Iterable[str]) -> str:
+    """Several texts as one cell, "; " between them; one that could be taken for several is quoted, as in JSON."""
+    return "; ".join(
+        json.dumps(item, ensure_ascii=False) if not item or item[0] == '"' or "; " in item else item for item in items
+    )
+
+
+def from_cell(cell: object) -> list[str]:
+    """The texts that `in_cell` put into a cell; none in one that is missing."""
+    return list(_items(cell)) if isinstance(cell, str) and cell else []
+
+
+def _items(text: str) -> Iterator[str]:
+    quoted = json.JSONDecoder(strict=False)
+    at = 0
+    while at <= len(text):
+        end = text.find("; ", at)
+        item, end = text[at : end if end >= 0 else None], end if end >= 0 else len(text)
+        if item.startswith('"'):
+            try:
+                found, stop = quoted.raw_decode(text, at)
+            except ValueError:
+                stop = -1  # a mark of a text that was joined without quotes
+            if stop == len(text) or (stop >= 0 and text.startswith("; ", stop)):
+                item, end = found, stop
+        yield item
+        at = end + 2

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from conftest import entry, gold, plan
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evalkit.ablationbench import AuthorRow
 from evalkit.cli import group
 from evalkit.commands.export import FORMATS
 from evalkit.errors import InputError
-from evalkit.exporting import EXPORTERS, place
+from evalkit.exporting import EXPORTERS, cases, place
+from evalkit.frames import FORMS, from_cell, in_cell
 from evalkit.judgements import Judge, Judgements, Sheet, read_judge
+from evalkit.labelling import tasks_of_run
 from evalkit.pipeline import score_run
 from evalkit.reading import read_plans
 from evalkit.records import Plan
+from evalkit.reporting.payload import documents
 from evalkit.runs import Run, load_run
 from evalkit.settings import Settings
 
@@ -51,6 +57,56 @@ def test_plans_come_back_as_they_were(tmp_path: Path) -> None:
     (found,) = read_plans(written(run_of(PLAN), "ablationbench-plans", tmp_path)).plans
     assert (found.planner, found.paper) == ("lm-planner/gpt-4o", "paper")
     assert found.ablations == PLAN.ablations
+
+
+ODD = ("L1; then L2", '"quoted"; not', "plain", '"', ";", "a;", " b", "=1", "; ", "λ; \\", '"a"; "b"', "tab\there")
+
+
+@pytest.mark.parametrize("form", ["memory", *FORMS])
+def test_options_and_metrics_come_back_one_by_one_whatever_they_contain(tmp_path: Path, form: str) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
+    odd = plan(entry("loss", "REPLACE", ODD, ODD[::-1]), entry("gate", "ADD", ["x"]), planner="lm/p")
+    run = score_run([odd], [GOLD], Settings(matcher="lexical", resamples=0))
+    run = run if form == "memory" else load_run(run.save(tmp_path / "run", form=form))
+    (case,) = cases(run)
+    assert [tuple(item["replacement"]) for item in case.plan] == [ODD, ("x",)]
+    assert [tuple(item["metrics"]) for item in case.plan] == [ODD[::-1], ()]
+    lines = EXPORTERS["ablationbench-plans"](run)["lm/p/paper.jsonl"].splitlines()
+    assert tuple(json.loads(lines[0])["replacement"]) == ODD
+    (log,) = EXPORTERS["inspect"](run).values()
+    answer = json.loads(log)["samples"][0]["output"]["choices"][0]["message"]["content"]
+    assert tuple(json.loads(answer.splitlines()[0])["replacement"]) == ODD
+    (task,) = tasks_of_run(run)
+    assert [item.replacements for item in task.plan] == [ODD, ("x",)]
+    (paper,) = documents(run)
+    assert [tuple(item[3]) for item in paper["plans"][0]["entries"]] == [ODD, ("x",)]
+
+
+def test_an_option_that_names_two_is_read_back_as_one(tmp_path: Path) -> None:
+    odd = replace(PLAN, ablations=(entry("loss", "REPLACE", ["L1; then L2", '"L2"; L1'], ["F1; FID"]),))
+    (found,) = read_plans(written(run_of(odd), "ablationbench-plans", tmp_path)).plans
+    assert found.ablations == odd.ablations
+
+
+@given(st.lists(st.text(st.sampled_from('; "\\a\n'), max_size=6), max_size=5))
+def test_a_cell_gives_back_the_texts_that_were_put_into_it(items: list[str]) -> None:
+    assert from_cell(in_cell(items)) == items
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        (None, []),
+        ("", []),
+        ("a; b", ["a", "b"]),
+        ('"a" b; c', ['"a" b', "c"]),  # joined by an earlier version, which quoted nothing
+        ('"a; b', ['"a', "b"]),
+        ('x; "a; b"; c', ["x", "a; b", "c"]),
+    ],
+)
+def test_cells_that_others_wrote_are_read_too(cell: str | None, expected: list[str]) -> None:
+    assert from_cell(cell) == expected
 
 
 def test_a_missing_plan_is_an_empty_file(tmp_path: Path) -> None:

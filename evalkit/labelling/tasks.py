@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from evalkit.errors import InputError
+from evalkit.frames import from_cell
 from evalkit.labels import LabelledPlan
 from evalkit.records import Ablation, Action, entry_tree
 from evalkit.runs import Run
@@ -106,7 +107,7 @@ def _entries(rows: pd.DataFrame, side: str) -> tuple[Ablation, ...]:
 
 
 def _entry(cells: Mapping[str, Any]) -> Ablation:
-    options, metrics = (tuple(filter(None, _text(cells[name]).split("; "))) for name in ("replacements", "metrics"))
+    options, metrics = (tuple(filter(None, from_cell(cells[name]))) for name in ("replacements", "metrics"))
     action = Action(cells["action"]) if _text(cells["action"]) else None
     return Ablation(_text(cells["name"]), _text(cells["part"]), action, options, metrics)
 

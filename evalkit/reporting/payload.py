@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from evalkit.frames import from_cell
 from evalkit.reporting.cases import CLASSES, classified, counts, found_by, is_true, keyed, problems
 from evalkit.runs import Run
 
@@ -98,10 +99,11 @@ def _plan(
     }
 
 
-def _entries(pairs: Iterable[Row], side: str) -> list[list[str]]:
-    """The entries of one side in their order, as [name, part, action, options, metrics]."""
+def _entries(pairs: Iterable[Row], side: str) -> list[list[Any]]:
+    """The entries of one side in their order, as [name, part, action, list of options, metrics]."""
     own = {row[f"{side}_entry"]: row for row in pairs if not pd.isna(row[f"{side}_entry"])}
-    return [[_text(own[number][name]) for name in SIDES[side]] for number in sorted(own)]
+    entries = [[_text(own[number][name]) for name in SIDES[side]] for number in sorted(own)]
+    return [[*texts, from_cell(options), metrics] for *texts, options, metrics in entries]
 
 
 def _pair(row: Row) -> list[Any]:

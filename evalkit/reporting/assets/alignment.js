@@ -25,18 +25,16 @@ function marked(tag, text, others, kind) {
   return element;
 }
 
-const options = (text) => text.split("; ").filter(Boolean);
-
 function entryCard(side, at, entry, partners, said) {
-  const [name, part, action, replacements, metrics] = entry;
+  const [name, part, action, options, metrics] = entry;
   const card = make("div", { class: `entry ${side === "gold" ? "gold" : "own"} ${said.look}`, tabindex: "-1", "data-side": side, "data-at": at },
     make("span", { class: "verdict text", text: said.text }),
     make("div", { class: "box name" }, make("span", { class: "number", text: `${at + 1}.` }), make("span", { class: "text", text: name })),
     make("div", { class: "box part" }, marked("span", part, partners.map((other) => `${other[1]} ${other[0]}`))),
     make("div", { class: "action", text: action || "action unspecified" }));
-  if (replacements) {
-    const theirs = partners.flatMap((other) => (other[3] ? [other[3]] : []));
-    card.append(make("ul", { class: "box" }, ...options(replacements).map((item) => marked("li", item, theirs))));
+  if (options.length) {
+    const theirs = partners.flatMap((other) => other[3]);
+    card.append(make("ul", { class: "box" }, ...options.map((item) => marked("li", item, theirs))));
   }
   if (metrics) card.append(make("div", { class: "box metrics text", text: metrics }));
   return card;
