@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.overlap import METRIC_FORMS, metrics_in_common, options_in_common
+from evalkit.overlap import METRIC_FORMS, _words, metrics_in_common, options_in_common
 
 
 @pytest.mark.parametrize(
@@ -136,3 +136,36 @@ def test_one_name_may_stand_for_one_other_only() -> None:
     assert metrics_in_common(["accuracy"], ["accuracy", "test accuracy"]) == 1
     # x fits both, y only the first: the largest matching gives x the second.
     assert metrics_in_common(["top-1 accuracy", "accuracy"], ["accuracy", "top-1 accuracy"]) == 2
+
+
+def test_a_slip_is_one_letter_in_ten() -> None:
+    """Likeness 90: of ten letters and ten, eighteen are in common; of nine and nine sixteen, which is 89."""
+    assert metrics_in_common(["perplexity"], ["perplexety"]) == 1
+    assert metrics_in_common(["inception"], ["incaption"]) == 0
+
+
+def test_a_family_and_its_number_are_two_words() -> None:
+    assert _words("BLEU4 and recall@10, Hits @ 3") == ("bleu", "4", "and", "recall", "10", "hits", "3")
+    assert _words("top 5") == _words("top-5") == ("top", "5")
+    assert _words("stop5") == ("stop5",)
+
+
+def test_underscores_part_words_as_spaces_do() -> None:
+    assert metrics_in_common(["val_top1_acc"], ["val top-1 accuracy"]) == 1
+    assert _words("val_top1_acc") == ("val", "top", "1", "acc")
+
+
+def test_options_are_the_same_from_a_share_of_words_on() -> None:
+    """Twenty words and twenty: 13 in common are 26 of 40, which is 0.65 and enough; 12 are not."""
+    first = [f"{a}{b}{b}{a}ing" for a in "bcdfg" for b in "aeioutlm"]
+    one = " ".join(first[:20])
+    for shared, same in ((13, 1), (12, 0)):
+        other = " ".join((*first[20 : 40 - shared], *first[:shared]))
+        assert options_in_common([one], [other]) == same
+
+
+@pytest.mark.parametrize("size", [1, 64, 65])
+def test_long_lists_without_anything_in_common(size: int) -> None:
+    golds, plans = [f"metric {at}" for at in range(size)], [f"metric {at + 1000}" for at in range(size)]
+    assert metrics_in_common(golds, plans) == 0
+    assert metrics_in_common(golds, [*plans, golds[-1]]) == 1
