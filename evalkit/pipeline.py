@@ -18,7 +18,7 @@ from evalkit.keeping import Store
 from evalkit.labels import Labels
 from evalkit.matching import Calibration, probabilities
 from evalkit.pairing import Slip, Table, gold_by_paper, jobs, missing_slip, packed, paired, plans_by_paper
-from evalkit.reading import AT_ONCE, Map, Source, in_batches, read_plans, shelve_plans
+from evalkit.reading import AT_ONCE, Map, Source, former_planners, in_batches, read_plans, shelve_plans
 from evalkit.records import (
     Diagnostic,
     Opinion,
@@ -297,6 +297,7 @@ def open_questions(
 
 def score_judged(pred: Source, gold: Source, settings: Settings, decider: Decider) -> Run:
     """Score from what a decider says; no similarity is computed and no model is needed."""
+    decider = decider.under(former_planners(pred, settings))
     known, work, problems = decided_work(pred, gold, settings, decider)
     scored = [judge_plan(g, p, decider, settings) for g, p in work]
     pins = {"matcher": "judgements", "calibration": decider.digest, "model": "none", "thresholds": "majority"}
@@ -306,6 +307,7 @@ def score_judged(pred: Source, gold: Source, settings: Settings, decider: Decide
 
 def compare_judges(pred: Source, gold: Source, settings: Settings, decider: Decider) -> Mapping[str, Any]:
     """How far judges agree about these plans, and what stood in the way of comparing them; nothing is scored."""
+    decider = decider.under(former_planners(pred, settings))
     _, work, problems = decided_work(pred, gold, settings, decider)
     return {**decider.report(work, settings.top_k), "problems": [asdict(item) for item in problems]}
 

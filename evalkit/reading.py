@@ -119,6 +119,18 @@ def _renamed(plan: Plan, settings: Settings) -> Plan:
     return plan if (planner, paper) == (plan.planner, plan.paper) else replace(plan, planner=planner, paper=paper)
 
 
+def former_planners(source: Source, settings: Settings) -> dict[tuple[str, str], list[str]]:
+    """What plans that the settings rename are called where they lie: (path, planner) -> names of that planner there."""
+    found: dict[tuple[str, str], list[str]] = {}
+    if not settings.planners or not isinstance(source, str | Path):
+        return found
+    for plan in read_plans(source, replace(settings, planners={}, papers={})).plans:
+        now, before = _renamed(plan, settings).planner or "", plan.planner or ""
+        if before not in (now, *found.get((plan.path, now), ())):
+            found.setdefault((plan.path, now), []).append(before)
+    return found
+
+
 def _mapped(name: str | None, path: str, table: Mapping[str, str]) -> str | None:
     """The name a table gives to this name, else to the first glob that fits the path, else the name itself."""
     if name is None or not table:

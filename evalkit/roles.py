@@ -14,6 +14,9 @@ class Decider(Protocol):
     digest: str
     """The hash of everything it will say."""
 
+    def under(self, former: Mapping[tuple[str, str], Sequence[str]]) -> Decider:
+        """The same, for plans that had other planners' names where they lie: (path, planner) -> those names."""
+
     def problems(self, gold: Iterable[Plan], plans: Iterable[Plan]) -> list[Diagnostic]:
         """What it lacks or cannot place, seen against all gold and all plans."""
 

@@ -288,6 +288,58 @@ def test_a_run_from_judgements(write: Any) -> None:
     }
 
 
+def put(top: Path, names: Mapping[str, Sequence[str]]) -> Path:
+    """Plans on disk: path -> the parts of its entries."""
+    for name, parts in names.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        rows = [{"name": part, "ablated_part": part, "action": "REMOVE", "metrics": ["F1"]} for part in parts]
+        (top / name).write_text(json.dumps(rows))
+    return top
+
+
+@pytest.mark.parametrize(
+    "planners",
+    [
+        {"run-1": "GPT (first prompt)", "lab/run-2": "GPT (second prompt)"},
+        {"run-1/*.json": "GPT (first prompt)", "lab/run-2/*": "GPT (second prompt)"},
+    ],
+    ids=["names", "globs"],
+)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("run-1", "lab/run-2"),
+        ("GPT (first prompt)", "GPT (second prompt)"),
+        ("run-1", "GPT (second prompt)"),
+    ],
+    ids=["as they lie", "as they are called", "mixed"],
+)
+def test_judges_know_a_renamed_planner_under_either_name(
+    tmp_path: Path, write: Any, planners: Mapping[str, str], first: str, second: str
+) -> None:
+    plans = put(tmp_path / "plans", {"run-1/paper.json": ["p1", "p2"], "lab/run-2/paper.json": ["p1", "p3"]})
+    folder = write([author(name, "p1") for name in ("g1", "g2", "g3")], place=f"{first}/paper.jsonl")
+    # Three hits by its rules (a name of one plan entry in three rows), and one entry that no row is about.
+    said = {"id": "paper", "precision": 0.75, "recall": 1.0, "f1_score": 6 / 7}
+    write(json.dumps([said]), place=f"{first}/evaluations.json")
+    write([author(name, None) for name in ("g1", "g2", "g3")], place=f"{second}/paper.jsonl")
+    settings = Settings(resamples=0, planners=planners)
+    run = score_run(plans, [GOLD], settings, decider=judged(folder))
+    found = run.papers.set_index("planner")["match_recall"]
+    assert found.to_dict() == {"GPT (first prompt)": pytest.approx(1 / 3), "GPT (second prompt)": 0}
+    assert run.diagnostics.empty
+    assert run.meta["judges"]["published"] == {"compared": 1, "equal": 1, "differing": []}
+    assert compare_judges(plans, [GOLD], settings, judged(folder, folder))["unjudged"] == 0
+
+
+def test_a_planner_that_takes_anothers_name_keeps_its_own_judgements(tmp_path: Path, write: Any) -> None:
+    plans = put(tmp_path / "plans", {"a/paper.json": ["p1"], "b/paper.json": ["p1"]})
+    write([author("g1", "p1")], place="a/paper.jsonl")
+    folder = write([author("g1", None)], place="b/paper.jsonl")
+    run = score_run(plans, [GOLD], Settings(resamples=0, planners={"a": "b", "b": "a"}), decider=judged(folder))
+    assert run.papers.set_index("planner")["match_recall"].to_dict() == {"a": 0, "b": pytest.approx(1 / 3)}
+
+
 def test_the_signature_pins_what_was_said_and_not_where(write: Any) -> None:
     one, same, other = (
         write([author("g1", "p1")], "a"),

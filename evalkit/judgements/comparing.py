@@ -53,7 +53,8 @@ def published(judgements: Votes, work: Iterable[tuple[Plan, Plan]], top_k: int |
     compared, differing = 0, []
     for gold, plan in work:
         key = normalise_id(f"{plan.paper}.{plan.sample}" if plan.sample else plan.paper)
-        if (said := figures.get((plan.planner, key)) or figures.get((None, key))) is None:
+        known = (figures.get((name, key)) for name in judgements.planners_of(plan))
+        if (said := next(filter(None, known), None)) is None:
             continue
         compat = judgements.compat(gold, plan, top_k)
         counted = {"precision": compat.tally.precision, "recall": compat.tally.recall, "f1_score": compat.tally.f1}

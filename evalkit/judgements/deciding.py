@@ -6,10 +6,11 @@ judges say so. A judge who has no sheet for a plan, or no row about an entry, ab
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ class Votes:
         self.digest = fingerprint(sorted(said))[:12]
         self._sheets: tuple[dict[tuple[str | None, str, str | None], list[Sheet]], ...] = tuple({} for _ in judges)
         self.twins: list[Sheet] = []
+        self._former: Mapping[tuple[str, str], Sequence[str]] = {}
         for judge, table in zip(self.judges, self._sheets, strict=True):
             for sheet in judge.sheets:
                 others = table.setdefault((sheet.planner, normalise_id(sheet.paper), sheet.sample), [])
@@ -56,12 +58,23 @@ class Votes:
                 elif replace(twin, path="") != replace(sheet, path=""):
                     self.twins.append(sheet)
 
+    def under(self, former: Mapping[tuple[str, str], Sequence[str]]) -> Self:
+        """The same votes, about plans whose planners judges may know by other names: (path, planner) -> those names."""
+        other = copy.copy(self)
+        other._former = former
+        return other
+
+    def planners_of(self, plan: Plan) -> tuple[str | None, ...]:
+        """What judges may call a plan's planner: as its document did, as the run does, or not at all."""
+        name = plan.planner or ""
+        return (*self._former.get((plan.path, name), ()), name, None)
+
     def sheets(self, gold: Plan, plan: Plan) -> list[Sheet | None]:
         """Each judge's sheet for a plan against this gold list, None where it abstained from all of it."""
         paper = normalise_id(plan.paper)
         # A judge's file of the second sample is called `paper.2`, as the plan's is.
         papers = [(paper, plan.sample), (normalise_id(f"{plan.paper}.{plan.sample}"), None), (paper, None)]
-        keys = [(name, *key) for name in (plan.planner or "", None) for key in papers]
+        keys = [(name, *key) for name in self.planners_of(plan) for key in papers]
         fitting = (
             next((sheet for key in keys for sheet in table.get(key, ()) if _fits(sheet, gold, plan)), None)
             for table in self._sheets
