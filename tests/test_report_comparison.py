@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import entry, gold
 from made_runs import QUICK, hostile_run, planned, small_run
+from test_corrected_comparison import BOTH, FIRST, scored
 from test_report import HARMLESS, Elements
 
 from evalkit.cli import group
@@ -73,6 +74,54 @@ def test_a_run_against_itself_has_nothing_to_show() -> None:
     assert "No gold entry is matched more or less than before." in text
     assert "Nothing moved" in text
     assert "no change" in text
+
+
+def named(run: Run, planner: str) -> Run:
+    """The run with its one planner under another name."""
+    tables = ("leaderboard", "papers", "pairs", "plans")
+    return replace(run, **{name: getattr(run, name).assign(planner=planner) for name in tables})
+
+
+@pytest.fixture(scope="module")
+def labelled() -> dict[str, Run]:
+    """The matcher sees one of two entries in both runs; by the labels the old one has both."""
+    return {"old": scored("balance parameter", BOTH), "new": scored("coffee machine", FIRST)}
+
+
+def test_what_labels_correct_stands_beside_what_the_matcher_says(labelled: dict[str, Run]) -> None:
+    text = str(compared.comparison_page(labelled, "data", False).text)
+    assert "+0.000 [+0.000, +0.000]: no change. Corrected by labels: -0.500 [-0.500, -0.500], worse." in text
+    table = re.search(r'<h3 id="corrected-title">Corrected by labels</h3>.*?</table>', text, re.DOTALL)[0]  # type: ignore[index]
+    assert "The 95% interval decides" in table
+    head, row = (
+        re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", part) for part in re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
+    )
+    cells = [re.sub(r"<svg.*</svg>", "", cell) for cell in row]
+    assert [re.sub("<[^>]*>", "", cell) for cell in head] == [
+        "Planner", "Labelled", "Base", "New", "Difference", "interval around no change", "Verdict", "Could see"
+    ]  # fmt: skip
+    assert [re.sub("<[^>]*>", "", cell) for cell in cells] == [
+        "a", "12", "1.000", "0.500", "−0.500 [−0.50, −0.50]", "", "worse", "0.000"
+    ]  # fmt: skip
+    assert row[5].count("<circle") == 1
+
+
+def test_without_labels_on_both_sides_nothing_is_said_of_them(page: str, labelled: dict[str, Run]) -> None:
+    plain = replace(labelled["old"], papers=labelled["old"].papers.drop(columns="labelled"))
+    half = compared.comparison_page({"old": plain, "new": labelled["new"]}, "data", False).text
+    assert all("Corrected by labels" not in text and 'id="corrected"' not in text for text in (page, half))
+
+
+def test_a_hostile_planner_is_corrected_as_any_other(labelled: dict[str, Run]) -> None:
+    evil = '"><img src=x onerror=alert(1)></td><script>alert(2)</script>{{7*7}}'
+    pair = {name: named(run, evil) for name, run in labelled.items()}
+    text = str(compared.comparison_page(pair, "data", False).text)
+    table = text[text.index('<h3 id="corrected-title">') :]
+    assert "<bdi>&#34;&gt;&lt;img src=x onerror" in table[: table.index("</table>")]
+    found = Elements(text).found
+    assert {tag for tag, _ in found} <= set(HARMLESS.split())
+    assert not [name for _, attrs in found for name in attrs if name.startswith("on")]
+    assert "{{7*7}}" in table
 
 
 def test_hostile_runs_can_be_compared() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from evalkit.comparison import Change, Comparison, compare, side_of
 from evalkit.reporting import compared_charts, drawing, payload
 from evalkit.reporting.cases import CLASSES
-from evalkit.reporting.changes import gold_entry, plan_entries
+from evalkit.reporting.changes import gold_entry, interval, plan_entries
 from evalkit.reporting.drawing import address
 from evalkit.reporting.html import LARGEST_INLINE, SCRIPTS, Page, drawn, render, written
 from evalkit.reporting.summary import value
@@ -18,6 +18,7 @@ from evalkit.runs import Run
 from evalkit.text import normalise_id
 
 View = dict[str, Any]
+HEADLINE = "match_f1"
 SHOWN = 200  # entries in the page's own list; the browser has all
 SECTIONS = (
     ("changes", "Changes"), ("entries", "Gained and lost"), ("charts", "Charts"), ("browser", "Browser"),
@@ -37,7 +38,9 @@ def comparison_page(runs: dict[str, Run], folder: str, force: bool, largest_inli
     """The page of two runs under their names, base first."""
     drawing.require()
     (base_name, base), (new_name, new) = runs.items()
-    found = compare(side_of(base, base_name), side_of(new, new_name), force=force)
+    sides = side_of(base, base_name), side_of(new, new_name)
+    both_labelled = all("labelled" in side.papers for side in sides)
+    found = compare(*sides, force=force, corrected=(HEADLINE,) if both_labelled else ())
     documents = [payload.embed(document) for document in _documents(base, new, found)]
     split = sum(map(len, documents)) > largest_inline
     index = _index(new, found) | {"folder": folder if split else ""}
@@ -63,15 +66,14 @@ def _moved(found: Comparison) -> Any:
 def view(found: Comparison) -> View:
     """Everything the page's server-made part shows."""
     counts = found.entries["change"].value_counts()
-    headline = found.headline
-    largest = max((abs(end) for item in headline for end in (item.low, item.high) if end is not None), default=0.0)
     only = zip((found.base.name, found.new.name), found.only_planners, found.only_papers, strict=True)
     return {
         "verdict": verdict(found),
         "warnings": [*_forced(found), *found.warnings],
         "metric": compared_charts.TITLES.get(found.metric, found.metric),
         "target": found.target,
-        "changes": [_change(item, largest or 1.0) for item in headline],
+        "changes": _changes(found.headline),
+        "corrected": _changes(found.corrected),
         "lost": int(counts.get("lost", 0)),
         "gained": int(counts.get("gained", 0)),
         "entries": [_entry(row) for row in found.entries.head(SHOWN).to_dict("records")],
@@ -98,10 +100,33 @@ def verdict(found: Comparison) -> str:
         ends = "" if only.low is None else f" [{only.low:+.3f}, {only.high:+.3f}]"
         seen = "" if only.detectable is None else f"; a difference of {only.detectable:.2f} would have been seen"
         moved = f"{name} {only.base:.3f} → {only.new:.3f}, {only.difference:+.3f}{ends}"
-        return f"{only.planner}: {moved}: {only.verdict}{seen}."
-    said = [item.verdict for item in headline]
-    counts = [f"{said.count(kind)} {kind}" for kind in ("better", "worse", "inconclusive", "no change") if kind in said]
-    return f"{name} of {len(headline)} planners: {', '.join(counts)} (paired permutation over papers, Holm, 5%)."
+        return f"{only.planner}: {moved}: {only.verdict}{seen}.{_by_labels(found)}"
+    counts = f"{_counted(headline)} (paired permutation over papers, Holm, 5%)"
+    return f"{name} of {len(headline)} planners: {counts}.{_by_labels(found)}"
+
+
+def _counted(items: Sequence[Change]) -> str:
+    """How many planners are better, worse, or neither."""
+    said = [item.verdict for item in items]
+    return ", ".join(
+        f"{said.count(kind)} {kind}" for kind in ("better", "worse", "inconclusive", "no change") if kind in said
+    )
+
+
+def _by_labels(found: Comparison) -> str:
+    """What labels make of it, as a sentence more; they can say otherwise."""
+    if not found.corrected:
+        return ""
+    only = found.corrected[0]
+    said = _counted(found.corrected) if len(found.corrected) > 1 else f"{interval(only)}, {only.verdict}"
+    return f" Corrected by labels: {said}."
+
+
+def _changes(items: Sequence[Change]) -> list[View]:
+    """The rows of a table of changes, their intervals drawn to one scale."""
+    ends = (abs(end) for item in items for end in (item.low, item.high) if end is not None)
+    largest = max(ends, default=0.0) or 1.0
+    return [_change(item, largest) for item in items]
 
 
 def _change(item: Change, largest: float) -> View:
