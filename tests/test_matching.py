@@ -149,7 +149,8 @@ def test_reasons_by_hand() -> None:
     # Names: -3 * (0.5 - 0) = -1.5. Rivals: 0.25 * 1 just tells. Lists: 0.249 * 1 does not.
     part = linear({PART: 2.0, LIST: 0.249}, 5.0, {PART: 0.25})
     match = linear({HEAD: 0.5, TAIL: 1.0, NAME: -3.0, RIVAL: 0.25}, -7.0, {HEAD: 0.5, TAIL: 1.0})
-    pair = {PART: 1.0, HEAD: 1.0, NAME: 0.5, RIVAL: 1.0, LIST: 1.0}
+    # What is not weighed adds nothing, even where it is the first of all features.
+    pair = {PART: 1.0, HEAD: 1.0, NAME: 0.5, RIVAL: 1.0, LIST: 1.0, NAMES[0]: 1.0}
     assert told(pair, part, match) == [(SAYS[PART][0], 0.75), (SAYS[RIVAL][0], 0.25), (SAYS[NAME][1], -1.5)]
 
 
