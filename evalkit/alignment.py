@@ -6,8 +6,9 @@ their content before anything is assigned, so that shuffling a file changes no n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,24 +26,27 @@ def align(
     lists: tuple[Sequence[Ablation], Sequence[Ablation]],
     thresholds: Thresholds,
     kind: str,
+    *,
+    look: bool = True,
 ) -> Alignment:
-    """The aligned pairs, what stayed alone, and the pairs beside them that are worth a look."""
+    """The aligned pairs, what stayed alone, and, with `look`, the pairs beside them that are worth one."""
     gold, plan = lists
     aligned = ALIGNERS[kind](part, match, gold, plan, thresholds.part)
+    parts, matches = part.tolist(), match.tolist()
 
-    def pair(g: int, p: int, *, is_aligned: bool) -> Pair:
-        chance = float(match[g, p])
+    def pair(g: int, p: int, is_aligned: bool) -> Pair:
+        chance = matches[g][p]
         doubt = thresholds.low <= chance <= thresholds.high
-        return Pair(g, p, float(part[g, p]), chance, is_aligned and chance >= thresholds.match, doubt)
+        return Pair(g, p, parts[g][p], chance, is_aligned and chance >= thresholds.match, doubt)
 
     missed = tuple(sorted(set(range(len(gold))) - {g for g, _ in aligned}))
     spurious = tuple(sorted(set(range(len(plan))) - {p for _, p in aligned}))
-    others = _worth_a_look(match, missed, spurious, thresholds) - set(aligned)
+    others = _worth_a_look(match, missed, spurious, thresholds) - set(aligned) if look else ()
     return Alignment(
-        pairs=tuple(pair(g, p, is_aligned=True) for g, p in aligned),
+        pairs=tuple(pair(g, p, True) for g, p in aligned),
         missed=missed,
         spurious=spurious,
-        candidates=tuple(pair(g, p, is_aligned=False) for g, p in sorted(others)),
+        candidates=tuple(pair(g, p, False) for g, p in sorted(others)),
     )
 
 
@@ -53,10 +57,10 @@ def doubt(
     thresholds: Thresholds,
     kind: str,
 ) -> tuple[Alignment, Alignment]:
-    """The alignment if no borderline pair were a match, and the alignment if every one were."""
+    """The pairs if no borderline pair were a match, and if every one were."""
     band = (match >= thresholds.low) & (match <= thresholds.high)
-    none = align(part, np.where(band, 0.0, match), lists, thresholds, kind)
-    return none, align(np.where(band, 1.0, part), np.where(band, 1.0, match), lists, thresholds, kind)
+    none = align(part, np.where(band, 0.0, match), lists, thresholds, kind, look=False)
+    return none, align(np.where(band, 1.0, part), np.where(band, 1.0, match), lists, thresholds, kind, look=False)
 
 
 def ruled(part: Matrix, match: Matrix, said: Mapping[tuple[int, int], Opinion]) -> tuple[Matrix, Matrix]:
@@ -95,15 +99,13 @@ def expected_matches(match: Matrix, kind: str) -> tuple[float, float]:
     return (min(gold, plan),) * 2 if kind == "one-to-one" else (gold, plan)
 
 
-def explained(alignment: Alignment, explain: Callable[[int, int], Evidence]) -> Alignment:
+def explained(alignment: Alignment, explain: Callable[[Places], Sequence[Evidence]]) -> Alignment:
     """The same alignment with the reasons for each pair in it."""
-
-    def with_reasons(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
-        return tuple(replace_evidence(pair, explain(pair.gold, pair.plan)) for pair in pairs)
-
-    return Alignment(
-        with_reasons(alignment.pairs), alignment.missed, alignment.spurious, with_reasons(alignment.candidates)
-    )
+    pairs = (*alignment.pairs, *alignment.candidates)
+    reasons = explain([(pair.gold, pair.plan) for pair in pairs])
+    told = tuple(map(replace_evidence, pairs, reasons))
+    border = len(alignment.pairs)
+    return Alignment(told[:border], alignment.missed, alignment.spurious, told[border:])
 
 
 def replace_evidence(pair: Pair, evidence: Evidence) -> Pair:
@@ -121,8 +123,9 @@ def _worth_a_look(
     rows, columns = np.nonzero((match >= thresholds.low) & (match <= thresholds.high))
     found = set(zip(rows.tolist(), columns.tolist(), strict=True))
     if match.size:
-        found |= {(g, int(match[g].argmax())) for g in missed}
-        found |= {(int(match[:, p].argmax()), p) for p in spurious}
+        likeliest, for_plan = match.argmax(axis=1).tolist(), match.argmax(axis=0).tolist()
+        found.update((g, likeliest[g]) for g in missed)
+        found.update((for_plan[p], p) for p in spurious)
     return found
 
 
@@ -133,11 +136,11 @@ def one_to_one(part: Matrix, match: Matrix, gold: Sequence[Ablation], plan: Sequ
     allowed = part >= least
     if not allowed.any():
         return []
-    rows, columns = _by_content(gold), _by_content(plan)
-    worth = np.where(allowed, (part + match) / 2, 0.0)[np.ix_(rows, columns)]
-    chosen = zip(*linear_sum_assignment(worth, maximize=True), strict=True)
+    rows, columns = _by_content(tuple(gold)), _by_content(tuple(plan))
+    worth = np.where(allowed, (part + match) / 2, 0.0).take(rows, axis=0).take(columns, axis=1)
+    chosen = zip(*(side.tolist() for side in linear_sum_assignment(worth, maximize=True)), strict=True)
     pairs = [(rows[r], columns[c]) for r, c in chosen]
-    return _earliest([(g, p) for g, p in pairs if allowed[g, p]], plan)
+    return _earliest([(g, p) for g, p in pairs if allowed[g, p]], tuple(plan))
 
 
 def group(part: Matrix, match: Matrix, gold: Sequence[Ablation], plan: Sequence[Ablation], least: float) -> Places:
@@ -157,19 +160,25 @@ def _content(entry: Ablation) -> tuple[str, ...]:
     return (entry.part, entry.name, entry.action or "", *sorted(entry.replacements), "\0", *sorted(entry.metrics))
 
 
-def _by_content(entries: Sequence[Ablation]) -> list[int]:
+@lru_cache(maxsize=4096)
+def _by_content(entries: tuple[Ablation, ...]) -> tuple[int, ...]:
     """Indices in the order of content; entries that say the same stay in their own order."""
-    return sorted(range(len(entries)), key=lambda index: _content(entries[index]))
+    return tuple(sorted(range(len(entries)), key=lambda index: _content(entries[index])))
 
 
-def _earliest(pairs: Places, plan: Sequence[Ablation]) -> Places:
+def _earliest(pairs: Places, plan: tuple[Ablation, ...]) -> Places:
     """Of plan entries that say the same, the earliest hold the matches: a repetition is never what counts."""
-    twins: dict[tuple[str, ...], list[int]] = {}
-    for index, entry in enumerate(plan):
-        twins.setdefault(_content(entry), []).append(index)
     partner = {p: g for g, p in pairs}
-    moved: Places = []
-    for places in twins.values():
-        held = sorted(partner[p] for p in places if p in partner)
-        moved.extend(zip(held, places, strict=False))
-    return sorted(moved)
+    for places in _twins(plan):
+        held = sorted(partner.pop(p) for p in places if p in partner)
+        partner.update(zip(places, held, strict=False))
+    return sorted((g, p) for p, g in partner.items())
+
+
+@lru_cache(maxsize=4096)
+def _twins(entries: tuple[Ablation, ...]) -> tuple[list[int], ...]:
+    """The places of entries that say the same as another, together."""
+    twins: dict[tuple[str, ...], list[int]] = {}
+    for index, entry in enumerate(entries):
+        twins.setdefault(_content(entry), []).append(index)
+    return tuple(places for places in twins.values() if len(places) > 1)

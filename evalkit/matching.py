@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -152,20 +152,32 @@ def sigmoid(values: Matrix) -> Matrix:
     return 1 / (1 + np.exp(-values))
 
 
-def explain(seen: Features, calibration: Calibration, g: int, p: int) -> Evidence:
-    """The three reasons that spoke most for a match of this pair and the three that spoke most against, in words.
+def explain(seen: Features, calibration: Calibration, places: Sequence[tuple[int, int]]) -> list[Evidence]:
+    """Of each of these pairs the three reasons that spoke most for a match and the three that spoke most against.
 
     Features of one reason are told together; its number is what they add to the log-odds, against a pair half-way.
     """
+    if not places:
+        return []
     reasons, columns, weights, middle = _reasons(calibration, seen.names)
+    values = seen.values[tuple(np.array(places).T)]
     # Accumulated one after another, so that a sum is the same to the last bit however many reasons there are.
-    sums = np.add.accumulate(weights * (seen.values[g, p][columns] - middle), axis=1)[:, -1].tolist()
-    ranked = sorted(((round(value, 3), reason) for reason, value in zip(reasons, sums, strict=True)), reverse=True)
-    worth_telling = [found for found in ranked if abs(found[0]) >= NOTICED]
-    chosen = [*(found for found in worth_telling[:3] if found[0] > 0),
-              *(found for found in worth_telling[:-4:-1] if found[0] < 0)]  # fmt: skip
-    values = dict(zip(NEEDED, seen.values[g, p, _needed(seen.names)].tolist(), strict=True))
-    return tuple((told(reason, values, speaks_for=value > 0), value) for value, reason in chosen)
+    added = values[:, columns]
+    added -= middle
+    added *= weights
+    sums = np.add.accumulate(added, axis=1)[:, -1].tolist()
+    needed = values[:, _needed(seen.names)].tolist()
+    return [_told(reasons, *one) for one in zip(sums, needed, strict=True)]
+
+
+def _told(reasons: Sequence[str], sums: Sequence[float], needed: Sequence[float]) -> Evidence:
+    """What is worth telling of one pair, what speaks for it first."""
+    ranked = [
+        (round(value, 3), reason) for value, reason in zip(sums, reasons, strict=True) if abs(value) > NOTICED - 0.001
+    ]
+    ranked = [found for found in sorted(ranked, reverse=True) if abs(found[0]) >= NOTICED]
+    chosen = [found for found in ranked[:3] if found[0] > 0] + [found for found in ranked[:-4:-1] if found[0] < 0]
+    return tuple([(told(reason, needed, speaks_for=value > 0), value) for value, reason in chosen])
 
 
 @lru_cache(maxsize=4)
@@ -176,7 +188,7 @@ def _needed(names: tuple[str, ...]) -> list[int]:
 
 @_by_identity
 def _reasons(calibration: Calibration, names: tuple[str, ...]) -> Reasons:
-    """The reasons of a calibration's features, and for each a row of places, weights and middles, filled up with 0."""
+    """The reasons of a calibration's features, and a column of places, weights, middles for each, filled up with 0."""
     place = {name: at for at, name in enumerate(names)}
     table: dict[str, list[tuple[int, float, float]]] = {}
     for model in (calibration.part, calibration.match):
@@ -185,4 +197,5 @@ def _reasons(calibration: Calibration, names: tuple[str, ...]) -> Reasons:
     longest = max(map(len, table.values()), default=1)
     filled = [row + [(0, 0.0, 0.0)] * (longest - len(row)) for row in table.values()]
     rows = np.array(filled, dtype=np.float64).reshape(-1, longest, 3)  # a calibration may weigh nothing
-    return tuple(table), rows[..., 0].astype(np.intp), rows[..., 1], rows[..., 2]
+    places, weights, middles = (np.ascontiguousarray(rows[..., at].T) for at in range(3))
+    return tuple(table), places.astype(np.intp), weights, middles

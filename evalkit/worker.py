@@ -210,6 +210,8 @@ def _said(gold: Plan, plan: Plan, opinions: Mapping[Question, Opinion]) -> dict[
 def thresholds(calibration: Calibration, settings: Settings) -> Thresholds:
     """The calibration's thresholds, or those that the settings put in their place."""
     own = calibration.thresholds
+    if settings.part_threshold is settings.match_threshold is None:
+        return own
     return replace(own, part=settings.part_threshold or own.part, match=settings.match_threshold or own.match)
 
 

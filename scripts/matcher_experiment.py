@@ -52,11 +52,10 @@ GROUPS: dict[str, Callable[[str], bool]] = {
 CLOCKED: dict[str, tuple[Any, str]] = {
     "abbreviations": (similarity, "expansions"),
     "words of the entries": (similarity, "rows_of"),
+    "rarity and spelling of the list's own words": (coverage, "side_of"),
     "spelling of words": (coverage, "spelled_alike"),
     "meaning of words": (meaning, "meant_alike"),
-    "rarity of words": (coverage, "weights"),
-    "word.* and meaning.* but .first, .second": (coverage, "coverage"),
-    "*.first, *.second": (coverage, "contrast"),
+    "word.* and meaning.*": (coverage, "coverage"),
     "options.* by spelling": (options, "spelled"),
     "act, sweep, option, part, name, list, aspect": (logic, "deeds"),
     "phrase.*": (meaning, "cosines"),

@@ -73,7 +73,7 @@ def test_doubt_lets_borderline_pairs_fall_both_ways() -> None:
 def test_reasons_reach_every_pair() -> None:
     part = np.array([[0.9, 0.5]])
     found = align(part, part, ([entry("a")], [entry("a"), entry("b")]), LIMITS, "one-to-one")
-    told = explained(found, lambda g, p: ((f"{g}-{p}", 1.0),))
+    told = explained(found, lambda places: [((f"{g}-{p}", 1.0),) for g, p in places])
     assert told.pairs[0].evidence == (("0-0", 1.0),)
     assert told.candidates[0].evidence == (("0-1", 1.0),)
 
@@ -132,7 +132,7 @@ def test_reasons_change_nothing_else() -> None:
     part = table([0.9, 0.1, 0.0], [0.1, 0.2, 0.0], [0.0, 0.0, 0.5])
     match = table([0.8, 0.1, 0.0], [0.1, 0.1, 0.0], [0.0, 0.0, 0.4])
     before = align(part, match, lists, LIMITS, "one-to-one")
-    after = explained(before, lambda g, p: ((f"{g}{p}", 1.0),))
+    after = explained(before, lambda places: [((f"{g}{p}", 1.0),) for g, p in places])
     assert (after.missed, after.spurious) == (before.missed, before.spurious) == ((1,), (1,))
     assert len(after.candidates) == len(before.candidates) > 0
     for old, new in zip((*before.pairs, *before.candidates), (*after.pairs, *after.candidates), strict=True):

@@ -141,7 +141,7 @@ def told(pair: Mapping[str, float], part: Linear, match: Linear) -> list[tuple[s
     """The reasons of this pair; it stands in the second row and third column of a table of other pairs."""
     other: dict[str, float] = dict.fromkeys(NAMES, 9.0)
     table = seen([other] * 3, [other, other, pair])
-    return list(explain(table, calibration(part, match), 1, 2))
+    return list(explain(table, calibration(part, match), [(1, 2)])[0])
 
 
 def test_reasons_by_hand() -> None:
@@ -194,7 +194,7 @@ def test_a_calibration_that_weighs_nothing_has_probabilities_and_no_reasons() ->
     nothing = calibration(linear({}), linear({}))
     part, match = probabilities(seen([{PART: 1.0}]), nothing)
     assert (part.tolist(), match.tolist()) == ([[0.5]], [[0.25]])
-    assert explain(seen([{PART: 1.0}]), nothing, 0, 0) == ()
+    assert explain(seen([{PART: 1.0}]), nothing, [(0, 0)]) == [()]
 
 
 # Calibrations as files -------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from evalkit.matching import NOTICED, Calibration, explain, load_calibration, pr
 from evalkit.pipeline import Workplace, score_run
 from evalkit.records import Ablation, Plan
 from evalkit.settings import Settings
-from evalkit.similarity import FEATURES, features, needs
+from evalkit.similarity import FEATURES, coverage, features, needs
 from evalkit.similarity.abbreviations import expansions
 from evalkit.similarity.embedding import Encoder, find_encoder_here
 from evalkit.similarity.rarity import rarity
@@ -344,6 +344,17 @@ def test_order_of_entries_changes_no_bit() -> None:
         assert np.array_equal(found[np.ix_(rows, columns)], shuffled)
 
 
+def test_segments_of_very_different_lengths_are_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words are folded in two ways, by how uneven the segments are; both give the same bits."""
+    long = " ".join(f"word{number}" for number in range(300))
+    golds = [entry("edge loss"), swap("encoder", long, "gated pooling"), entry("node mixing", name="mixing of word7")]
+    plans = [swap("loss on edges", "none"), swap("graph encoder", "pooling, gated", long), entry("weights of nodes")]
+    found = features(golds, plans, None).values
+    for filling in (0, 10**9):
+        monkeypatch.setattr(coverage, "FILLING", filling)
+        assert np.array_equal(features(golds, plans, None).values, found)
+
+
 @pytest.mark.parametrize(
     ("gold", "plan"),
     [
@@ -381,7 +392,7 @@ def test_every_feature_is_described_and_told_under_a_reason() -> None:
 
 def explained(gold: Ablation, plan: Ablation, *others: Ablation) -> tuple[list[str], list[str]]:
     """What speaks for and what against the first pair."""
-    found = explain(features([gold], [plan, *others], None), shipped(), 0, 0)
+    (found,) = explain(features([gold], [plan, *others], None), shipped(), [(0, 0)])
     assert all(abs(weight) >= NOTICED for _, weight in found)
     assert [abs(weight) for _, weight in found if weight > 0] == sorted((w for _, w in found if w > 0), reverse=True)
     return [said for said, weight in found if weight > 0], [said for said, weight in found if weight < 0]
@@ -412,8 +423,8 @@ def test_a_pair_is_told_in_words_that_are_true_of_it() -> None:
         ("rivals", [], "neither has a better partner elsewhere", "another entry fits better"),
     ],
 )  # fmt: skip
-def test_reasons_in_words(reason: str, set_to_one: Iterable[str], speaks_for: str, against: str) -> None:
-    seen = dict.fromkeys(FEATURES, 0.0) | dict.fromkeys(set_to_one, 1.0)
+def test_reasons_in_words(reason: str, set_to_one: Sequence[str], speaks_for: str, against: str) -> None:
+    seen = [float(name in set_to_one) for name in NEEDED]
     assert told(reason, seen, speaks_for=True) == speaks_for
     assert told(reason, seen, speaks_for=False) == against
 

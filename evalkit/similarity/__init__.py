@@ -50,7 +50,10 @@ def features(gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Mappin
     blocks = [*_words(gold, plan, vectors), options.spelled(gold, plan), logic.deeds(gold, plan)]
     if vectors is not None:
         blocks += [_phrases(gold, plan, vectors), options.meant(gold, plan, vectors)]
-    values = np.round(np.concatenate(blocks, axis=-1) * GRID) / GRID
+    values = np.concatenate(blocks, axis=-1)
+    values *= GRID
+    np.round(values, out=values)
+    values /= GRID
     return Features(names, values, logic.unspecified(gold, plan))
 
 
@@ -59,21 +62,15 @@ def _words(
 ) -> list[Array]:
     """How far words are found again, by each kind of likeness, and how that stands out among the alternatives."""
     written = expansions([texts_of(entry) for entry in (*gold, *plan)])
-    one, other = rows_of(gold, written), rows_of(plan, written)
-    within, within_other, spelled = coverage.spelled_alike(one, other)
-    kinds = [spelled]
+    one, other = coverage.side_of(rows_of(gold, written)), coverage.side_of(rows_of(plan, written))
+    kinds: list[NDArray[np.floating]] = [coverage.spelled_alike(one, other)]
     if vectors is not None:
-        kinds.append(meaning.meant_alike(one, other, vectors))
-    weighed = (one, coverage.weights(one, within)), (other, coverage.weights(other, within_other))
-    covered = coverage.coverage(np.stack(kinds), *weighed)
-    stands_out = coverage.contrast(covered[:, 0])
-    shape = (len(kinds), -1, len(gold), len(plan))
-    together = np.concatenate((covered.reshape(shape), stands_out.reshape(shape)), axis=1)
-    return [np.moveaxis(kind, 0, -1) for kind in together]
+        kinds.append(meaning.meant_alike(one.rows, other.rows, vectors))
+    return list(coverage.coverage(kinds, one, other))
 
 
 def _phrases(gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Mapping[str, TextVectors]) -> Array:
     """How near whole parts and whole names are in meaning."""
-    parts = meaning.cosines([entry.part for entry in gold], [entry.part for entry in plan], vectors)
-    names = meaning.cosines([entry.name for entry in gold], [entry.name for entry in plan], vectors)
-    return np.stack((*parts, *names), axis=-1)
+    one, other = ([[entry.part for entry in side], [entry.name for entry in side]] for side in (gold, plan))
+    near: Array = meaning.cosines(one, other, vectors).astype(np.float64)
+    return near.reshape(-1, len(gold), len(plan)).transpose(1, 2, 0)

@@ -7,9 +7,11 @@ glossary of the field, which counts only where the words it gives stand together
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
-from evalkit.similarity.tokens import Text, analyse
+from evalkit.similarity.tokens import analyse
 
 # Written by hand from common usage; one abbreviation may stand for several things, the first that is found counts.
 _WRITTEN = """
@@ -71,35 +73,62 @@ def _glossary(written: str) -> dict[str, tuple[tuple[str, ...], ...]]:
 GLOSSARY = _glossary(_WRITTEN)
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an entry's texts hold: stems, those that could be abbreviations, and what they could be abbreviated to."""
+
+    stems: frozenset[str]
+    short: frozenset[str]
+    initials: frozenset[str]
+    compounds: frozenset[str]
+
+
+@lru_cache(maxsize=65536)
+def _said(texts: tuple[str, ...]) -> Said:
+    known = [analyse(text) for text in texts]
+    words = [word for text in known for word in text.words]
+    return Said(
+        frozenset(word.stem for word in words),
+        frozenset(word.stem for word in words if word.acronym and 2 <= len(word.stem) <= 6),
+        frozenset(letters for text in known for letters in text.initials),
+        frozenset(joined for text in known for joined in text.compounds),
+    )
+
+
 def expansions(entries: Iterable[tuple[str, ...]]) -> dict[str, tuple[Place, ...]]:
     """What every abbreviation of these lists stands for: stem -> the words, each by the text it can be read in.
 
     The result does not depend on the order of the entries.
     """
-    lists = sorted(set(entries))
-    texts = sorted({text for entry in lists for text in entry})
-    known = {text: analyse(text) for text in texts}
-    stems = {word.stem for text in known.values() for word in text.words}
-    short = {word.stem for text in known.values() for word in text.words if word.acronym and 2 <= len(word.stem) <= 6}
+    lists = {entry: _said(entry) for entry in sorted(set(entries))}
+    stems = frozenset().union(*(said.stems for said in lists.values()))
+    short = frozenset().union(*(said.short for said in lists.values()))
+    telling = [
+        entry for entry, said in lists.items()
+        if not short.isdisjoint(said.initials) or not stems.isdisjoint(said.compounds)
+    ]  # fmt: skip
     found: dict[str, tuple[Place, ...]] = {}
-    for text, seen in known.items():
+    for text in sorted({text for entry in telling for text in entry}):
+        seen = analyse(text)
         for stem in sorted(short & seen.initials.keys()) + sorted(stems & seen.compounds.keys()):
             places = seen.initials[stem] if stem in short and stem in seen.initials else seen.compounds[stem]
             if stem not in found and stem not in {seen.words[place].stem for place in places}:
                 found[stem] = tuple((text, place) for place in places)
     wanted = sorted((stems & GLOSSARY.keys()) - found.keys())
-    return found | _from_glossary(wanted, [[(t, known[t]) for t in entry] for entry in lists])
+    return found | _from_glossary(wanted, lists)
 
 
-def _from_glossary(wanted: Iterable[str], lists: list[list[tuple[str, Text]]]) -> dict[str, tuple[Place, ...]]:
+def _from_glossary(wanted: Sequence[str], lists: Mapping[tuple[str, ...], Said]) -> dict[str, tuple[Place, ...]]:
     found: dict[str, tuple[Place, ...]] = {}
-    for entry in lists:
-        where: dict[str, Place] = {}
-        for text, seen in entry:
-            for place, word in enumerate(seen.words):
-                where.setdefault(word.stem, (text, place))
+    for entry, said in lists.items() if wanted else ():
         for short in wanted:
             for long in GLOSSARY[short]:
-                if short not in found and all(stem in where for stem in long):
-                    found[short] = tuple(where[stem] for stem in long)
+                if short not in found and said.stems.issuperset(long):
+                    found[short] = tuple(_first(stem, entry) for stem in long)
     return found
+
+
+def _first(stem: str, texts: Iterable[str]) -> Place:
+    """Where a stem stands first."""
+    words = ((text, place, word) for text in texts for place, word in enumerate(analyse(text).words))
+    return next((text, place) for text, place, word in words if word.stem == stem)

@@ -1,8 +1,7 @@
 """Takes one list of entries, gives its words in rows that arrays can be made of.
 
 The words of an entry fall into four segments, always in this order: the *head* of its part (what is ablated), the
-*tail* of its part (where it is, what it is for), its *name*, its *options*. Every segment ends in an empty row, so
-that no segment is ever without one.
+*tail* of its part (where it is, what it is for), its *name*, its *options*. The words of a segment stand in a row.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate, chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,23 +20,52 @@ from evalkit.similarity.rarity import rarity
 from evalkit.similarity.tokens import analyse
 
 SEGMENTS = ("head", "tail", "name", "options")
-TRUST = (1.0, 0.5, 0.8125, 0.5)  # how much a word counts by its segment
-EMPTY = ""
+OPTIONS = SEGMENTS.index("options")
+# What an entry's words are looked up for, and what they are looked up in, made of segments (see `coverage`).
+SOURCES = ("head", "tail", "part", "name", "title", "options", "all")
+TARGETS = ("head", "part", "name", "title", "options", "all")
+# Where the segments lie among them; the tail is no target, so it lies behind.
+_AS_SOURCE, _AS_TARGET = np.array([0, 1, 3, 5]), np.array([0, 6, 2, 4])
+TRUST = np.array([1.0, 0.5, 0.8125, 0.5])  # how much a word counts by its segment
 
-Lines = tuple[tuple[str, ...], tuple["Place | None", ...], NDArray[np.float64], tuple[int, ...]]
+_FIRST = np.array([True])
+
 Words = tuple[tuple[tuple[str, Place], ...], ...]
+Numbers = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """All words of one list: stem and place of each, the segment borders, and the weight of a word on its own."""
+class Lines:
+    """The words of one entry: their stems, where they stand in its texts' words (one text after another), the segment
+    of each, and its weight on its own."""
 
     stems: tuple[str, ...]
-    places: tuple[Place | None, ...]
-    starts: NDArray[np.intp]
-    owners: NDArray[np.intp]
+    texts: tuple[str, ...]
+    places: Numbers
+    length: int
+    segments: Numbers
     weights: NDArray[np.float64]
-    options: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """All words of one list as `Lines` has them, with the entry of each (`owners`).
+
+    Of each segment that has words, `entry` says whose it is, `as_source` and `as_target` where it lies among SOURCES
+    and TARGETS, and `members` (by place in the segment, segment) which words are in it, the last as often as it takes.
+    """
+
+    entries: int
+    stems: tuple[str, ...]
+    texts: tuple[str, ...]
+    places: Numbers
+    segments: Numbers
+    owners: Numbers
+    weights: NDArray[np.float64]
+    members: Numbers
+    entry: Numbers
+    as_source: Numbers
+    as_target: Numbers
 
 
 def texts_of(entry: Ablation) -> tuple[str, ...]:
@@ -59,15 +88,27 @@ def _read(texts: Sequence[str]) -> tuple[tuple[str, Place], ...]:
 
 @lru_cache(maxsize=65536)
 def _laid_out(entry: Ablation) -> Lines:
-    """The rows of an entry as it stands: stems, places, weights, and how many rows each segment has."""
+    """The rows of an entry as it stands."""
     return _lines(segments(entry))
 
 
 def _lines(words: Words) -> Lines:
-    stems = tuple(stem for segment in words for stem in (*(stem for stem, _ in segment), EMPTY))
-    places = tuple(place for segment in words for place in (*(place for _, place in segment), None))
-    lengths = tuple(len(segment) + 1 for segment in words)
-    return stems, places, np.array([rarity(stem) for stem in stems]) * np.repeat(np.array(TRUST), lengths), lengths
+    flat = tuple(chain.from_iterable(words))
+    begins: dict[str, int] = {}
+    length = 0
+    for _, (text, _) in flat:
+        if text not in begins:
+            begins[text] = length
+            length += len(analyse(text).words)
+    segment = np.repeat(np.arange(len(SEGMENTS)), [len(one) for one in words])
+    return Lines(
+        stems=tuple(stem for stem, _ in flat),
+        texts=tuple(begins),
+        places=np.array([begins[text] + at for _, (text, at) in flat], np.intp),
+        length=length,
+        segments=segment,
+        weights=np.array([rarity(stem) for stem, _ in flat]) * TRUST[segment],
+    )
 
 
 def _written_out(entry: Ablation, meanings: Mapping[str, tuple[Place, ...]]) -> Lines:
@@ -81,23 +122,46 @@ def _written_out(entry: Ablation, meanings: Mapping[str, tuple[Place, ...]]) -> 
             else:
                 said.append((stem, place))
         words.append(tuple(said))
-    head, tail, name, options = words
-    return _lines((head, tail, name, options))
+    return _lines(tuple(words))
 
 
 def rows_of(entries: Sequence[Ablation], meanings: Mapping[str, tuple[Place, ...]]) -> Rows:
     """The words of a list, abbreviations written out, with segment borders."""
-    lines = [_laid_out(entry) for entry in entries]
-    short = meanings.keys()
-    if short:
-        lines = [
-            line if short.isdisjoint(line[0]) else _written_out(entry, meanings)
-            for entry, line in zip(entries, lines, strict=True)
-        ]
-    lengths = np.array([length for line in lines for length in line[3]], np.intp)
-    segment_of = np.repeat(np.tile(np.arange(4), len(entries)), lengths)
-    owners = np.repeat(np.repeat(np.arange(len(entries)), 4), lengths)
-    stems = tuple(stem for line in lines for stem in line[0])
-    places = tuple(place for line in lines for place in line[1])
-    weights = np.concatenate([line[2] for line in lines])
-    return Rows(stems, places, np.cumsum(lengths) - lengths, owners, weights, segment_of == 3)
+    short = [stem for stem in meanings if any(stem in _laid_out(entry).stems for entry in entries)]
+    return _rows(tuple(entries), tuple((stem, meanings[stem]) for stem in short))
+
+
+@lru_cache(maxsize=4096)
+def _rows(entries: tuple[Ablation, ...], written: tuple[tuple[str, tuple[Place, ...]], ...]) -> Rows:
+    """The rows of a list in which these abbreviations stand; kept, as gold lists meet many plans."""
+    meanings = dict(written)
+    lines = [
+        line if meanings.keys().isdisjoint(line.stems) else _written_out(entry, meanings)
+        for entry, line in ((entry, _laid_out(entry)) for entry in entries)
+    ]
+    owners = np.repeat(np.arange(len(lines)), [len(line.stems) for line in lines])
+    segment = np.concatenate([line.segments for line in lines])
+    slots = owners * len(SEGMENTS) + segment
+    starts = np.flatnonzero(np.concatenate((_FIRST[: len(slots)], slots[1:] != slots[:-1])))
+    before = np.array([0, *accumulate([line.length for line in lines])])
+    return Rows(
+        entries=len(lines),
+        stems=tuple(chain.from_iterable([line.stems for line in lines])),
+        texts=tuple(chain.from_iterable([line.texts for line in lines])),
+        places=np.concatenate([line.places for line in lines]) + before[owners],
+        segments=segment,
+        owners=owners,
+        weights=np.concatenate([line.weights for line in lines]),
+        members=_members(starts, len(slots)),
+        entry=owners[starts],
+        as_source=_AS_SOURCE[segment[starts]],
+        as_target=_AS_TARGET[segment[starts]],
+    )
+
+
+def _members(starts: Numbers, words: int) -> Numbers:
+    """The words of every segment, by place in the segment, segment; filled up with the last."""
+    ends = np.append(starts, words)[1:]
+    longest = int((ends - starts).max(initial=0))
+    members: Numbers = np.minimum(starts + np.arange(longest)[:, None], ends - 1)
+    return members

@@ -63,10 +63,10 @@ class KeptEncoder:
         """The vectors of every text, each text once."""
         with self._lock:
             found = {text: self._near[text] for text in texts if text in self._near}
-            found |= self._load([text for text in texts if text not in found])
-            missing = [text for text in dict.fromkeys(texts) if text not in found]
-            for some in self._make(missing, progress):
-                found |= some
+            if missing := [text for text in dict.fromkeys(texts) if text not in found]:
+                found |= self._load(missing)
+                for some in self._make([text for text in missing if text not in found], progress):
+                    found |= some
             self._remember(found)
         return found
 
@@ -102,9 +102,10 @@ class KeptEncoder:
             yield made
 
     def _remember(self, found: dict[str, TextVectors]) -> None:
-        for text, vectors in found.items():
-            self._near[text] = vectors
-            self._near.move_to_end(text)
+        near = self._near
+        for text in found:
+            near[text] = found[text]
+            near.move_to_end(text)
         while len(self._near) > NEAR:
             self._near.popitem(last=False)
 

@@ -6,9 +6,10 @@ Each entry is first seen alone (its traits); a pair is then described by product
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What one entry is like, seen alone; `values` in the order that `_TRAITS` names."""
+    """What one entry is like, seen alone; `values` in the order of the names below."""
 
     values: NDArray[np.float64]
     numbers: frozenset[str]
@@ -91,10 +92,13 @@ class Traits:
     title: frozenset[str]
 
 
-_TRAITS = (
-    "remove", "replace", "add", "unspecified", "open", "none", "plain", "fixed", "removing", "sweep", "count", "single",
-    "vague", "all vague", "current", "several", "length", "head length", "generic",
-)  # fmt: skip
+(
+    REMOVE, REPLACE, ADD, UNSPECIFIED, OPEN, NONE, PLAIN, FIXED, REMOVING, SWEEP, COUNT, SINGLE, VAGUE, ALL_VAGUE,
+    CURRENT, SEVERAL, LENGTH, HEAD_LENGTH, GENERIC,
+) = range(19)  # fmt: skip
+_ASPECTS_FROM = 19
+_CUE = slice(NONE, FIXED + 1)
+_TOLD = [REPLACE, NONE, PLAIN, FIXED, REMOVING, COUNT]
 
 
 def generic(name: str) -> bool:
@@ -129,16 +133,36 @@ def traits(entry: Ablation) -> Traits:
     )
 
 
+class Pairs(NamedTuple):
+    """The traits of two lists by trait, gold entry, plan entry: of gold, of the plan, and what they make of a pair."""
+
+    a: Array
+    b: Array
+    both: Array
+    apart: Array
+    most: Array
+
+    @classmethod
+    def of(cls, a: Array, b: Array) -> Pairs:
+        """Every pair of these entries."""
+        return cls(a, b, a * b, np.abs(a - b), np.maximum(a, b))
+
+
+@lru_cache(maxsize=1024)
+def _stacked(entries: tuple[Ablation, ...]) -> tuple[list[Traits], Array]:
+    """The traits of a list, and their values by trait, entry; kept, as gold lists meet many plans."""
+    seen = [traits(entry) for entry in entries]
+    return seen, np.array([one.values for one in seen]).T.copy()
+
+
 def deeds(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> Array:
     """NAMES, by gold entry, plan entry."""
-    one, other = [traits(entry) for entry in gold], [traits(entry) for entry in plan]
-    a, b = np.array([seen.values for seen in one]), np.array([seen.values for seen in other])
-    g = {name: a[:, at, None] for at, name in enumerate(_TRAITS)}
-    p = {name: b[None, :, at] for at, name in enumerate(_TRAITS)}
-    aspects, others = a[:, None, len(_TRAITS) :], b[None, :, len(_TRAITS) :]
-    shared, apart = aspects * others, np.abs(aspects - others)
-    counts = np.stack((shared.sum(axis=-1), apart.sum(axis=-1)), axis=-1)
-    return np.concatenate((_actions(g, p), _forms(g, p, one, other), counts, shared, apart), axis=-1)
+    (one, a), (other, b) = _stacked(tuple(gold)), _stacked(tuple(plan))
+    seen = Pairs.of(a[:, :, None], b[:, None])
+    shared, apart = seen.both[_ASPECTS_FROM:], seen.apart[_ASPECTS_FROM:]
+    counts = (shared.sum(axis=0, keepdims=True), apart.sum(axis=0, keepdims=True))
+    columns = (*_actions(seen), _forms(seen, one, other), *counts, shared, apart)
+    return np.concatenate(columns).transpose(1, 2, 0)
 
 
 def unspecified(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> NDArray[np.bool_] | None:
@@ -158,68 +182,49 @@ def _agrees(gold: Ablation, plan: Ablation) -> bool:
     return gold.action is plan.action and gold.action is not Action.REMOVE and not gold.replacements
 
 
-Columns = dict[str, Array]
-
-
-def _either(g: Columns, p: Columns, first: str, second: str, third: str = "") -> Array:
-    """One entry has the first trait and the other has the second (and the third)."""
-    extra_g, extra_p = (g[third], p[third]) if third else (1.0, 1.0)
-    return g[first] * p[second] * extra_p + g[second] * extra_g * p[first]
-
-
-def _actions(g: Columns, p: Columns) -> Array:
+def _actions(seen: Pairs) -> Sequence[Array]:
     """What is done on either side, and whether the options speak of removal.
 
     What is left out agrees with everything: where an action is unspecified, or one of two replacements names no
     options, the pair counts as the same deed.
     """
-    free = np.maximum(g["unspecified"], p["unspecified"])
-    free = np.maximum(free, np.maximum(g["open"] * p["replace"], g["replace"] * p["open"]))
+    a, b, both, apart, most = seen
+    free = np.maximum(most[UNSPECIFIED], np.maximum(a[OPEN] * b[REPLACE], a[REPLACE] * b[OPEN]))
     stated = 1 - free
-    replaces = g["replace"] * p["replace"] * stated
-    cues = ("none", "plain", "fixed")
-    columns = [
-        np.maximum(g["remove"] * p["remove"], free), replaces, _either(g, p, "remove", "replace") * stated,
-        np.maximum(g["add"], p["add"]) * stated,
-        *(_either(g, p, "remove", "replace", cue) for cue in cues),
-        *(replaces * g[cue] * p[cue] for cue in cues),
-        *(replaces * np.abs(g[cue] - p[cue]) for cue in cues),
-        _either(g, p, "remove", "replace", "removing"), replaces * np.maximum(g["removing"], p["removing"]),
-        _either(g, p, "remove", "replace", "count") / 8,
-    ]  # fmt: skip
-    return np.stack(columns, axis=-1)
+    replaces = both[REPLACE] * stated
+    # One removes, and the other replaces: by itself, by each cue, by a name that speaks of removing, by its options.
+    by_a, by_b = a[REPLACE] * a[_TOLD], b[REPLACE] * b[_TOLD]
+    either = a[REMOVE] * by_b + by_a * b[REMOVE]
+    said = (np.maximum(both[REMOVE], free), replaces, either[0] * stated, most[ADD] * stated)
+    named = (either[4], replaces * most[REMOVING], either[5] / 8)
+    return np.array(said), either[1:4], replaces * both[_CUE], replaces * apart[_CUE], np.array(named)
 
 
-def _forms(g: Columns, p: Columns, one: Sequence[Traits], other: Sequence[Traits]) -> Array:
+def _forms(seen: Pairs, one: Sequence[Traits], other: Sequence[Traits]) -> Array:
     """Sweeps over numbers, how options are put, and the outward form of parts and names."""
-    replaces = g["replace"] * p["replace"]
+    a, b, both, apart, most = seen
+    total, last, first = a + b, *(_ends(one, other, at) for at in (-1, 0))
     columns = [
-        g["sweep"] * p["sweep"], np.abs(g["sweep"] - p["sweep"]), _either(g, p, "remove", "sweep"),
-        _pairs(one, other, _shared_numbers), replaces * np.abs(g["sweep"] - p["sweep"]),
-        (g["count"] + p["count"]) / 8, g["single"] + p["single"], np.maximum(g["vague"], p["vague"]),
-        g["all vague"] + p["all vague"], g["current"] + p["current"],
-        np.abs(g["several"] - p["several"]), g["several"] * p["several"],
-        _pairs(one, other, lambda x, y: float(x.stems == y.stems and bool(x.stems))),
-        np.minimum(g["length"], p["length"]) / 8,
-        np.abs(g["length"] - p["length"]) / (g["length"] + p["length"] + 1),
-        np.minimum(g["head length"], p["head length"]) / 4,
-        _pairs(one, other, lambda x, y: _word(x, y, -1)), _pairs(one, other, lambda x, y: _word(x, y, 0)),
-        g["generic"] + p["generic"], np.full_like(replaces, min(len(one) * len(other), 36) / 36),
+        both[SWEEP], apart[SWEEP], a[REMOVE] * b[SWEEP] + a[SWEEP] * b[REMOVE],
+        _shared_numbers(one, other), both[REPLACE] * apart[SWEEP],
+        total[COUNT] / 8, total[SINGLE], most[VAGUE], total[ALL_VAGUE], total[CURRENT], apart[SEVERAL], both[SEVERAL],
+        [[x.stems == y.stems and bool(x.stems) for y in other] for x in one],
+        np.minimum(a[LENGTH], b[LENGTH]) / 8, apart[LENGTH] / (total[LENGTH] + 1),
+        np.minimum(a[HEAD_LENGTH], b[HEAD_LENGTH]) / 4, last, first, total[GENERIC],
+        np.full((len(one), len(other)), min(len(one) * len(other), 36) / 36),
     ]  # fmt: skip
-    return np.stack(columns, axis=-1)
+    return np.array(columns)
 
 
-def _pairs(one: Sequence[Traits], other: Sequence[Traits], score: Callable[[Traits, Traits], float]) -> Array:
-    return np.array([[score(x, y) for y in other] for x in one])
-
-
-def _shared_numbers(one: Traits, other: Traits) -> float:
+def _shared_numbers(one: Sequence[Traits], other: Sequence[Traits]) -> list[list[float]]:
     """How many of the numbers in the options are the same, of those of the side that has fewer."""
-    return len(one.numbers & other.numbers) / (min(len(one.numbers), len(other.numbers)) or 1)
+    ours, theirs = ([seen.numbers for seen in side] for side in (one, other))
+    return [[len(x & y) / min(len(x), len(y)) if x and y else 0.0 for y in theirs] for x in ours]
 
 
-def _word(one: Traits, other: Traits, at: int) -> float:
+def _ends(one: Sequence[Traits], other: Sequence[Traits], at: int) -> list[list[float]]:
     """Whether the last (or first) words of the heads are found on the other side: 1 both, 0.5 one, 0 neither."""
-    if not one.head or not other.head:
-        return 0.5
-    return ((one.head[at] in other.title) + (other.head[at] in one.title)) / 2
+    ours, theirs = ([(seen.head[at] if seen.head else "", seen.title) for seen in side] for side in (one, other))
+    return [
+        [((word in said) + (end in title)) / 2 if word and end else 0.5 for end, said in theirs] for word, title in ours
+    ]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.records import Ablation
-from evalkit.similarity.coverage import GRID, Array
+from evalkit.similarity.coverage import GRID
 from evalkit.similarity.entries import Rows
 from evalkit.similarity.vectors import TextVectors, on_grid
 
@@ -23,30 +23,36 @@ def titled(entry: Ablation) -> str:
     return f"{entry.name}: {entry.part}"
 
 
-def meant_alike(gold: Rows, plan: Rows, vectors: Vectors) -> Array:
+def meant_alike(gold: Rows, plan: Rows, vectors: Vectors) -> NDArray[np.float32]:
     """The cosine of every word of gold with every word of plan, each as it is meant in its own text; never below 0."""
-    product = _stack(gold, vectors) @ _stack(plan, vectors).T
-    return np.maximum(_floor(product), 0.0)
+    if not gold.texts or not plan.texts:
+        return np.zeros((len(gold.stems), len(plan.stems)), np.float32)
+    return np.maximum(floor(_stack(gold, vectors) @ _stack(plan, vectors).T), np.float32(0))
 
 
-def _floor(product: NDArray[np.float32]) -> Array:
-    return np.floor(product.astype(np.float64) * GRID) / GRID
+def floor(product: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Down to the grid; exact in float32, as the grid's step is a power of two."""
+    product *= GRID
+    np.floor(product, out=product)
+    product /= GRID
+    return product
 
 
 def _stack(rows: Rows, vectors: Vectors) -> NDArray[np.float32]:
-    """The word vectors of a list in the order of its rows; nothing for an empty row."""
-    texts = list(dict.fromkeys(place[0] for place in rows.places if place))
-    blocks = [vectors[text].words for text in texts]
-    width = next((block.shape[1] for block in blocks), 1)
-    table = np.concatenate((*blocks, np.zeros((1, width), np.float32)))
-    begins = dict(zip(texts, np.cumsum([0, *map(len, blocks)]).tolist(), strict=False))
-    return table[[begins[place[0]] + place[1] if place else -1 for place in rows.places]]
+    """The word vectors of a list in the order of its rows."""
+    return np.concatenate([vectors[text].words for text in rows.texts])[rows.places]
 
 
-def cosines(gold: Sequence[str], plan: Sequence[str], vectors: Vectors) -> tuple[Array, Array]:
-    """How near the texts of gold are to those of plan: as they are, and after taking away what all of them share."""
-    stacked = np.array([vectors[text].sentence for text in (*gold, *plan)])
-    plain = _floor(stacked[: len(gold)] @ stacked[len(gold) :].T)
-    shared = stacked.astype(np.float64).sum(axis=0) / len(stacked)
+def cosines(gold: Sequence[Sequence[str]], plan: Sequence[Sequence[str]], vectors: Vectors) -> NDArray[np.float32]:
+    """How near texts of gold are to those of plan, kind by kind: as they are, and after taking away what all share.
+
+    Both are lists of kinds of text, with a text for each entry; the result is by kind, these two, gold, plan.
+    """
+    border, entries = len(gold[0]), len(gold[0]) + len(plan[0])
+    stacked = np.array(
+        [[vectors[text].sentence for text in (*one, *other)] for one, other in zip(gold, plan, strict=True)]
+    )
+    shared = stacked.astype(np.float64).sum(axis=1, keepdims=True) / entries
     apart = on_grid((stacked - shared).astype(np.float32))
-    return plain, _floor(apart[: len(gold)] @ apart[len(gold) :].T)
+    both = np.stack((stacked, apart), axis=1)
+    return floor(both[:, :, :border] @ both[:, :, border:].swapaxes(-1, -2))

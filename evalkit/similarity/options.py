@@ -6,8 +6,11 @@ An option's words count less when the entry's own part has them: "max pooling" f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +18,15 @@ from numpy.typing import NDArray
 from evalkit.records import Ablation
 from evalkit.similarity.coverage import GRID, Array
 from evalkit.similarity.entries import segments
-from evalkit.similarity.meaning import Vectors
+from evalkit.similarity.meaning import Vectors, floor
 from evalkit.similarity.rarity import rarity
 from evalkit.similarity.tokens import analyse
 from evalkit.similarity.vectors import Vector, on_grid
 
 Bag = dict[str, float]
+Entries = Sequence[Ablation]
+Begin = NDArray[np.intp]
+Nearest = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 
 @lru_cache(maxsize=65536)
@@ -36,107 +42,114 @@ def bags(entry: Ablation) -> tuple[Bag, ...]:
     )
 
 
-def _stack(entries: Sequence[Ablation], index: dict[str, int]) -> tuple[list[Bag], NDArray[np.intp]]:
-    """Every option of a list, and after the options of each entry an empty one; where each entry's options begin."""
-    found: list[Bag] = []
-    starts = []
-    for entry in entries:
-        starts.append(len(found))
-        found += [*bags(entry), {}]
-    for bag in found:
+@dataclass(frozen=True, slots=True, eq=False)
+class Optioned:
+    """The options of one list, ready to meet others: words, each once; the weight of each word in each option and in
+    the head of each entry's part; which words an option has, and all of them together; how new options are.
+
+    After the options of an entry stands an empty one, so that none is without any; `has` says which have others.
+    """
+
+    words: Mapping[str, int]
+    options: Array
+    there: Array
+    totals: Array
+    begins: Begin
+    counts: Array
+    says: Sequence[frozenset[str]]
+    heads: Array
+    wholes: Array
+    new: Array
+    has: NDArray[np.bool_]
+
+
+@lru_cache(maxsize=1024)
+def optioned(entries: tuple[Ablation, ...]) -> Optioned:
+    """The options of this list; kept, as gold lists meet many plans."""
+    stacked = [bag for entry in entries for bag in (*bags(entry), {})]
+    heads = [{stem: rarity(stem) for stem, _ in segments(entry)[0]} for entry in entries]
+    words: dict[str, int] = {}
+    for bag in (*stacked, *heads):
         for stem in bag:
-            index.setdefault(stem, len(index))
-    return found, np.array(starts, np.intp)
-
-
-def _table(stacked: Sequence[Bag], index: dict[str, int]) -> Array:
-    table = np.zeros((len(stacked), len(index)))
-    for row, bag in enumerate(stacked):
-        for stem, weight in bag.items():
-            table[row, index[stem]] = weight
-    return table
-
-
-def spelled(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> Array:
-    """By gold entry, plan entry: the best pair of options, the mean of each option's best, whether two options are the
-    same, how many are shared, how far the part of one is an option of the other (the more, the lesser), and how far the
-    options of one say something new where the other has none."""
-    index: dict[str, int] = {}
-    (one, begin), (other, begin_other) = _stack(gold, index), _stack(plan, index)
-    a, b = _table(one, index), _table(other, index)
-    weight_a, weight_b = a.sum(axis=1), b.sum(axis=1)
-    there, there_other = (a > 0).astype(np.float64), (b > 0).astype(np.float64)
-    shared = a @ there_other.T + there @ b.T
-    alike = shared / (weight_a[:, None] + weight_b[None, :] + 1.0)
-    alike = np.round(alike * GRID) / GRID
-    words_a, words_b = [frozenset(bag) for bag in one], [frozenset(bag) for bag in other]
-    same = np.array([[bool(x) and x == y for y in words_b] for x in words_a], dtype=float)
-    best, mean = _best(alike, begin, begin_other), _mean(alike, (gold, begin), (plan, begin_other))
-    count = np.minimum(_count(alike, begin, begin_other), 3.0)
-    forth, back = _restated(gold, index, there_other, begin_other), _restated(plan, index, there, begin).T
-    return np.stack(
-        (
-            best, mean, _best(same, begin, begin_other), count, np.maximum(forth, back), np.minimum(forth, back),
-            _lone(gold, plan) * np.maximum.outer(_new(gold), _new(plan)),
-        ),
-        axis=-1,
+            words.setdefault(stem, len(words))
+    options, head = _table(stacked, words), _table(heads, words)
+    counts = [len(entry.replacements) for entry in entries]
+    return Optioned(
+        words, options, (options > 0).astype(np.float64), options.sum(axis=1),
+        np.array([0, *accumulate(count + 1 for count in counts)][:-1], np.intp), np.maximum(counts, 1.0),
+        [frozenset(bag) for bag in stacked], head, 1 + head.sum(axis=1), np.array([_newness(one) for one in entries]),
+        np.array(counts) > 0,
     )  # fmt: skip
 
 
-def _best(alike: Array, begin: NDArray[np.intp], other: NDArray[np.intp]) -> Array:
-    return np.maximum.reduceat(np.maximum.reduceat(alike, begin, axis=0), other, axis=1)
+def _table(stacked: Sequence[Bag], words: Mapping[str, int]) -> Array:
+    table = np.zeros((len(stacked), len(words)))
+    for row, bag in enumerate(stacked):
+        for stem, weight in bag.items():
+            table[row, words[stem]] = weight
+    return table
 
 
-def _count(alike: Array, begin: NDArray[np.intp], other: NDArray[np.intp]) -> Array:
-    """How many options of one have a counterpart in the other, the smaller of the two directions."""
-    there = np.add.reduceat(np.maximum.reduceat(alike, other, axis=1) > 0.6, begin, axis=0, dtype=float)
-    back = np.add.reduceat(np.maximum.reduceat(alike, begin, axis=0) > 0.6, other, axis=1, dtype=float)
-    return np.minimum(there, back)
+def spelled(gold: Entries, plan: Entries) -> Array:
+    """By gold entry, plan entry: the best pair of options, the mean of each option's best, whether two options are the
+    same, how many are shared, how far the part of one is an option of the other (the more, the lesser), and how far the
+    options of one say something new where the other has none."""
+    one, other = optioned(tuple(gold)), optioned(tuple(plan))
+    shared = [(at, other.words[word]) for word, at in one.words.items() if word in other.words]
+    ours, theirs = (np.array(side, np.intp) for side in (zip(*shared, strict=True) if shared else ((), ())))
+    there, there_other = one.there[:, ours], other.there[:, theirs]
+    alike = one.options[:, ours] @ there_other.T
+    alike += there @ other.options[:, theirs].T
+    alike /= one.totals[:, None] + other.totals + 1.0
+    nearest = _nearest(np.round(alike * GRID) / GRID, one.begins, other.begins)
+    same = _nearest(_same(one.says, other.says), one.begins, other.begins)
+    # How many options of one have a counterpart in the other, the smaller of the two directions.
+    count = np.minimum(*_summed([side > 0.6 for side in nearest], one.begins, other.begins))
+    # How much of what an entry ablates some single option of the other says.
+    forth = np.maximum.reduceat(one.heads[:, ours] @ there_other.T, other.begins, axis=1) / one.wholes[:, None]
+    back = np.maximum.reduceat(there @ other.heads[:, theirs].T, one.begins, axis=0) / other.wholes
+    new = _lone(one, other) * np.maximum(one.new[:, None], other.new)
+    said = (
+        _best(nearest, other.begins), _mean(nearest, one, other), _best(same, other.begins), np.minimum(count, 3.0),
+        np.maximum(forth, back), np.minimum(forth, back), new,
+    )  # fmt: skip
+    return np.array(said).transpose(1, 2, 0)
 
 
-def _mean(
-    alike: Array, gold: tuple[Sequence[Ablation], NDArray[np.intp]], plan: tuple[Sequence[Ablation], NDArray[np.intp]]
-) -> Array:
+def _same(one: Sequence[frozenset[str]], other: Sequence[frozenset[str]]) -> Array:
+    """1 where two options have the same words, and have any."""
+    index: dict[frozenset[str], int] = {frozenset(): 0}
+    a, b = (np.array([index.setdefault(words, len(index)) for words in side]) for side in (one, other))
+    return np.asarray((a[:, None] == b) & (b > 0), dtype=np.float64)
+
+
+def _nearest(alike: NDArray[np.floating], begin: Begin, other: Begin) -> Nearest:
+    """How near the best counterpart of an option is: of gold's options by plan entry, of the plan's by gold entry."""
+    return np.maximum.reduceat(alike, other, axis=1), np.maximum.reduceat(alike, begin, axis=0)
+
+
+def _best(nearest: Nearest, other: Begin) -> Array:
+    """The nearest two options of a pair."""
+    best: Array = np.maximum.reduceat(nearest[1], other, axis=1)
+    return best
+
+
+def _summed(nearest: Sequence[NDArray[Any]], begin: Begin, other: Begin) -> tuple[Array, Array]:
+    """The totals over the options of gold's entries, and over those of the plan's."""
+    there, back = nearest
+    return np.add.reduceat(there, begin, axis=0, dtype=float), np.add.reduceat(back, other, axis=1, dtype=float)
+
+
+def _mean(nearest: Nearest, one: Optioned, other: Optioned) -> Array:
     """The mean, over the options of both sides, of how alike the best counterpart is."""
-    (entries, begin), (others, other) = gold, plan
-    there = np.add.reduceat(np.maximum.reduceat(alike, other, axis=1), begin, axis=0)
-    back = np.add.reduceat(np.maximum.reduceat(alike, begin, axis=0), other, axis=1)
-    counts = np.array([max(len(entry.replacements), 1) for entry in entries])
-    counts_other = np.array([max(len(entry.replacements), 1) for entry in others])
-    mean: Array = (there / counts[:, None] + back / counts_other[None, :]) / 2
+    there, back = _summed(nearest, one.begins, other.begins)
+    mean: Array = (there / one.counts[:, None] + back / other.counts) / 2
     return mean
 
 
-def _restated(entries: Sequence[Ablation], index: dict[str, int], there: Array, begin: NDArray[np.intp]) -> Array:
-    """How much of what an entry ablates (the head of its part) some single option of the other says.
-
-    `there` is 1 where an option of the other has the word.
-    """
-    heads, whole = np.zeros((len(entries), len(index))), np.ones(len(entries))
-    for at, entry in enumerate(entries):
-        for stem, weight in _head(entry).items():
-            whole[at] += weight
-            if stem in index:
-                heads[at, index[stem]] = weight
-    said: Array = np.maximum.reduceat(heads @ there.T, begin, axis=1) / whole[:, None]
-    return said
-
-
-@lru_cache(maxsize=65536)
-def _head(entry: Ablation) -> Bag:
-    """The words of what an entry ablates, by how rare they are."""
-    return {stem: rarity(stem) for stem, _ in segments(entry)[0]}
-
-
-def _lone(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> Array:
+def _lone(one: Optioned, other: Optioned) -> NDArray[np.float32]:
     """1 where one entry has options and the other has none."""
-    one, other = (np.array([bool(entry.replacements) for entry in entries]) for entries in (gold, plan))
-    return np.asarray(np.not_equal.outer(one, other), dtype=np.float64)
-
-
-def _new(entries: Sequence[Ablation]) -> Array:
-    """The mean over an entry's options of how much of what they say is not in its part; 0 without options."""
-    return np.array([_newness(entry) for entry in entries])
+    return np.not_equal(one.has[:, None], other.has).astype(np.float32)
 
 
 @lru_cache(maxsize=65536)
@@ -146,33 +159,28 @@ def _newness(entry: Ablation) -> float:
     return round(sum(shares) / max(len(shares), 1) * GRID) / GRID
 
 
-def meant(gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Vectors) -> Array:
+def meant(gold: Entries, plan: Entries, vectors: Vectors) -> Array:
     """By gold entry, plan entry: the nearest pair of options, the mean of each option's nearest, the nearest pair after
     taking away what the parts themselves mean, and where only one has options, how near one is to the other's part."""
-    sides = [_option_vectors(entries, vectors) for entries in (gold, plan)]
-    (one, one_apart, begin), (other, other_apart, begin_other) = sides
-    near = np.floor((one @ other.T).astype(np.float64) * GRID) / GRID
-    apart = np.floor((one_apart @ other_apart.T).astype(np.float64) * GRID) / GRID
-    mean = _mean(np.maximum(near, 0.0), (gold, begin), (plan, begin_other))
-    parts, other_parts = (np.array([vectors[entry.part].sentence for entry in side]) for side in (gold, plan))
-    forth = np.maximum.reduceat((one @ other_parts.T).astype(np.float64), begin, axis=0)
-    back = np.maximum.reduceat((parts @ other.T).astype(np.float64), begin_other, axis=1)
-    removed = np.floor(_lone(gold, plan) * np.maximum(forth, back) * GRID) / GRID
-    return np.stack((_best(near, begin, begin_other), mean, _best(apart, begin, begin_other), removed), axis=-1)
+    one, other = optioned(tuple(gold)), optioned(tuple(plan))
+    (near_by, own, parts), (other_by, other_own, other_parts) = (_vectors(side, vectors) for side in (gold, plan))
+    less = on_grid(np.concatenate((near_by, other_by)) - np.float32(0.75) * np.concatenate((own, other_own)))
+    near = _nearest(floor(near_by @ other_by.T), one.begins, other.begins)
+    apart = _nearest(floor(less[: len(near_by)] @ less[len(near_by) :].T), one.begins, other.begins)
+    mean = _mean((np.maximum(near[0], 0.0), np.maximum(near[1], 0.0)), one, other)
+    forth = np.maximum.reduceat(near_by @ other_parts.T, one.begins, axis=0)
+    back = np.maximum.reduceat(parts @ other_by.T, other.begins, axis=1)
+    removed = floor(_lone(one, other) * np.maximum(forth, back))
+    said: Array = np.array((_best(near, other.begins), mean, _best(apart, other.begins), removed), dtype=np.float64)
+    return said.transpose(1, 2, 0)
 
 
-def _option_vectors(
-    entries: Sequence[Ablation], vectors: Vectors
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.intp]]:
-    """The vectors of all options, the same less the meaning of the own part, and where each entry's options begin."""
-    nothing = np.zeros_like(vectors[entries[0].part].sentence)
+def _vectors(entries: Entries, vectors: Vectors) -> tuple[Vector, Vector, Vector]:
+    """The vectors of options, each entry's followed by one of nothing; for each that of its own part; and of parts."""
+    nothing = np.zeros(len(vectors[entries[0].part].sentence), np.float32)
     rows: list[Vector] = []
-    parts: list[Vector] = []
-    starts: list[int] = []
+    own: list[Vector] = []
     for entry in entries:
-        starts.append(len(rows))
-        rows += [*(vectors[option].sentence for option in entry.replacements), nothing]
-        parts += [*(vectors[entry.part].sentence for _ in entry.replacements), nothing]
-    plain = np.array(rows)
-    apart = on_grid(plain - np.float32(0.75) * np.array(parts))
-    return plain, apart, np.array(starts, np.intp)
+        rows += [*[vectors[option].sentence for option in entry.replacements], nothing]
+        own += [*[vectors[entry.part].sentence] * len(entry.replacements), nothing]
+    return np.array(rows), np.array(own), np.array([vectors[entry.part].sentence for entry in entries])

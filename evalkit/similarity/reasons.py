@@ -6,11 +6,12 @@ their sum points the right way. Checked on labelled pairs: of each reason here t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
+from itertools import compress
 
 from evalkit.similarity.logic import ASPECTS
 
-Values = Mapping[str, float]
+Values = Sequence[float]
 Said = tuple[str, str]
 
 # What a reason says when it speaks for a match, and when it speaks against one.
@@ -20,7 +21,7 @@ SIMPLE: dict[str, Said] = {
     "rivals": ("neither has a better partner elsewhere", "another entry fits better"),
     "lists": ("entries of lists this long match more often", "entries of lists this long match less often"),
 }
-# What both entries do, by the feature that is 1 where they do it; the first that applies is told.
+# What both entries do, by the feature that is not 0 where they do it; the first that applies is told.
 DEEDS: dict[str, Said] = {
     "act.same": ("what they do agrees", "what they do is common to most pairs"),
     "act.both replace": ("what they put in its place agrees", "what they put in its place differs"),
@@ -31,25 +32,28 @@ DEEDS: dict[str, Said] = {
 OTHERWISE: Said = ("what they do agrees", "what they do differs")
 
 
-def _deed(values: Values) -> Said:
-    return next((said for name, said in DEEDS.items() if values[name]), OTHERWISE)
+def _deed(values: Values, *, speaks_for: bool) -> str:
+    said = next(compress(DEEDS.values(), values), OTHERWISE)
+    return said[0] if speaks_for else said[1]
 
 
-def _aspects(values: Values) -> Said:
+def _aspects(values: Values, *, speaks_for: bool) -> str:
     """The aspects that both have, or that only one has: two of them at most."""
-    both, one = ([name for name in ASPECTS if values[f"aspect.{name}.{how}"]] for how in ("both", "one"))
-    shared = f"both are about {' and '.join(both[:2])}" if both else "they are about no aspect in particular"
-    apart = f"only one is about {' and '.join(one[:2])}" if one else "they have no aspect in common"
-    return shared, apart
+    begin = len(DEEDS) if speaks_for else len(DEEDS) + len(ASPECTS)
+    some = list(compress(ASPECTS, values[begin : begin + len(ASPECTS)]))[:2]
+    if speaks_for:
+        return f"both are about {' and '.join(some)}" if some else "they are about no aspect in particular"
+    return f"only one is about {' and '.join(some)}" if some else "they have no aspect in common"
 
 
-DEPENDING: dict[str, Callable[[Values], Said]] = {"deeds": _deed, "aspects": _aspects}
+DEPENDING = {"deeds": _deed, "aspects": _aspects}
 REASONS = (*SIMPLE, *DEPENDING)
-# The features that decide how a reason is put.
-NEEDED = (*DEEDS, *(f"aspect.{name}.{how}" for name in ASPECTS for how in ("both", "one")))
+# The features that decide how a reason is put: what `told` is given, in this order.
+NEEDED = (*DEEDS, *(f"aspect.{name}.{how}" for how in ("both", "one") for name in ASPECTS))
 
 
 def told(reason: str, values: Values, *, speaks_for: bool) -> str:
     """One reason in words, as it applies to a pair with these features."""
-    said = SIMPLE[reason] if reason in SIMPLE else DEPENDING[reason](values)
-    return said[0] if speaks_for else said[1]
+    if reason in DEPENDING:
+        return DEPENDING[reason](values, speaks_for=speaks_for)
+    return SIMPLE[reason][0 if speaks_for else 1]

@@ -25,6 +25,9 @@ class TextVectors:
 
 def on_grid(vectors: Vector) -> Vector:
     """Rows scaled to length 1 and rounded towards zero to the grid, so that no row gets longer than 1."""
-    length = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=-1, keepdims=True))
-    scaled: Vector = (np.trunc(vectors / np.maximum(length, 1e-12) * GRID) / GRID).astype(np.float32)
+    exact = vectors.astype(np.float64)
+    exact /= np.maximum(np.sqrt((exact * exact).sum(axis=-1, keepdims=True)), 1e-12)
+    exact *= GRID
+    scaled: Vector = np.trunc(exact, out=exact).astype(np.float32)
+    scaled /= GRID
     return scaled
