@@ -37,7 +37,7 @@ Table = dict[str, dict[str, list[Given]]]
 
 def packed(plan: Plan) -> bytes:
     """A plan as bytes, for a worker or for the spool of this run; never for a file that outlives it."""
-    return pickle.dumps(plan, protocol=5)
+    return pickle.dumps(replace(plan, about=()) if plan.about else plan, protocol=5)
 
 
 def opened(content: bytes) -> Plan:

@@ -42,7 +42,8 @@ class Diagnostic:
 class Ablation:
     """One entry of a plan or of gold. `action` None and empty tuples are unspecified: they agree with everything.
 
-    `draft`: nobody has confirmed it yet; that is no part of what it says, so entries are equal without it.
+    `draft`: nobody has confirmed it yet; `source`: the sentence that it was taken from. Neither is part of what it
+    says, so entries are equal without them.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Ablation:
     replacements: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     draft: bool = field(default=False, compare=False)
+    source: str = field(default="", compare=False)
 
 
 def entry_tree(entry: Ablation) -> dict[str, Any]:
@@ -69,7 +71,10 @@ def entry_tree(entry: Ablation) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One planner's list for one paper, or the gold list of that paper (planner None)."""
+    """One planner's list for one paper, or the gold list of that paper (planner None).
+
+    `about`: what else the document says of the whole list (title, source, review_text, ...), for `convert`.
+    """
 
     paper: str
     planner: str | None
@@ -78,6 +83,7 @@ class Plan:
     path: str = ""
     trace: str = ""
     sample: str = ""
+    about: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from conftest import entry, plan
 from judge_server import JudgeServer, serving
 
 from evalkit.cli import group
@@ -129,6 +130,48 @@ def test_a_draft_stays_a_draft_in_every_format(project: Path, form: str, words: 
     assert [entry.draft for plan in gold.plans for entry in plan.ablations] == [True] * 4
     with pytest.raises(InputError, match="is a draft and not scored"):
         score_run(project / "plans", project / "other", Settings(matcher="lexical", resamples=0))
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "yaml"])
+def test_a_draft_keeps_its_sentences_and_its_review_in_every_format_that_can_hold_them(
+    project: Path, form: str
+) -> None:
+    for source, target, name in (("gold", "other", form), ("other", "again", "json")):
+        call = ["convert", str(project / source), str(project / target), "--to", name, "--gold"]
+        assert CliRunner().invoke(group, call, catch_exceptions=False).exit_code == 0
+    paths = sorted((project / "gold").iterdir())
+    assert len(paths) == 2
+    for path in paths:
+        before, after = (json.loads((project / folder / path.name).read_text()) for folder in ("gold", "again"))
+        assert all(item["source"] for item in before["ablations"])
+        assert before["review_text"]
+        assert after == before
+
+
+def test_a_shipped_reference_keeps_where_it_comes_from(tmp_path: Path) -> None:
+    shipped = Path(__file__).resolve().parent.parent / "references" / "swin-transformer.json"
+    call = ["convert", str(shipped), str(tmp_path), "--to", "yaml", "--gold"]
+    assert CliRunner().invoke(group, call, catch_exceptions=False).exit_code == 0
+    (gold,) = read_plans(tmp_path, gold=True).plans
+    before = json.loads(shipped.read_text())
+    assert dict(gold.about) == {name: before[name] for name in ("title", "source", "confidence")}
+
+
+def test_what_is_kept_beside_entries_moves_no_number_and_no_finding(tmp_path: Path) -> None:
+    gate, settings = {"name": "Gate", "ablated_part": "gate"}, Settings(matcher="lexical", resamples=0, strict=True)
+    runs = []
+    for name, beside in (("bare", {}), ("full", {"source": "Remove it.\u0007 \u00ce\u00bb"})):
+        tree = {
+            "paper": "x",
+            "ablations": [gate | beside],
+            **beside,
+            **({"title": 3, "review_text": []} if beside else {}),
+        }
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.json").write_text(json.dumps(tree))
+        runs.append(score_run([plan(entry("gate"), paper="x")], tmp_path / name, settings))
+    assert runs[0].signature == runs[1].signature
+    assert [run.diagnostics.empty for run in runs] == [True, True]
 
 
 def test_a_mark_that_says_no_is_no_draft(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from evalkit.errors import InputError
 from evalkit.parsing import CODES, FORMATS, lenient_json, parse_document, recognise, write_plans
 from evalkit.parsing.nodes import Node
+from evalkit.parsing.shapes import ABOUT
 from evalkit.parsing.strings import unambiguous
 from evalkit.records import Ablation, Action, Document, Plan
 from evalkit.text import repair
@@ -435,7 +436,7 @@ clean = texts.filter(_is_clean)
 lists = st.lists(clean, max_size=3).map(tuple)
 entries = st.builds(
     Ablation, name=clean, part=clean, action=st.none() | st.sampled_from(Action), replacements=lists, metrics=lists,
-    draft=st.booleans(),
+    draft=st.booleans(), source=st.just("") | clean,
 )  # fmt: skip
 plans = st.builds(
     Plan,
@@ -444,13 +445,18 @@ plans = st.builds(
     ablations=st.lists(entries, max_size=3).map(tuple),
     trace=st.just("") | clean,
     sample=st.just("") | clean,
+    about=st.dictionaries(st.sampled_from(sorted(ABOUT.values())), clean, max_size=3).map(
+        lambda said: (*said.items(),)
+    ),
 )
 several = st.lists(plans, min_size=1, max_size=3, unique_by=lambda plan: (plan.paper, plan.planner, plan.sample))
 
 
-def content(plan: Plan) -> tuple[object, ...]:
-    # Entries are equal whether they are drafts or not.
-    return plan.paper, plan.planner, plan.ablations, [entry.draft for entry in plan.ablations], plan.trace, plan.sample
+def content(plan: Plan, form: str) -> tuple[object, ...]:
+    # Entries are equal whether they are drafts or not, and wherever they were taken from.
+    said = plan.paper, plan.planner, plan.ablations, [entry.draft for entry in plan.ablations], plan.trace, plan.sample
+    beside = [entry.source for entry in plan.ablations], dict(plan.about)
+    return said if form == "trajectory" else (*said, *beside)  # markdown has no place for that
 
 
 @pytest.mark.parametrize("name", [name for name, format_ in FORMATS.items() if format_.write])
@@ -460,7 +466,7 @@ def test_what_is_written_is_read_again(name: str, written: list[Plan]) -> None:
     """Every clean text (repaired, stripped, not empty) comes back character by character, and forges no structure."""
     document = Document("-", write_plans(written, name))
     again = parse_document(document)
-    assert [content(plan) for plan in again] == [content(plan) for plan in written]
+    assert [content(plan, name) for plan in again] == [content(plan, name) for plan in written]
     assert not [d for plan in again for d in plan.diagnostics if d.severity == "note"]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from evalkit.parsing.nodes import Node, plain
 from evalkit.parsing.reading import Reading
 from evalkit.records import Ablation, Action
-from evalkit.text import split_outside_brackets, tokens
+from evalkit.text import repair, split_outside_brackets, tokens
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "name": ("name", "ablationname", "title", "ablation", "experiment", "experimentname", "ablationstudy", "studyname"),
@@ -67,12 +67,24 @@ def read_entry(node: Node, reading: Reading, name: str = "") -> Ablation | None:
     action = _action(fields.get("action"), node, reading)
     replacements = _items(fields.get("replacement"), "replacement", reading)
     metrics = _items(fields.get("metrics"), "metrics", reading)
-    draft = any(key_of(label) == "draft" and _is_yes(item) for label, item in node.value.items())
-    entry = Ablation(title, part, action, replacements, metrics, draft)
+    draft, source = _beside(node.value)
+    entry = Ablation(title, part, action, replacements, metrics, draft, source)
     if reading.gold and draft:
         reading.add("draft", f"{title[:40]!r} is a draft that nobody has confirmed", node.line)
     _doubts(entry, node, reading)
     return entry
+
+
+def _beside(value: dict[str, Node]) -> tuple[bool, str]:
+    """Whether an entry is a draft, and the sentence it was taken from; no score rests on that, so no repair is told."""
+    draft, source = False, ""
+    for label, node in value.items():
+        key = key_of(label)
+        if key == "draft":
+            draft |= _is_yes(node)
+        elif key == "source" and isinstance(node.value, str):
+            source = repair(node.value)[0].strip()
+    return draft, source
 
 
 def _is_yes(node: Node) -> bool:

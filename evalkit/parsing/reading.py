@@ -69,6 +69,7 @@ class Reading:
         planner: str | None = None,
         trace: str = "",
         sample: str = "",
+        about: tuple[tuple[str, str], ...] = (),
     ) -> Plan:
         """A finished plan; what the document does not say, its path does."""
         paper = paper or self.document.paper or ""
@@ -77,4 +78,4 @@ class Reading:
             self.add("no-paper", "expected a heading, a field or a path that names the paper, found none")
         if planner is None and not self.gold:
             self.add("no-planner", "expected a heading, a field or a path that names the planner, found none")
-        return Plan(paper, planner, tuple(ablations), self.take(), self.document.path, trace, sample)
+        return Plan(paper, planner, tuple(ablations), self.take(), self.document.path, trace, sample, about)

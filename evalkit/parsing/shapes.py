@@ -15,6 +15,7 @@ from evalkit.parsing.entries import field_of, key_of, read_entry
 from evalkit.parsing.nodes import Node
 from evalkit.parsing.reading import Reading
 from evalkit.records import Ablation, Diagnostic, Plan
+from evalkit.text import repair
 
 LISTS = frozenset(
     ("ablations", "entries", "plan", "plans", "predictions", "suggestions", "ablationplan", "ablationsuggestions",
@@ -24,6 +25,11 @@ PAPER = ("paper", "paperid", "id", "papertitle")
 PLANNER = ("planner", "plannerid", "model")
 TRACE = ("trace", "reasoningtrace", "reasoning", "discussion")
 SAMPLE = ("sample", "sampleid")
+# What a list's document may say of it beside; it is kept for `convert`, and nothing rests on it.
+ABOUT = {
+    name.replace("_", ""): name
+    for name in ("title", "source", "confidence", "extracted_by", "prompt", "num_ablation_suggestions", "review_text")
+}
 DEEPEST = 4
 
 TextReader = Callable[[str, Reading, int], "tuple[list[Node], str]"]
@@ -43,6 +49,7 @@ class Owner:
 class _Group:
     entries: list[tuple[Node, str]] = field(default_factory=list)
     traces: list[str] = field(default_factory=list)
+    about: dict[str, str] = field(default_factory=dict)
     line: int = 1
     stated: bool = False  # the document says that this plan exists, even if it is empty
 
@@ -84,7 +91,10 @@ def _plan(owner: Owner, group: _Group, reading: Reading) -> Plan:
             lines.append(node.line)
     check_entries(entries, lines, reading, group.line)
     trace = "\n\n".join(text for text in group.traces if text)
-    return reading.plan(entries, paper=owner.paper, planner=owner.planner, trace=trace, sample=owner.sample)
+    return reading.plan(
+        entries, paper=owner.paper, planner=owner.planner, trace=trace, sample=owner.sample,
+        about=tuple(group.about.items()),
+    )  # fmt: skip
 
 
 class _Sorter:
@@ -157,6 +167,7 @@ class _Sorter:
             group = self.group(owner, node.line)
             group.stated = True
             group.traces.append(_first(value, TRACE, self.reading))
+            group.about |= _about(value)
         if isinstance(inner.value, dict):
             for name, member in inner.value.items():
                 self._member(name, member, owner, depth)
@@ -198,6 +209,12 @@ def _first(value: dict[str, Node], keys: tuple[str, ...], reading: Reading) -> s
         if node is not None and isinstance(node.value, str) and node.value.strip():
             return reading.clean(node.value, node.line)
     return ""
+
+
+def _about(value: dict[str, Node]) -> dict[str, str]:
+    """What an object says of its list beside whose it is. No score rests on it, so its repairs are not told."""
+    texts = ((ABOUT.get(key_of(label)), node.value) for label, node in value.items())
+    return {name: repair(text)[0].strip() for name, text in texts if name and isinstance(text, str) and text.strip()}
 
 
 def _is_entry(value: dict[str, Node]) -> bool:

@@ -12,9 +12,10 @@ from evalkit.parsing.reading import Reading
 from evalkit.parsing.reply import read_text
 from evalkit.parsing.shapes import read_plans
 from evalkit.parsing.strings import unambiguous
-from evalkit.records import Plan, entry_tree
+from evalkit.records import Ablation, Plan, entry_tree
 
 _ROWS = re.compile(r"\}[ \t]*+,?[ \t]*+\n\s*+\{")
+_COUNT = re.compile("0|[1-9][0-9]{0,3}")
 _YAML_START = re.compile(r"(?:- )*+(?:[\w.\"'/-]{1,200}+|[Aa]blated [Pp]art):(?:[ \t]|$)|- \{|- &\w{1,80}$|---$|%YAML")
 
 
@@ -77,16 +78,29 @@ def write_yaml(plans: Sequence[Plan]) -> str:
 
 
 def _rows(plan: Plan) -> Iterator[dict[str, Any]]:
-    owner = _owner(plan)
-    if plan.trace or not plan.ablations:
-        yield {**owner, **({"trace": plan.trace} if plan.trace else {}), "ablations": []}
+    owner, whole = _owner(plan), _whole(plan)
+    if whole or not plan.ablations:
+        yield {**owner, **whole, "ablations": []}
     for entry in plan.ablations:
-        yield {**owner, **entry_tree(entry)}
+        yield {**owner, **_entry(entry)}
 
 
 def _plan_tree(plan: Plan) -> dict[str, Any]:
-    trace = {"trace": plan.trace} if plan.trace else {}
-    return {**_owner(plan), **trace, "ablations": [entry_tree(entry) for entry in plan.ablations]}
+    return {**_owner(plan), **_whole(plan), "ablations": [_entry(entry) for entry in plan.ablations]}
+
+
+def _entry(entry: Ablation) -> dict[str, Any]:
+    """An entry with the sentence that it was taken from."""
+    return entry_tree(entry) | ({"source": entry.source} if entry.source else {})
+
+
+def _whole(plan: Plan) -> dict[str, Any]:
+    """What belongs to a plan as a whole; a count is a number again."""
+    about: dict[str, Any] = {
+        key: int(text) if key == "num_ablation_suggestions" and _COUNT.fullmatch(text) else text
+        for key, text in plan.about
+    }
+    return about | ({"trace": plan.trace} if plan.trace else {})
 
 
 def _owner(plan: Plan) -> dict[str, str]:
