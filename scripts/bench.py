@@ -223,9 +223,7 @@ def main_jobs(top: Path, repeats: int, cold: int) -> None:
     show("lexical only, nothing kept", [score(top, "--matcher", "lexical", "--no-cache") for _ in range(repeats)])
     rates = [[float(rate) for rate in run(*HERE, "--job", "scorer", top).said.split()] for _ in range(repeats)]
     new, again = (statistics.median(some) for some in zip(*rates, strict=True))
-    print(
-        f"Scorer.score, 5 x 5, vectors known: {again:.0f} plans a second of CPU time on one core, {new:.0f} the first time"
-    )
+    print(f"Scorer.score, 5 x 5, warm:  {again:6.0f} plans a second of CPU time on one core; {new:.0f} the first time")
     script = Path(__file__).with_name("bench_bootstrap.py")
     show("bootstrap, 5 planners", [run(sys.executable, script, "--papers", 362) for _ in range(repeats)])
 
