@@ -1,39 +1,58 @@
 """Where work is done: takes the name of an engine, gives a `map` in order, on this machine or on a cluster.
 
 Work that a dead worker had in its hands is given out again, to another worker of the same engine. Work that kills its
-worker every time ends in one clear error; results are never left out.
+worker every time ends in one clear error; results are never left out. The work is packed once for all its items, and
+items and results travel as bytes: the first process hands out and writes, and does as little else as possible.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+import pickle
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
+from queue import Empty
 from typing import Any
 
 from evalkit.errors import EngineError
 
 NAMES = ("local", "processes", "dask", "ray")
 ATTEMPTS = 3
-AHEAD = 32  # batches for each worker that may be under way or wait to be taken: what bounds memory
+AHEAD = 16  # batches for each worker that may be under way or wait to be taken: what bounds memory
+IDLE = 300  # seconds after which a process without work goes; that is also how long one outlives a killed parent
+# With these, several workers do not each start a thread a core for products of small matrices.
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 Work = Callable[[Any], Any]
 Map = Callable[[Work, Iterable[Any]], Iterator[Any]]
 Lost = tuple[type[BaseException], ...]
+Wait = Callable[[], bytes]  # gives the result of what was handed out, when there is one
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """How an engine does a window of work, and what it raises when a worker is gone."""
+    """How an engine hands out one piece of work, what it raises when a worker is gone, and how it forgets its work.
+
+    `alone`: a worker that dies takes nothing with it but what it was doing.
+    """
 
     workers: int
     lost: Lost
-    run: Callable[[Work, Sequence[Any]], Iterator[Any]]
+    start: Callable[[bytes, bytes], Wait]
+    forget: Callable[[], None]
     attempts: int = ATTEMPTS
+    alone: bool = True
 
 
 @contextmanager
@@ -53,13 +72,59 @@ def _local(workers: int, address: str) -> AbstractContextManager[Map]:
 @contextmanager
 def _processes(workers: int, address: str) -> Iterator[Map]:
     """Processes on this machine."""
-    from joblib import cpu_count
+    from joblib import effective_n_jobs
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    found = workers or cpu_count()
-    yield Engine(
-        Backend(found, (BrokenProcessPool,), partial(_by_joblib, found, backend="loky", return_as="generator"))
-    )
+    found = effective_n_jobs(workers or -1)
+    if found == 1:  # also where a process may have no children
+        yield map
+        return
+    pool = Pool(found)
+    try:
+        yield Engine(Backend(found, (BrokenProcessPool,), pool.start, pool.close, alone=False))
+    finally:
+        pool.close()
+
+
+class Pool:
+    """Processes that load what they need before there is work for them; new ones when some were lost."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool = self._opened()
+
+    def _opened(self) -> Any:
+        from joblib.externals.loky import ProcessPoolExecutor
+
+        each = str(max(1, (os.cpu_count() or 1) // self._workers))
+        pool = ProcessPoolExecutor(
+            self._workers, timeout=IDLE, env={name: os.environ.get(name, each) for name in THREADS}
+        )
+        for _ in range(self._workers):
+            pool.submit(_ready)
+        return pool
+
+    def start(self, work: bytes, item: bytes) -> Wait:
+        """Hand out one piece of work; that there is nobody left to do it shows when it is waited for."""
+        from joblib.externals.loky.process_executor import BrokenProcessPool
+
+        self._pool = self._pool or self._opened()
+        try:
+            result: Wait = self._pool.submit(_done, work, item).result
+        except BrokenProcessPool as error:
+            return partial(_fail, error)
+        return result
+
+    def close(self) -> None:
+        """Let the processes go, whatever they are doing."""
+        if self._pool is not None:
+            # Stopped with work that nobody has taken, its thread would end in a KeyError that Python prints.
+            waiting = getattr(self._pool, "_work_ids", None)
+            while waiting is not None and not waiting.empty():
+                with suppress(Empty):
+                    waiting.get_nowait()
+            self._pool.shutdown(kill_workers=True)
+            self._pool = None
 
 
 @contextmanager
@@ -75,8 +140,14 @@ def _dask(workers: int, address: str) -> Iterator[Map]:
             cluster = stack.enter_context(LocalCluster(**one_each, dashboard_address=None))
         client = stack.enter_context(Client(address or cluster, set_as_default=False))
         found = workers or len(client.scheduler_info()["workers"]) or 1
-        # The scheduler gives work out again by itself, and says so when that was in vain.
-        yield Engine(Backend(found, (KilledWorker,), partial(_by_dask, client), attempts=1))
+
+        def start(work: bytes, item: bytes) -> Wait:
+            result: Wait = client.submit(_done, work, item, pure=False).result
+            return result
+
+        # The scheduler gives work out again by itself, and says so when that was in vain. It forgets what nobody
+        # waits for.
+        yield Engine(Backend(found, (KilledWorker,), start, _nothing, attempts=1))
 
 
 @contextmanager
@@ -85,22 +156,27 @@ def _ray(workers: int, address: str) -> Iterator[Map]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
-        from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
-        from ray.util.joblib import register_ray
+        from ray.exceptions import NodeDiedError, OutOfMemoryError, WorkerCrashedError
     except ImportError as error:
         raise EngineError("the engine ray needs an extra: pip install 'evalkit[ray]'") from error
-    from joblib import parallel_config
-
-    register_ray()
     ours = not ray.is_initialized()
     if ours:
         where = {"address": address} if address else {"num_cpus": workers or os.cpu_count(), "include_dashboard": False}
         ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        lost = (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
-        with parallel_config(backend="ray"):
-            found = workers or int(ray.cluster_resources()["CPU"])
-            yield Engine(Backend(found, lost, partial(_by_joblib, found)))
+        found = workers or int(ray.cluster_resources()["CPU"])
+        done = ray.remote(max_retries=0)(_done)
+        handed: deque[Any] = deque(maxlen=AHEAD * found)
+
+        def start(work: bytes, item: bytes) -> Wait:
+            handed.append(done.remote(work, item))
+            return partial(ray.get, handed[-1])
+
+        def forget() -> None:
+            for one in handed:
+                ray.cancel(one)
+
+        yield Engine(Backend(found, (WorkerCrashedError, NodeDiedError, OutOfMemoryError), start, forget))
     finally:
         if ours:
             ray.shutdown()
@@ -115,26 +191,33 @@ OPENERS: dict[str, Callable[[int, str], AbstractContextManager[Map]]] = {
 
 
 class Engine:
-    """`map` over joblib: in order, with a bounded number of batches under way."""
+    """`map` in order, with a bounded number of batches under way: one is handed out whenever one has come back."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
 
     def __call__(self, work: Work, items: Iterable[Any]) -> Iterator[Any]:
         """The results in the order of the items, as they come."""
-        rest = iter(items)
-        while window := list(islice(rest, AHEAD * self.backend.workers)):
-            yield from self._whole(work, window)
+        packed, rest = _packed(work), iter(items)
+        under_way: deque[tuple[bytes, Wait]] = deque()
+        try:
+            while True:
+                for item in islice(rest, AHEAD * self.backend.workers - len(under_way)):
+                    content = pickle.dumps(item, protocol=5)
+                    under_way.append((content, self.backend.start(packed, content)))
+                if not under_way:
+                    return
+                yield pickle.loads(self._first(packed, under_way))
+                under_way.popleft()
+        finally:
+            if under_way:
+                self.backend.forget()
 
-    def _whole(self, work: Work, window: Sequence[Any]) -> Iterator[Any]:
-        """The results of a window; what was lost with a worker is asked for again."""
-        done = 0
+    def _first(self, work: bytes, under_way: deque[tuple[bytes, Wait]]) -> bytes:
+        """The result that comes first; what was lost with a worker is asked for again."""
         for attempt in range(1, self.backend.attempts + 1):
             try:
-                for result in self.backend.run(work, window[done:]):
-                    done += 1
-                    yield result
-                return
+                return under_way[0][1]()
             except self.backend.lost as error:
                 if attempt == self.backend.attempts:
                     said = str(error).strip().partition("\n")[0][:200] or type(error).__name__
@@ -142,20 +225,46 @@ class Engine:
                         "workers of the engine died again and again over the same work, perhaps for want of memory; "
                         f"nothing was written ({said})"
                     ) from error
+                self._again(work, under_way)
+        raise AssertionError("a backend tries at least once")
+
+    def _again(self, work: bytes, under_way: deque[tuple[bytes, Wait]]) -> None:
+        """Hand out once more what is lost."""
+        if not self.backend.alone:
+            self.backend.forget()
+        for at in range(1 if self.backend.alone else len(under_way)):
+            under_way[at] = (under_way[at][0], self.backend.start(work, under_way[at][0]))
 
 
-def _by_joblib(workers: int, work: Work, window: Sequence[Any], **how: Any) -> Iterator[Any]:
-    """A window's results by joblib; on a cluster the backend is the one of the block that the engine was opened in."""
-    from joblib import Parallel, delayed
+def _packed(work: Work) -> bytes:
+    """Work for other processes, also when it holds what a notebook defined."""
+    from joblib.externals.loky.backend.reduction import dumps
 
-    return iter(Parallel(n_jobs=workers, batch_size=1, **how)(delayed(work)(item) for item in window))
+    return bytes(dumps(work))
 
 
-def _by_dask(client: Any, work: Work, window: Sequence[Any]) -> Iterator[Any]:
-    """A window's results by Dask's own client: joblib's way to it waits for ever for work whose workers all died."""
-    futures = client.map(work, window, pure=False)
-    try:
-        for future in futures:
-            yield future.result()
-    finally:
-        client.cancel(futures)
+def _done(work: bytes, item: bytes) -> bytes:
+    """What a worker is told to do."""
+    return pickle.dumps(_opened(work)(pickle.loads(item)), protocol=5)
+
+
+@lru_cache(maxsize=2)
+def _opened(work: bytes) -> Work:
+    """The work that `_packed` made these bytes of; what it holds serves every batch of it."""
+    found: Work = pickle.loads(work)
+    return found
+
+
+def _ready() -> None:
+    """Loads what the work of a run needs, while the first process is still busy with other things."""
+    import evalkit.reading
+    import evalkit.worker  # noqa: F401
+
+
+def _fail(error: BaseException) -> bytes:
+    """The result of work that nobody took."""
+    raise error
+
+
+def _nothing() -> None:
+    """Nothing is left to do."""

@@ -7,15 +7,19 @@ import os
 import pickle
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import entry, gold, plan
 
-from evalkit.engines import NAMES, engine
+from evalkit import engines
+from evalkit.engines import NAMES, Backend, Engine, engine
 from evalkit.errors import EngineError, InputError, ModelError
 from evalkit.files import sample_project, write_texts
 from evalkit.keeping import Store
@@ -198,3 +202,117 @@ def no_encoder(name: str) -> Any:
 def test_a_process_has_one_encoder_of_a_kind_so_that_it_loads_the_model_once(tmp_path: Path) -> None:
     sent = pickle.dumps(KeptEncoder("model", Store(tmp_path / "vectors.sqlite"), no_encoder))
     assert pickle.loads(sent) is pickle.loads(sent)
+
+
+# How work is handed out, with workers that are made up.
+
+
+class Gone(Exception):
+    """A worker is not there any more."""
+
+
+class Desk:
+    """Does work when it is waited for; the pieces in `deadly` are lost so many times first."""
+
+    def __init__(self, deadly: dict[int, int] | None = None) -> None:
+        self.deadly, self.handed, self.forgotten = deadly or {}, [], 0
+
+    def start(self, work: bytes, item: bytes) -> Callable[[], bytes]:
+        self.handed.append(pickle.loads(item))
+        return lambda: self.wait(work, item)
+
+    def wait(self, work: bytes, item: bytes) -> bytes:
+        if self.deadly.get(pickle.loads(item), 0):
+            self.deadly[pickle.loads(item)] -= 1
+            raise Gone
+        return engines._done(work, item)
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+
+def map_of(desk: Desk, *, alone: bool = True, workers: int = 1) -> Engine:
+    return Engine(Backend(workers, (Gone,), desk.start, desk.forget, alone=alone))
+
+
+def test_no_more_is_taken_than_may_be_under_way_and_one_for_each_that_came_back() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for at in range(1000):
+            taken.append(at)
+            yield at
+
+    results = map_of(Desk(), workers=2)(str, items())
+    assert next(results) == "0"
+    assert len(taken) == 2 * engines.AHEAD
+    assert [next(results) for _ in range(10)] == [str(at) for at in range(1, 11)]
+    assert len(taken) == 2 * engines.AHEAD + 10
+
+
+@pytest.mark.parametrize(("alone", "again"), [(True, [1]), (False, [1, 2, 3])])
+def test_what_died_with_a_worker_is_handed_out_again(alone: bool, again: list[int]) -> None:
+    desk = Desk({1: 1})
+    assert list(map_of(desk, alone=alone)(str, range(4))) == ["0", "1", "2", "3"]
+    assert desk.handed == [0, 1, 2, 3, *again]
+    assert desk.forgotten == (0 if alone else 1)
+
+
+def test_every_piece_of_work_may_be_lost_as_often_as_is_allowed_but_not_more() -> None:
+    assert list(map_of(Desk(dict.fromkeys(range(5), 2)))(str, range(5))) == list("01234")
+    results = map_of(Desk({3: 3}))(str, range(5))
+    assert [next(results) for _ in range(3)] == list("012")
+    with pytest.raises(EngineError, match=r"again and again .* \(Gone\)"):
+        next(results)
+
+
+def test_work_that_nobody_waits_for_any_more_is_forgotten() -> None:
+    desk = Desk()
+    results = map_of(desk)(str, range(9))
+    next(results)
+    results.close()
+    assert desk.forgotten == 1
+    list(map_of(desk)(str, range(9)))
+    assert desk.forgotten == 1, "all of it came back"
+
+
+def test_a_worker_has_what_it_works_by_once_and_not_once_a_batch() -> None:
+    work = engines._packed(partial(together, seen=[]))
+    assert [pickle.loads(engines._done(work, pickle.dumps(at))) for at in range(3)] == [[0], [0, 1], [0, 1, 2]]
+
+
+def together(item: int, seen: list[int]) -> list[int]:
+    seen.append(item)
+    return seen
+
+
+def test_what_is_defined_in_the_middle_of_a_notebook_reaches_a_worker() -> None:
+    with engine("processes", 2) as where:
+        assert list(where(lambda item: item + 1, range(3))) == [1, 2, 3]
+
+
+def test_an_engine_goes_on_after_a_run_that_was_given_up() -> None:
+    with engine("processes", 2) as where:
+        results = where(abs, range(-300, 0))
+        assert next(results) == 300
+        results.close()
+        assert list(where(abs, [-1, -2])) == [1, 2]
+
+
+def test_a_worker_loads_neither_pandas_nor_a_model() -> None:
+    """Its start is what a run waits for."""
+    program = (
+        "import sys; from evalkit import engines; engines._ready(); print([m for m in ('pandas', 'torch', "
+        "'sentence_transformers', 'joblib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_papers_are_the_same_bytes_however_many_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are written when a planner is done, and a planner may end in the middle of a batch."""
+    expected = written(tmp_path / "whole", map)
+    monkeypatch.setattr("evalkit.pipeline.AT_ONCE", 7)
+    for held in (1, 50, 100):
+        monkeypatch.setattr("evalkit.assembling.AT_ONCE", held)
+        assert written(tmp_path / f"held-{held}", map) == expected

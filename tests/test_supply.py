@@ -35,7 +35,10 @@ UNSAFE = {
     "pickle", "dill", "cloudpickle", "marshal", "shelve", "jsonpickle", "eval()", "exec()", "compile()", "system",
     "popen", "unsafe_load", "full_load", "load_all", "FullLoader", "UnsafeLoader", "allow_pickle", "subprocess",
 }  # fmt: skip
-MAY_PICKLE = {"pairing.py": "plans that this process put aside in a file without a name"}
+MAY_PICKLE = {
+    "pairing.py": "plans that this process put aside in a file without a name",
+    "engines.py": "work and results on their way between the processes of one run",
+}
 # Who may speak to the network, and with whom.
 NETWORK = {"socket", "http", "urllib", "requests", "httpx", "aiohttp", "openai", "huggingface_hub", "uvicorn"}
 MAY_SPEAK = {
