@@ -792,9 +792,9 @@ def test_one_product_serves_many_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     together: list[int] = []
     reached = testing._reached
 
-    def watched(half: Array, *more: int) -> Array:
-        together.append(half.shape[1])
-        return reached(half, *more)
+    def watched(halves: list[Array], *more: int) -> list[Array]:
+        together.extend(half.shape[1] for half in halves)
+        return reached(halves, *more)
 
     monkeypatch.setattr(testing, "_reached", watched)
     statistics.all_pairs(statistics.macro(np.random.default_rng(1).random((6, 12))), seed=1)

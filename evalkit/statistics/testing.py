@@ -7,7 +7,7 @@ p = (c + 1) / (B + 1); Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from evalkit.statistics.resampling import RESAMPLES
 
 _CELLS = 1_000_000  # cells of one chunk of swaps
 _TOGETHER = 64  # pairs that one matrix product serves
+_ALIKE = 32  # such products that one drawing of swaps serves
 _TIE = 1e-7  # statistics this close are ties: rounding and the numerical gradient can part them that far
 
 
@@ -149,32 +150,42 @@ def _plain_tests(values: Array, rows: Indices, columns: Indices, seed: int, resa
     differing = np.array([int((values[:, i] != values[:, j]).sum()) for i, j in zip(rows, columns, strict=True)], int)
     for size in np.unique(differing).tolist():
         same = np.flatnonzero(differing == size)
-        for some in np.array_split(same, math.ceil(len(same) / _TOGETHER)):
-            gaps = (values[:, rows[some]] - values[:, columns[some]]).T / 2
-            half = gaps[gaps != 0].reshape(len(some), size).T
-            found[some] = _reached(half, len(values), seed, resamples)
+        groups = np.array_split(same, math.ceil(len(same) / _TOGETHER))
+        for start in range(0, len(groups), _ALIKE):
+            some = groups[start : start + _ALIKE]
+            halves = []
+            for pairs in some:
+                gaps = (values[:, rows[pairs]] - values[:, columns[pairs]]).T / 2
+                halves.append(gaps[gaps != 0].reshape(len(pairs), size).T)
+            for pairs, p in zip(some, _reached(halves, len(values), seed, resamples), strict=True):
+                found[pairs] = p
     return found
 
 
-def _reached(half: Array, papers: int, seed: int, resamples: int) -> Array:
-    """The p of each column of half differences on the papers where a pair differs."""
-    size = len(half)
-    spread = (half**2).sum(axis=0)
-
-    def extremeness(shift: Array) -> Array:
-        squared = np.where(np.abs(2 * shift / papers) < 1e-12, 0.0, shift**2)
-        return np.where(squared == 0, 0.0, divide(squared, squared + np.maximum(spread - shift**2 / papers, 0.0)))
-
-    observed = extremeness(half.sum(axis=0))
+def _reached(halves: Sequence[Array], papers: int, seed: int, resamples: int) -> list[Array]:
+    """The p of each column of half differences on the papers where a pair differs; all see the same swaps."""
+    size = len(halves[0])
+    if not size:
+        return [np.ones(half.shape[1]) for half in halves]
+    spreads = [(half**2).sum(axis=0) for half in halves]
+    limits = [
+        _plain_extremeness(half.sum(axis=0), spread, papers) - _TIE
+        for half, spread in zip(halves, spreads, strict=True)
+    ]
     differs = np.ones(size, dtype=np.bool_)
     exact = _countable(differs, resamples)
-    if not size:
-        return np.ones(half.shape[1])
-    reached, drawn = np.zeros(half.shape[1]), 0
+    reached, drawn = [np.zeros(half.shape[1]) for half in halves], 0
     for signs in _swaps(differs, exact, resamples, seed):
-        reached += np.count_nonzero(extremeness(signs @ half) >= observed - _TIE, axis=0)
+        for count, half, spread, limit in zip(reached, halves, spreads, limits, strict=True):
+            count += np.count_nonzero(_plain_extremeness(signs @ half, spread, papers) >= limit, axis=0)
         drawn += len(signs)
-    return reached / drawn if exact else (reached + 1) / (drawn + 1)
+    return [count / drawn if exact else (count + 1) / (drawn + 1) for count in reached]
+
+
+def _plain_extremeness(shift: Array, spread: Array, papers: int) -> Array:
+    """`_extremeness` of half differences that add up to `shift`, with `spread` the sum of their squares."""
+    squared = np.where(np.abs(2 * shift / papers) < 1e-12, 0.0, shift**2)
+    return np.where(squared == 0, 0.0, divide(squared, squared + np.maximum(spread - shift**2 / papers, 0.0)))
 
 
 def rank_intervals(values: Array, adjusted: Array, level: float = 0.05) -> list[tuple[int, int] | None]:
