@@ -1,9 +1,9 @@
-"""Takes PaperScores and alignments, gives the frames that become tables: papers, leaderboard, pairs, diagnostics."""
+"""Takes scores and rows, gives the frames that become tables: papers, leaderboard, pairs, diagnostics."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,44 +14,28 @@ from evalkit import statistics
 from evalkit.ablationbench import differences
 from evalkit.errors import InputError
 from evalkit.figures import FIGURES, HEADLINES, figures
-from evalkit.frames import in_cell
-from evalkit.overlap import metrics_in_common, options_in_common
-from evalkit.records import (
-    COUNT_NAMES,
-    Ablation,
-    CompatScore,
-    Diagnostic,
-    Pair,
-    PaperScore,
-    ScoredPlan,
-    Tally,
-)
+from evalkit.records import COUNT_NAMES, CompatScore, Diagnostic, Tally
+from evalkit.rows import PAIR_COLUMNS, PLAN_COLUMNS, Compat, Marks, Row
 
-Compat = tuple[PaperScore, CompatScore]
 MACRO = [name for name, figure in FIGURES.items() if figure.macro]
 MICRO = [name for name, figure in FIGURES.items() if figure.micro]
 COUNTED = [name for name in COUNT_NAMES if name not in ("papers", "ndcg_at_1", "ndcg_at_3", "ndcg_at_5")]
 COUNTED.remove("average_precision")
 COMPAT_FIGURES = ["ab_precision", "ab_recall", "ab_f1", "ab_ndcg"]
-PLAN_COLUMNS = ["planner", "paper", "sample", "status", "path", "trace"]
 COMPAT_COUNTS = ["ab_true_positives", "ab_false_positives", "ab_false_negatives"]
-TEXT_COLUMNS = {
-    "gold": ("gold_name", "gold_part", "gold_action", "gold_replacements", "gold_metrics"),
-    "plan": ("plan_name", "plan_part", "plan_action", "plan_replacements", "plan_metrics"),
-}
 
 
-def paper_frame(scores: Sequence[PaperScore]) -> pd.DataFrame:
+def paper_frame(marks: Marks) -> pd.DataFrame:
     """One row a planner and paper. Several samples are one row: counts and ratios averaged, best and spread beside."""
-    sums = np.array([score.counts.values() for score in scores]).reshape(len(scores), len(COUNT_NAMES))
-    columns = dict(zip(COUNT_NAMES, sums.T, strict=True))
-    keys = {
-        "planner": [score.planner for score in scores],
-        "paper": [score.paper for score in scores],
-        "status": [score.status for score in scores],
-    }
-    ratios = {name: value for name, value in figures(columns).items() if name in MACRO}
+    # Nothing is -0.0 afterwards, as nothing that was averaged is.
+    columns = dict(zip(COUNT_NAMES, marks.sums.T + 0.0, strict=True))
+    keys = {"planner": marks.planners, "paper": marks.papers, "status": marks.states}
+    ratios = {name: value + 0.0 for name, value in figures(columns, tuple(MACRO)).items()}
     plans = pd.DataFrame(keys | {f"sum {name}": values for name, values in columns.items()} | ratios)
+    if not plans.duplicated(["planner", "paper"]).any():
+        plans.insert(3, "samples", 1)
+        gaps = dict.fromkeys(("match_f1_best", "match_f1_spread"), np.nan)
+        return plans.sort_values(["planner", "paper"], ignore_index=True).assign(**gaps)
     by_paper = plans.groupby(["planner", "paper"], sort=True)
     frame = by_paper[[f"sum {name}" for name in COUNT_NAMES] + MACRO].mean()
     frame.insert(0, "status", by_paper["status"].agg(_status))
@@ -159,16 +143,6 @@ def _ordered(columns: Sequence[str]) -> list[str]:
     return order
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a worker found of a batch of plans: their counts, and the rows of the long tables, as bytes when written."""
-
-    scores: list[PaperScore]
-    pairs: list[dict[str, object]] | bytes
-    plans: list[tuple[str, ...]] | bytes
-    compat: list[Compat]
-
-
 def compat_frame(found: Iterable[Compat]) -> pd.DataFrame:
     """AblationBench's counts and figures of each planner and paper, undefined as 0 as it is there; samples averaged."""
     rows = [
@@ -216,62 +190,11 @@ def diagnostic_frame(diagnostics: Iterable[Diagnostic]) -> pd.DataFrame:
     return frame.astype({"line": "Int64"}).sort_values(["path", "line", "code"], kind="stable", ignore_index=True)
 
 
-def plan_row(item: ScoredPlan) -> tuple[str, ...]:
-    """A plan, missing ones too: where it came from, how it was read, and the reasoning that came with it."""
-    score, plan = item.score, item.plan
-    return score.planner, score.paper, score.sample, score.status, plan.path, plan.trace
-
-
-def plan_frame(rows: Sequence[tuple[str, ...]]) -> pd.DataFrame:
+def plan_frame(rows: Sequence[Row]) -> pd.DataFrame:
     """One row a plan."""
     return pd.DataFrame(rows, columns=PLAN_COLUMNS)
 
 
-def pair_frame(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
+def pair_frame(rows: Sequence[Row]) -> pd.DataFrame:
     """One row for every aligned pair, missed entry, spurious entry and other pair worth a look, with the evidence."""
     return pd.DataFrame(rows, columns=PAIR_COLUMNS)
-
-
-PAIR_COLUMNS = [
-    "planner", "paper", "sample", "status", "gold_entry", "plan_entry", "part_probability", "match_probability",
-    "borderline", "decided_by", "same_action", "shared_options", "shared_metrics", "speaks_for", "speaks_against",
-    *TEXT_COLUMNS["gold"], *TEXT_COLUMNS["plan"],
-]  # fmt: skip
-
-
-def pair_rows(item: ScoredPlan) -> list[dict[str, object]]:
-    """The rows of one plan: match, part, missed, spurious, candidate (a pair not aligned). Entries count from 1."""
-    alignment = item.alignment
-    head = {"planner": item.score.planner, "paper": item.gold.paper, "sample": item.plan.sample}
-    rows: list[dict[str, object]] = []
-    for pair in alignment.pairs:
-        rows.append(head | {"status": "match" if pair.matched else "part"} | _pair(item, pair))
-    rows.extend(head | {"status": "missed"} | _entry("gold", g, item.gold.ablations[g]) for g in alignment.missed)
-    rows.extend(head | {"status": "spurious"} | _entry("plan", p, item.plan.ablations[p]) for p in alignment.spurious)
-    rows.extend(head | {"status": "candidate"} | _pair(item, pair) for pair in alignment.candidates)
-    return rows
-
-
-def _entry(side: str, index: int, entry: Ablation) -> dict[str, object]:
-    """One entry's number and texts as columns of its side."""
-    texts = (entry.name, entry.part, entry.action, in_cell(entry.replacements), in_cell(entry.metrics))
-    return {f"{side}_entry": index + 1} | dict(zip(TEXT_COLUMNS[side], texts, strict=True))
-
-
-def _pair(item: ScoredPlan, pair: Pair) -> dict[str, object]:
-    """A pair's probabilities, sub-scores and reasons, and the texts of both sides."""
-    gold, plan = item.gold.ablations[pair.gold], item.plan.ablations[pair.plan]
-    both_options, both_metrics = gold.replacements and plan.replacements, gold.metrics and plan.metrics
-    return {
-        "part_probability": pair.part_probability,
-        "match_probability": pair.match_probability,
-        "borderline": pair.borderline,
-        "decided_by": pair.decided_by,
-        "same_action": None if gold.action is None else gold.action is plan.action,
-        "shared_options": options_in_common(gold.replacements, plan.replacements) if both_options else None,
-        "shared_metrics": metrics_in_common(gold.metrics, plan.metrics) if both_metrics else None,
-        "speaks_for": "; ".join(words for words, weight in pair.evidence if weight > 0),
-        "speaks_against": "; ".join(words for words, weight in pair.evidence if weight < 0),
-        **_entry("gold", pair.gold, gold),
-        **_entry("plan", pair.plan, plan),
-    }

@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 
 from evalkit import aggregation, statistics
-from evalkit.aggregation import Compat, Outcome
-from evalkit.records import Diagnostic, PaperScore
+from evalkit.frames import content
+from evalkit.records import COUNT_NAMES, Diagnostic
+from evalkit.rows import PAIR_COLUMNS, PLAN_COLUMNS, Compat, Marks, Outcome, Row, joined
 from evalkit.runs import SCHEMA_VERSION, Run, RunFolder, WrittenRun
 from evalkit.settings import Settings, Signature
 
@@ -22,44 +23,46 @@ AT_ONCE = 4096  # plans whose counts are held before they become rows of the pap
 
 
 class Ledger:
-    """What is known so far. Scores come planner by planner: papers can be written before all planners are in."""
+    """What is known so far. Marks come planner by planner: papers can be written before all planners are in."""
 
     def __init__(self, folder: RunFolder | None, signature: Signature) -> None:
         self._folder, self._signature = folder, signature
-        self._scores: list[PaperScore] = []
+        self._marks: list[Marks] = []
+        self._held = 0
         self._papers: list[pd.DataFrame] = []
-        self._pairs: list[dict[str, object]] = []
-        self._plans: list[tuple[str, ...]] = []
+        self._pairs: list[Row] = []
+        self._plans: list[Row] = []
         self._compat: list[Compat] = []
-        self._totals = {"plans": 0, "pairs": 0.0, "borderline_pairs": 0.0}
+        self._totals = {"plans": 0.0, "pairs": 0.0, "borderline_pairs": 0.0}
 
     def add(self, outcome: Outcome) -> None:
         """Enter what was found of a batch."""
-        for score in outcome.scores:
-            if len(self._scores) >= AT_ONCE and score.planner != self._scores[-1].planner:
-                self._close()
-            self._scores.append(score)
-            counts = score.counts
-            self._totals["plans"] += score.status == "planned"
-            self._totals["pairs"] += counts.gold_entries * counts.plan_entries
-            self._totals["borderline_pairs"] += counts.borderline_pairs
+        marks = outcome.marks
+        sums = dict(zip(COUNT_NAMES, marks.sums.T, strict=True))
+        self._totals["plans"] += marks.states.count("planned")
+        self._totals["pairs"] += float(sums["gold_entries"] @ sums["plan_entries"])
+        self._totals["borderline_pairs"] += float(sums["borderline_pairs"].sum())
+        self._marks.append(marks)
+        self._held += len(marks.planners)
         self._compat.extend(outcome.compat)
-        for name, rows, head in (
-            ("pairs", outcome.pairs, aggregation.PAIR_COLUMNS), ("plans", outcome.plans, aggregation.PLAN_COLUMNS)
-        ):  # fmt: skip
+        for name, rows, head in (("pairs", outcome.pairs, PAIR_COLUMNS), ("plans", outcome.plans, PLAN_COLUMNS)):
             if isinstance(rows, bytes) and self._folder is not None:
                 self._folder.add(name, rows, head)
             elif isinstance(rows, list):
                 getattr(self, f"_{name}").extend(rows)
+        if self._held >= AT_ONCE and marks.planners[-1] != self._marks[0].planners[0]:
+            self._close(whole=False)
 
-    def _close(self) -> None:
-        """Turn the scores that are held into rows, and write these."""
-        frame = aggregation.paper_frame(self._scores)
+    def _close(self, *, whole: bool) -> None:
+        """Turn the marks that are held into rows, and write these; those of a planner who is not done can wait."""
+        marks = joined(self._marks)
+        end = len(marks.planners) if whole else marks.planners.index(marks.planners[-1])
+        self._marks, self._held = [marks.part(end, None)], len(marks.planners) - end
+        frame = aggregation.paper_frame(marks.part(0, end))
         self._papers.append(frame)
-        self._scores = []
         if self._folder is not None and not self._compat:
             table = aggregation.paper_table(frame)
-            self._folder.add("papers", self._folder.tables(self._signature).content(table), table.columns)
+            self._folder.add("papers", content(table, self._folder.tables(self._signature)), table.columns)
 
     def run(
         self,
@@ -69,7 +72,7 @@ class Ledger:
         facts: Mapping[str, Any] | None = None,
     ) -> Run:
         """The run, with everything that takes all of it to know."""
-        self._close()
+        self._close(whole=True)
         papers = pd.concat(self._papers, ignore_index=True) if len(self._papers) > 1 else self._papers[0]
         self._papers = []
         board = aggregation.leaderboard(papers)

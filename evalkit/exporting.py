@@ -15,8 +15,8 @@ import pandas as pd
 
 from evalkit import ablationbench
 from evalkit.ablationbench import AuthorRow
+from evalkit.cells import from_cell
 from evalkit.errors import InputError
-from evalkit.frames import from_cell
 from evalkit.runs import Run
 from evalkit.settings import fingerprint
 

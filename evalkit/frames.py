@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from evalkit.cells import Tables, csv_text
 from evalkit.errors import InputError, OutputError
 
 TEXTS = (
@@ -21,21 +20,13 @@ TEXTS = (
 TRUTHS = ("borderline", "same_action")
 # Counts that are whole whatever is averaged.
 WHOLE = ("samples", "gold_entry", "plan_entry", "shared_options", "shared_metrics")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 FORMS = ("csv", "parquet")
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """How rows of the long tables are handed over: in which form, and with which signature in each."""
-
-    signature: str
-    form: str = "csv"
-
-    def content(self, frame: pd.DataFrame) -> bytes:
-        """Rows as bytes, without a head."""
-        signed = frame.copy().assign(signature=self.signature)
-        return to_arrow(signed) if self.form == "parquet" else to_csv(signed, head=False).encode()
+def content(frame: pd.DataFrame, tables: Tables) -> bytes:
+    """Rows as bytes, without a head."""
+    frame = frame.copy().assign(signature=tables.signature)
+    return to_arrow(frame) if tables.form == "parquet" else to_csv(frame, head=False).encode()
 
 
 def to_arrow(frame: pd.DataFrame) -> bytes:
@@ -115,9 +106,14 @@ def _pyarrow() -> Any:
 
 def to_csv(frame: pd.DataFrame, *, head: bool = True) -> str:
     """UTF-8 text, "\\n" line ends, empty cells for missing values, and no cell that a spreadsheet would execute."""
-    safe = {name: column if _is_number(column) else column.map(_defused) for name, column in frame.items()}
-    table = pd.DataFrame(safe, columns=frame.columns)
-    return str(table.to_csv(index=False, header=head, lineterminator="\n", float_format="%.10g"))
+    rows = zip(*(_values(column) for _, column in frame.items()), strict=True)
+    return csv_text([list(frame.columns), *rows] if head else rows)
+
+
+def _values(column: pd.Series[Any]) -> list[Any]:
+    """A column's values; what its type calls missing is None."""
+    plain = isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiub"
+    return (column if plain else column.astype(object).where(column.notna(), None)).tolist()
 
 
 def from_csv(text: str, path: str) -> pd.DataFrame:
@@ -138,40 +134,6 @@ def _is_number(column: pd.Series[Any]) -> bool:
     return pd.api.types.is_numeric_dtype(column)
 
 
-def _defused(value: object) -> object:
-    """A text that a spreadsheet could take for a formula gets an apostrophe before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
-
-
 def _restored(value: object) -> object:
-    """A text without the apostrophe that `_defused` put before it."""
+    """A text without the apostrophe that `cells` put before it."""
     return value[1:] if isinstance(value, str) and value.startswith("'") else value
-
-
-def in_cell(items: Iterable[str]) -> str:
-    """Several texts as one cell, "; " between them; one that could be taken for several is quoted, as in JSON."""
-    return "; ".join(
-        json.dumps(item, ensure_ascii=False) if not item or item[0] == '"' or "; " in item else item for item in items
-    )
-
-
-def from_cell(cell: object) -> list[str]:
-    """The texts that `in_cell` put into a cell; none in one that is missing."""
-    return list(_items(cell)) if isinstance(cell, str) and cell else []
-
-
-def _items(text: str) -> Iterator[str]:
-    quoted = json.JSONDecoder(strict=False)
-    at = 0
-    while at <= len(text):
-        end = text.find("; ", at)
-        item, end = text[at : end if end >= 0 else None], end if end >= 0 else len(text)
-        if item.startswith('"'):
-            try:
-                found, stop = quoted.raw_decode(text, at)
-            except ValueError:
-                stop = -1  # a mark of a text that was joined without quotes
-            if stop == len(text) or (stop >= 0 and text.startswith("; ", stop)):
-                item, end = found, stop
-        yield item
-        at = end + 2

@@ -29,6 +29,7 @@ from evalkit.records import (
     Thresholds,
 )
 from evalkit.roles import Decider, SecondOpinion
+from evalkit.rows import marks_of
 from evalkit.scoring import score_paper
 from evalkit.settings import Settings, Signature, content_digest
 from evalkit.signing import matcher_pins, sign
@@ -165,7 +166,7 @@ def score_shelved(
     done = 0
     for outcome in engine(partial(score_batch, orders=orders), in_batches(desk.tasks(), AT_ONCE)):
         ledger.add(outcome)
-        done += len(outcome.scores)
+        done += len(outcome.marks.planners)
         if progress is not None:
             progress("Scoring plans", done, len(work))
     return ledger.run([*problems, *shelved.diagnostics, *plan_problems, *missing], settings, _doubts(work))
@@ -244,7 +245,7 @@ def corrected(run: Run, work: Sequence[tuple[Plan, Plan]], labels: Labels, setti
     from evalkit import aggregation, correction
 
     truth = [score for gold, plan in work if (score := label_score(gold, plan, labels, settings)) is not None]
-    papers = correction.label_columns(run.papers, aggregation.paper_frame(truth))
+    papers = correction.label_columns(run.papers, aggregation.paper_frame(marks_of(truth)))
     board = correction.with_correction(run.leaderboard, papers, seed=settings.seed, resamples=settings.resamples)
     labelled = int(papers.loc[papers["labelled"], "paper"].nunique())
     doubts = labels.doubts([plan for _, plan in work])

@@ -14,10 +14,11 @@ from typing import Any
 
 import pandas as pd
 
+from evalkit.cells import Tables
 from evalkit.errors import InputError
 from evalkit.files import read_bytes, read_text
 from evalkit.folders import Building, building
-from evalkit.frames import TEXTS, ParquetFile, Tables, from_csv, from_parquet, to_csv
+from evalkit.frames import TEXTS, ParquetFile, content, from_csv, from_parquet, to_csv
 from evalkit.settings import Signature
 from evalkit.text import normalise_id
 
@@ -94,7 +95,7 @@ class RunFolder:
         return Tables(signature.digest, self.form)
 
     def add(self, name: str, content: bytes, head: Iterable[str]) -> None:
-        """Rows of a long table, as `Tables.content` gave them."""
+        """Rows of a long table, as a worker or `frames.content` gave them."""
         if self.form == "parquet":
             if name not in self._parquet:
                 self._parquet[name] = ParquetFile(self._folder.path(f"{name}.parquet"))
@@ -113,7 +114,7 @@ class RunFolder:
                 continue
             table: pd.DataFrame = getattr(run, name)
             if name in LONG:
-                self.add(name, rows.content(table), table.columns)
+                self.add(name, content(table, rows), table.columns)
             else:
                 said = str(run.signature) if name == "leaderboard" else rows.signature
                 self._folder.append(f"{name}.csv", to_csv(table.copy().assign(signature=said)).encode())

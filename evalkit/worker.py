@@ -14,15 +14,16 @@ from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from evalkit import ablationbench
-from evalkit.aggregation import Outcome, pair_frame, pair_rows, plan_frame, plan_row
 from evalkit.alignment import align, doubt, expected_matches, explained, ruled, signed
+from evalkit.cells import Tables
+from evalkit.cells import signed as signed_rows
 from evalkit.files import code_digest, read_text, shipped
-from evalkit.frames import Tables
 from evalkit.keeping import Store
 from evalkit.matching import Calibration, explain, load_calibration, probabilities
 from evalkit.pairing import Slip, opened
 from evalkit.records import Opinion, Plan, Question, ScoredPlan, Thresholds
 from evalkit.remembering import recalled, remembered
+from evalkit.rows import Outcome, Row, marks_of, pair_rows, plan_row
 from evalkit.scoring import plan_status, score_paper
 from evalkit.settings import Settings
 from evalkit.similarity import features, needs
@@ -109,11 +110,26 @@ def outcome_of(scored: Sequence[ScoredPlan], tables: Tables | None) -> Outcome:
     pairs = [row for item in scored for row in pair_rows(item)]
     plans = [plan_row(item) for item in scored]
     return Outcome(
-        scores=[item.score for item in scored],
-        pairs=tables.content(pair_frame(pairs)) if tables else pairs,
-        plans=tables.content(plan_frame(plans)) if tables else plans,
+        marks=marks_of([item.score for item in scored]),
+        pairs=WRITERS[tables.form]("pair_frame", pairs, tables) if tables else pairs,
+        plans=WRITERS[tables.form]("plan_frame", plans, tables) if tables else plans,
         compat=[(item.score, item.compat) for item in scored if item.compat is not None],
     )
+
+
+def _as_csv(frame: str, rows: Sequence[Row], tables: Tables) -> bytes:
+    """Rows of a long table in CSV; frames would cost more than all else that is done for a plan that is known."""
+    return signed_rows(rows, tables.signature)
+
+
+def _as_parquet(frame: str, rows: Sequence[Row], tables: Tables) -> bytes:
+    """Rows of a long table as Arrow, by way of the frame that they are."""
+    from evalkit import aggregation, frames
+
+    return frames.content(getattr(aggregation, frame)(rows), tables)
+
+
+WRITERS = {"csv": _as_csv, "parquet": _as_parquet}
 
 
 def kept_under(said: Iterable[tuple[str, str]], orders: Orders) -> list[bytes]:

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.ablationbench import AuthorRow
+from evalkit.cells import from_cell, in_cell
 from evalkit.cli import group
 from evalkit.commands.export import FORMATS
 from evalkit.errors import InputError
 from evalkit.exporting import EXPORTERS, cases, place
-from evalkit.frames import FORMS, from_cell, in_cell
+from evalkit.frames import FORMS
 from evalkit.judgements import Judge, Judgements, Sheet, read_judge
 from evalkit.labelling import tasks_of_run
 from evalkit.pipeline import score_run

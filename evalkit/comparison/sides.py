@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evalkit.aggregation import COUNTED, MACRO, TEXT_COLUMNS
+from evalkit.aggregation import COUNTED, MACRO
 from evalkit.correction import CORRECTED, HITS, LABELLED, is_labelled
 from evalkit.errors import InputError
 from evalkit.figures import figures
 from evalkit.records import COUNT_NAMES
+from evalkit.rows import TEXT_COLUMNS
 from evalkit.runs import Run
 from evalkit.settings import Signature, fingerprint
 from evalkit.text import normalise_id

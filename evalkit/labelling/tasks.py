@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from evalkit.cells import from_cell
 from evalkit.errors import InputError
-from evalkit.frames import from_cell
 from evalkit.labels import LabelledPlan
 from evalkit.records import Ablation, Action, entry_tree
 from evalkit.runs import Run

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from evalkit.frames import from_cell
+from evalkit.cells import from_cell
 from evalkit.reporting.cases import CLASSES, classified, counts, found_by, is_true, keyed, problems
 from evalkit.runs import Run
 
