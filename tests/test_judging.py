@@ -246,8 +246,8 @@ def test_a_server_that_is_down_does_not_hold_the_run(tmp_path: Path) -> None:
 
 def test_a_slow_server_is_given_up_in_time(tmp_path: Path) -> None:
     judge = JudgeServer(["slow"])
-    judge.slowness = 3
-    with serving(judge) as url, panel(tmp_path, url, timeout=0.3) as judges:
+    judge.slowness = 5
+    with serving(judge) as url, panel(tmp_path, url, timeout=1.5) as judges:
         assert len(judges.ask(QUESTIONS[:3])) == 3
         assert judges.meter.calls == 2
 
@@ -506,7 +506,7 @@ def test_a_run_stopped_halfway_asks_only_the_rest(how: signal.Signals, folder: P
         assert not (folder / "one").exists()
         base = sqlite3.connect(folder / "cache" / "judge.sqlite")
         (kept,) = base.execute("SELECT count(*) FROM verdicts").fetchone()
-        assert 6 * 8 <= kept <= 6 * 14
+        assert 6 * 6 <= kept < 144
         time.sleep(0.4)
         before = len(asked(judge))
         assert run(folder, url, "--out", "one").returncode == 0
