@@ -88,6 +88,8 @@ def _undouble(text: str) -> str:
 
 def _plain(raw: str) -> str:
     """Lower case, Greek letters by name, no accents."""
+    if raw.isascii():
+        return raw.lower()
     low = "".join(GREEK.get(letter, letter) for letter in unicodedata.normalize("NFKC", raw).lower())
     return "".join(letter for letter in unicodedata.normalize("NFKD", low) if not unicodedata.combining(letter)) or low
 
