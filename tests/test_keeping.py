@@ -19,6 +19,7 @@ from evalkit.cli import group
 from evalkit.keeping import Store
 from evalkit.runs import load_run
 from evalkit.similarity.kept import KeptEncoder, packed, unpacked
+from evalkit.similarity.tokens import analyse
 from evalkit.similarity.vectors import TextVectors, on_grid
 
 
@@ -36,7 +37,7 @@ class Counting:
 
 
 def made(text: str) -> TextVectors:
-    rows = on_grid(np.random.default_rng(list(text.encode())).normal(size=(len(text.split()) + 1, 8)))
+    rows = on_grid(np.random.default_rng(list(text.encode())).normal(size=(len(analyse(text).words) + 1, 8)))
     return TextVectors(rows[0], rows[1:])
 
 
@@ -236,6 +237,15 @@ def test_a_model_that_the_calibration_was_not_fitted_to_is_a_warning_and_not_an_
     assert done.exit_code == 0, done.output
     assert "its probabilities are not to be trusted" in " ".join(load_run("run").meta["warnings"])
     assert len(load_run("run").pairs) > 0
+
+
+def test_what_judges_would_cost_is_told_without_keeping_anything(project: Counting) -> None:
+    pytest.importorskip("openai", reason="the extra `judge` is not installed")
+    words = ["score", "--pred", "a", "--gold", "gold", "--judge", "m", "--dry-run", "--cache", "kept"]
+    for more, kept in ((["--no-cache"], False), ([], True)):
+        done = CliRunner().invoke(group, [*words, *more], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        assert Path("kept/vectors.sqlite").exists() == kept
 
 
 def test_compare_takes_from_the_cache_what_score_left_there(project: Counting) -> None:

@@ -97,12 +97,14 @@ def pairs_prompt(settings: JudgeSettings) -> Any:
     return parse_prompt(read_text(path), str(path), ("fence", "pairs", "ids"))
 
 
-def show_estimate(pred: str, gold: str, settings: Settings, cache: str | None, *, as_json: bool) -> None:
+def show_estimate(
+    pred: str, gold: str, settings: Settings, work: dict[str, Any], cache: str | None, *, as_json: bool
+) -> None:
     """Print what the judges would be sent; nothing is sent and nothing is written."""
     from evalkit.pipeline import open_questions
     from evalkit.reporting import console, document, opinions, progress
 
-    with panel_for(settings, cache) as panel, progress.bar() as advance, workplace({}, cache) as place:
+    with panel_for(settings, cache) as panel, progress.bar() as advance, workplace(work, cache) as place:
         if panel is None:
             raise SettingsError("--dry-run says what judges would cost: name one with --judge MODEL")
         rows = panel.estimate(open_questions(pred, gold, settings, progress=advance, place=place))

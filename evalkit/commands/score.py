@@ -47,7 +47,7 @@ def command(
     work = taken(options)
     settings = settings_from(config, options)
     if dry_run:
-        show_estimate(pred, gold, settings, cache, as_json=as_json)
+        show_estimate(pred, gold, settings, work, cache, as_json=as_json)
         return
     folder = out or fresh_run_folder()
     judges, truth = judgements_from(judgements), labels_from(labels)
