@@ -18,6 +18,7 @@ from typing import NamedTuple
 _ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[\]P^_X][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]?")
 _C0 = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufeff]")
 _C0_AND_C1 = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
+_ODD = re.compile(r"[^\w\s]|_")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _SUSPECT = re.compile(r"[^\x00-\x7f][^\x00-\x7f]|[\xc2-\xf4] ")  # mojibake is never one odd character alone
 _OPENING = {"(": ")", "[": "]", "{": "}"}
@@ -148,13 +149,13 @@ def normalise(text: str) -> str:
     What carries meaning in a value stays: the point in 0.1, the minus in -1, percent signs, Greek and mathematics.
     """
     text = unicodedata.normalize("NFKC", text).casefold()
-    kept = (c if _counts(text, i) else " " for i, c in enumerate(text))
-    return " ".join("".join(kept).split())
+    return " ".join(_ODD.sub(lambda odd: odd[0] if _counts(text, odd.start()) else " ", text).split())
 
 
 def _counts(text: str, i: int) -> bool:
+    """Whether a character that is neither letter, digit nor space carries meaning where it stands."""
     c, before, after = text[i], text[i - 1] if i else " ", text[i + 1] if i + 1 < len(text) else " "
-    if c.isalnum() or c == "%":
+    if c == "%":
         return True
     if c in ".," and before.isdigit() and after.isdigit():
         return True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from evalkit.parsing.nodes import Node, plain
 from evalkit.parsing.reading import Reading
@@ -40,12 +42,14 @@ _ACTION_OF = {
     for action, words in ((Action.REMOVE, _REMOVE), (Action.REPLACE, _REPLACE), (Action.ADD, _ADD))
     for word in words.split()
 }
+_NO_LETTER = re.compile(r"[\W_]+")
 _BULLETS = ("- ", "* ", "+ ", "• ")
 
 
+@lru_cache(maxsize=4096)
 def key_of(label: str) -> str:
     """A field's label without case, blanks and punctuation: "Ablated Part" is "ablatedpart"."""
-    return "".join(c for c in label.casefold() if c.isalnum())
+    return _NO_LETTER.sub("", label.casefold())
 
 
 def field_of(label: str) -> str | None:

@@ -30,6 +30,7 @@ from evalkit.parsing.reading import Reading
 from evalkit.records import Ablation, Plan
 from evalkit.text import repair
 
+_NO_LETTERS = re.compile(r"[^A-Za-z]+")
 _TITLE = re.compile(r"[ \t]*<h[1-6][^<>]*>(.*)</h[1-6]>[ \t]*", re.IGNORECASE)
 _SAMPLE = re.compile(r"[ \t]*<!-- sample: (.*) -->[ \t]*")
 
@@ -81,6 +82,9 @@ def _parts(lines: list[str]) -> Iterator[tuple[int, int]]:
 
 def _section(line: str) -> str | None:
     """Which section a line opens, if it opens one: trace or plan."""
+    lowered = line.lower()
+    if "plan" not in lowered and "trace" not in lowered:
+        return None
     if "<" not in line and "#" not in line and not line.lstrip().startswith("**"):
         return None
     boxed, heading, title = _TITLE.fullmatch(line), heading_of(line), line.strip()
@@ -90,7 +94,7 @@ def _section(line: str) -> str | None:
         return None
     if len(title) > 80:
         return None
-    words = "".join(c if c.isascii() and c.isalpha() else " " for c in title).casefold().split()
+    words = _NO_LETTERS.sub(" ", title).lower().split()
     if words[-2:] in (["ablation", "plan"], ["ablations", "plan"]) and len(words) <= 4:
         return "plan"
     return "trace" if words[-2:] == ["reasoning", "trace"] and len(words) <= 4 else None
