@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
+FORMULA_STARTS = frozenset("=+-@\t\r'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 def cell(value: object) -> object:
     """A value as the CSV writer is to see it: whole numbers, truth values and None are left to it."""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA_STARTS) else value
+        return f"'{value}" if value[:1] in FORMULA_STARTS else value
     if isinstance(value, float):
         return f"{value:.10g}" if value == value else ""
     return value

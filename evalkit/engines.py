@@ -38,6 +38,7 @@ Work = Callable[[Any], Any]
 Map = Callable[[Work, Iterable[Any]], Iterator[Any]]
 Lost = tuple[type[BaseException], ...]
 Wait = Callable[[], bytes]  # gives the result of what was handed out, when there is one
+UnderWay = deque[tuple[bytes, Wait]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,23 +198,30 @@ class Engine:
         self.backend = backend
 
     def __call__(self, work: Work, items: Iterable[Any]) -> Iterator[Any]:
-        """The results in the order of the items, as they come."""
+        """The results in the order of the items, as they come; the first items are handed out at once."""
         packed, rest = _packed(work), iter(items)
-        under_way: deque[tuple[bytes, Wait]] = deque()
+        under_way: UnderWay = deque()
+        self._hand_out(packed, rest, under_way)
+        return self._results(packed, rest, under_way)
+
+    def _hand_out(self, work: bytes, rest: Iterator[Any], under_way: UnderWay) -> None:
+        """As much as may be under way."""
+        for item in islice(rest, AHEAD * self.backend.workers - len(under_way)):
+            content = pickle.dumps(item, protocol=5)
+            under_way.append((content, self.backend.start(work, content)))
+
+    def _results(self, work: bytes, rest: Iterator[Any], under_way: UnderWay) -> Iterator[Any]:
+        """What comes back, in order; something is handed out for everything that did."""
         try:
-            while True:
-                for item in islice(rest, AHEAD * self.backend.workers - len(under_way)):
-                    content = pickle.dumps(item, protocol=5)
-                    under_way.append((content, self.backend.start(packed, content)))
-                if not under_way:
-                    return
-                yield pickle.loads(self._first(packed, under_way))
+            while under_way:
+                yield pickle.loads(self._first(work, under_way))
                 under_way.popleft()
+                self._hand_out(work, rest, under_way)
         finally:
             if under_way:
                 self.backend.forget()
 
-    def _first(self, work: bytes, under_way: deque[tuple[bytes, Wait]]) -> bytes:
+    def _first(self, work: bytes, under_way: UnderWay) -> bytes:
         """The result that comes first; what was lost with a worker is asked for again."""
         for attempt in range(1, self.backend.attempts + 1):
             try:
@@ -228,7 +236,7 @@ class Engine:
                 self._again(work, under_way)
         raise AssertionError("a backend tries at least once")
 
-    def _again(self, work: bytes, under_way: deque[tuple[bytes, Wait]]) -> None:
+    def _again(self, work: bytes, under_way: UnderWay) -> None:
         """Hand out once more what is lost."""
         if not self.backend.alone:
             self.backend.forget()

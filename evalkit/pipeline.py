@@ -18,7 +18,7 @@ from evalkit.keeping import Store
 from evalkit.labels import Labels
 from evalkit.matching import Calibration, probabilities
 from evalkit.pairing import Slip, Table, gold_by_paper, jobs, missing_slip, packed, paired, plans_by_paper
-from evalkit.reading import AT_ONCE, Map, Source, former_planners, in_batches, read_plans, shelve_plans
+from evalkit.reading import AT_ONCE, Map, Source, former_planners, in_batches, read_apart, read_plans, shelve_plans
 from evalkit.records import (
     Diagnostic,
     Opinion,
@@ -148,11 +148,12 @@ def score_shelved(
     pred: Source, gold: Source, orders: Orders, place: Workplace, progress: Progress | None = None
 ) -> Run:
     """Score plans that lie on disk while they wait: memory holds counts and an index, whatever the number of plans."""
+    settings, engine = orders.settings, place.engine
+    batches = read_apart(pred, settings, engine)  # workers read plans while gold is read and pandas loaded here
     from evalkit.assembling import Ledger
 
-    settings, engine = orders.settings, place.engine
     known, problems = _gold(gold, settings)
-    shelved = shelve_plans(pred, settings, engine)
+    shelved = shelve_plans(batches)
     table, plan_problems = plans_by_paper(shelved.slips, known)
     if not table:
         raise InputError(f"{_name(pred)}: no plans{_first(shelved.diagnostics)}")

@@ -20,6 +20,7 @@ Source = str | Path | Iterable[Plan]
 Item = TypeVar("Item")
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """What an engine is: like the built-in `map`, lazy and in order, wherever the work is done."""
+Batch = list[Diagnostic | tuple[Slip, bytes]]
 AT_ONCE = 64  # documents, or plans, that one worker takes at a time
 
 
@@ -68,13 +69,18 @@ class Shelved:
     spool: Spool
 
 
-def shelve_plans(source: Source, settings: Settings, engine: Map) -> Shelved:
-    """Read as `read_plans` does, with the parsing done by an engine and the plans put aside."""
+def read_apart(source: Source, settings: Settings, engine: Map) -> Iterator[Batch]:
+    """What `read_plans` reads, by an engine; one with workers has begun when this returns."""
+    items: Iterable[Any] = documents(source, planners=True) if isinstance(source, str | Path) else source
+    return engine(partial(_read_batch, settings=settings), in_batches(items, AT_ONCE))
+
+
+def shelve_plans(batches: Iterable[Batch]) -> Shelved:
+    """What is read, with the plans put aside as they come."""
     slips: list[Slip] = []
     problems: list[Diagnostic] = []
     spool = Spool()
-    items: Iterable[Any] = documents(source, planners=True) if isinstance(source, str | Path) else source
-    for found in engine(partial(_read_batch, settings=settings), in_batches(items, AT_ONCE)):
+    for found in batches:
         for item in found:
             if isinstance(item, Diagnostic):
                 problems.append(item)
@@ -85,9 +91,9 @@ def shelve_plans(source: Source, settings: Settings, engine: Map) -> Shelved:
     return Shelved(tuple(slips), tuple(problems), spool)
 
 
-def _read_batch(items: list[Document | Diagnostic | Plan], settings: Settings) -> list[Diagnostic | tuple[Slip, bytes]]:
+def _read_batch(items: list[Document | Diagnostic | Plan], settings: Settings) -> Batch:
     """What a worker reads: every plan as its slip and its bytes, every trouble where it was met."""
-    found: list[Diagnostic | tuple[Slip, bytes]] = []
+    found: Batch = []
     for item in items:
         if isinstance(item, Diagnostic):
             found.append(item)

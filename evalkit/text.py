@@ -11,7 +11,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 # Escape sequences as terminals read them; every pattern is linear (disjoint classes, no nested repeats).
@@ -136,6 +136,7 @@ def _difference(before: str, after: str) -> str:
     return f"{wrong[:12]!r}, read as {right[:12]!r}"
 
 
+@lru_cache(maxsize=16384)
 def normalise_id(name: str) -> str:
     """The form under which paper ids are matched: case, accents, punctuation and doubled underscores do not count."""
     letters = (c for c in unicodedata.normalize("NFKD", name).casefold() if not unicodedata.combining(c))

@@ -7,7 +7,7 @@ import click
 from evalkit.commands.judges import judging, panel_for, show_estimate
 from evalkit.commands.options import JSON, JUDGEMENTS, judgements_from, labels_from, scoring, settings_from
 from evalkit.commands.report import REPORT
-from evalkit.commands.work import taken, working, workplace
+from evalkit.commands.work import taken, working, writing
 
 
 @click.command("score")
@@ -40,9 +40,7 @@ def command(
     leaderboard. Every gold paper counts for every planner: a missing or unreadable plan is an empty plan.
     """
     from evalkit.folders import fresh_run_folder
-    from evalkit.pipeline import score_run
-    from evalkit.reporting import beside, console, document, html, opinions, progress
-    from evalkit.runs import run_folder
+    from evalkit.reporting import progress
 
     work = taken(options)
     settings = settings_from(config, options)
@@ -54,13 +52,16 @@ def command(
     with (
         progress.bar() as advance,
         panel_for(settings, cache, advance) as panel,
-        run_folder(folder, force=force, form=form) as written,
-        workplace(work, cache, written) as place,
+        writing(work, cache, folder, force=force, form=form) as (place, written),
     ):
+        from evalkit.pipeline import score_run
+
         run = score_run(
             pred, gold, settings, progress=advance, decider=judges, second_opinion=panel, labels=truth, place=place
         )
         written.finish(run)
+    from evalkit.reporting import beside, console, document, html, opinions
+
     if report:
         html.write_report(run, f"{folder}/report.html")
     if as_json:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -44,7 +46,7 @@ def taken(options: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def workplace(choices: dict[str, Any], cache: str | None, folder: RunFolder | None = None) -> Iterator[Workplace]:
+def workplace(choices: dict[str, Any], cache: str | None) -> Iterator[Workplace]:
     """The workplace of these choices, for the length of a block."""
     from evalkit.engines import engine
     from evalkit.pipeline import Workplace
@@ -55,7 +57,22 @@ def workplace(choices: dict[str, Any], cache: str | None, folder: RunFolder | No
             stack.callback(store.close)
         chosen = {name: choices[name] for name in ("workers", "address") if name in choices}
         where = stack.enter_context(engine(choices.get("engine", "local"), **chosen))
-        yield Workplace(where, store, folder)
+        yield Workplace(where, store)
+
+
+@contextmanager
+def writing(
+    choices: dict[str, Any], cache: str | None, folder: str | Path, *, force: bool, form: str
+) -> Iterator[tuple[Workplace, RunFolder]]:
+    """The workplace of a run that is written to a folder as it comes. Workers start while pandas is loaded here."""
+    from evalkit.folders import check_place
+
+    check_place(folder, force=force)
+    with workplace(choices, cache) as place:
+        from evalkit.runs import run_folder
+
+        with run_folder(folder, force=force, form=form) as written:
+            yield replace(place, folder=written), written
 
 
 def vectors(cache: str | None) -> Store:
