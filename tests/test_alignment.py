@@ -64,10 +64,22 @@ def test_empty_lists(kind: str) -> None:
 
 
 def test_doubt_lets_borderline_pairs_fall_both_ways() -> None:
-    part, match = np.array([[0.9, 0.1], [0.1, 0.2]]), np.array([[0.6, 0.0], [0.0, 0.36]])
-    none, every = doubt(part, match, ([entry("a"), entry("b")], [entry("a"), entry("b")]), LIMITS, "one-to-one")
+    part = np.array([[0.9, 0.1, 0.0], [0.1, 0.2, 0.0]])
+    match = np.array([[0.6, 0.0, 0.0], [0.0, 0.36, 0.0]])
+    lists = [entry("a"), entry("b")], [entry("a"), entry("b"), entry("c")]
+    none, every = doubt(part, match, lists, LIMITS, "one-to-one")
     assert [pair.matched for pair in none.pairs] == [False]
     assert [pair.matched for pair in every.pairs] == [True, True]
+    assert none.candidates == every.candidates == ()  # only what is aligned is asked for
+
+
+def test_only_the_earliest_of_three_twins_hold_matches() -> None:
+    """Two gold entries meet three plan entries that say the same, and one that does not: the first two twins match."""
+    part = table([0.2, 0.9, 0.1, 0.9], [0.9, 0.3, 0.1, 0.8])
+    twin, other = entry("a"), entry("b")
+    found = align(part, part, ([entry("g"), entry("h")], [twin, twin, other, twin]), LIMITS, "one-to-one")
+    assert sorted(pair.plan for pair in found.pairs) == [0, 1]
+    assert found.spurious == (2, 3)
 
 
 def test_reasons_reach_every_pair() -> None:
