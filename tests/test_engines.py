@@ -299,6 +299,27 @@ def test_an_engine_goes_on_after_a_run_that_was_given_up() -> None:
         assert list(where(abs, [-1, -2])) == [1, 2]
 
 
+HELD: list[bytes] = []
+
+
+def holding(item: int) -> int:
+    """Work after which a worker has 400 MB more than before, as after loading a model."""
+    import os
+    import time
+
+    HELD.extend([os.urandom(1) * 400_000_000] * (not HELD))
+    time.sleep(0.6)
+    return os.getpid()
+
+
+@pytest.mark.slow
+def test_a_worker_that_loads_a_model_is_kept(recwarn: pytest.WarningsRecorder) -> None:
+    """Joblib takes the growth for a leak and would have it loaded again, with a warning."""
+    with engine("processes", 2) as run:
+        assert len(set(run(holding, range(12)))) == 2
+    assert not [warning for warning in recwarn if "worker stopped" in str(warning.message)]
+
+
 def test_a_worker_loads_neither_pandas_nor_a_model() -> None:
     """Its start is what a run waits for."""
     program = (
