@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
@@ -100,10 +102,13 @@ class Pool:
 
         each = str(max(1, (os.cpu_count() or 1) // self._workers))
         pool = ProcessPoolExecutor(
-            self._workers, timeout=IDLE, env={name: os.environ.get(name, each) for name in THREADS}
+            self._workers,
+            timeout=IDLE,
+            env={name: os.environ.get(name, each) for name in THREADS},
+            initializer=_ready,
         )
-        for _ in range(self._workers):
-            pool.submit(_ready)
+        with _deaf():
+            pool.submit(_nothing)  # starts them all
         return pool
 
     def start(self, work: bytes, item: bytes) -> Wait:
@@ -275,6 +280,19 @@ def _ready() -> None:
 
     if executor := sys.modules.get("joblib.externals.loky.process_executor"):
         executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started here do not hear Ctrl-C, which a terminal sends to all: the first one stops them."""
+    if threading.current_thread() is not threading.main_thread():  # who alone may say what is done with signals
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
 
 def _fail(error: BaseException) -> bytes:

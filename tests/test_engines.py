@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -337,3 +338,23 @@ def test_papers_are_the_same_bytes_however_many_are_held(tmp_path: Path, monkeyp
     for held in (1, 50, 100):
         monkeypatch.setattr("evalkit.assembling.AT_ONCE", held)
         assert written(tmp_path / f"held-{held}", map) == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
+@pytest.mark.parametrize("wait", [0.0, 0.3, 1.0])
+def test_ctrl_c_is_for_the_first_process_and_workers_say_nothing(wait: float) -> None:
+    """A terminal sends it to all of them, also while they are still loading."""
+    program = (
+        "import time\nfrom evalkit.engines import engine\ntry:\n    with engine('processes', 2) as where:\n"
+        "        print('open', flush=True); list(where(time.sleep, [60] * 4))\n"
+        "except KeyboardInterrupt: print('stopped')"
+    )
+    started = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    )
+    assert started.stdout is not None
+    assert started.stdout.readline() == "open\n"
+    sleep(wait)
+    os.killpg(started.pid, signal.SIGINT)
+    said, wrong = started.communicate(timeout=30)
+    assert (said, wrong) == ("stopped\n", "")
