@@ -62,7 +62,7 @@ class Side:
     whole: Array
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def side_of(rows: Rows) -> Side:
     """The list of these rows; kept, as gold lists meet many plans."""
     stems: dict[str, int] = {}
