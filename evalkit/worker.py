@@ -7,8 +7,8 @@ with the same model against the same gold, is not scored again: its decisions ar
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -158,20 +158,29 @@ def score_plans(work: Sequence[tuple[Plan, Plan]], orders: Orders) -> list[Score
         return [score_plan(gold, plan, orders.calibration, orders.settings, vectors) for gold, plan in work]
 
 
-def one_thread() -> AbstractContextManager[object]:
+@contextmanager
+def one_thread() -> Iterator[None]:
     """Numpy's products in one thread for the length of a block: they are so small that threads only wait for another.
 
     On two cores that waiting made scoring a plan six times as long.
     """
-    limit: AbstractContextManager[object] = _pools().limit(limits=1, user_api="blas")
-    return limit
+    pools = _pools()
+    before = [pool.num_threads for pool in pools]
+    for pool in pools:
+        pool.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for pool, threads in zip(pools, before, strict=True):
+            pool.set_num_threads(threads)
 
 
 @cache
-def _pools() -> Any:
+def _pools() -> list[Any]:
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    found: list[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
+    return found
 
 
 def vectors_of(work: Iterable[tuple[Plan, Plan]], encoder: KeptEncoder | None) -> Vectors | None:

@@ -49,7 +49,8 @@ class Lines:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """All words of one list as `Lines` has them, with the entry of each (`owners`).
+    """All words of one list as `Lines` has them, with the entry of each (`owners`); `places` is None where every word
+    of the texts stands in its order.
 
     Of each segment that has words, `entry` says whose it is, `as_source` and `as_target` where it lies among SOURCES
     and TARGETS, and `members` (by place in the segment, segment) which words are in it, the last as often as it takes.
@@ -58,7 +59,7 @@ class Rows:
     entries: int
     stems: tuple[str, ...]
     texts: tuple[str, ...]
-    places: Numbers
+    places: Numbers | None
     segments: Numbers
     owners: Numbers
     weights: NDArray[np.float64]
@@ -143,12 +144,14 @@ def _rows(entries: tuple[Ablation, ...], written: tuple[tuple[str, tuple[Place, 
     segment = np.concatenate([line.segments for line in lines])
     slots = owners * len(SEGMENTS) + segment
     starts = np.flatnonzero(np.concatenate((_FIRST[: len(slots)], slots[1:] != slots[:-1])))
+    places = np.concatenate([line.places for line in lines])
     before = np.array([0, *accumulate([line.length for line in lines])])
+    places += before[owners]
     return Rows(
         entries=len(lines),
         stems=tuple(chain.from_iterable([line.stems for line in lines])),
         texts=tuple(chain.from_iterable([line.texts for line in lines])),
-        places=np.concatenate([line.places for line in lines]) + before[owners],
+        places=None if np.array_equal(places, np.arange(before[-1])) else places,
         segments=segment,
         owners=owners,
         weights=np.concatenate([line.weights for line in lines]),

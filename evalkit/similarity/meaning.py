@@ -40,7 +40,8 @@ def floor(product: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _stack(rows: Rows, vectors: Vectors) -> NDArray[np.float32]:
     """The word vectors of a list in the order of its rows."""
-    return np.concatenate([vectors[text].words for text in rows.texts])[rows.places]
+    words = np.concatenate([vectors[text].words for text in rows.texts])
+    return words if rows.places is None else words[rows.places]
 
 
 def cosines(gold: Sequence[Sequence[str]], plan: Sequence[Sequence[str]], vectors: Vectors) -> NDArray[np.float32]:
