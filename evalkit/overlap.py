@@ -118,9 +118,16 @@ def _options(gold: tuple[str, ...], plan: tuple[str, ...]) -> int:
     return _in_common([option_name(name) for name in gold], [option_name(name) for name in plan], _same_option)
 
 
+def _meet(one: Name, other: Name, same_words: Callable[[Words, Words], bool]) -> bool:
+    """Whether some readings of two names are the same; nearly all names have one."""
+    if len(one) == len(other) == 1:
+        return same_words(one[0], other[0])
+    return any(same_words(x, y) for x in one for y in other)
+
+
 def _in_common(left: Sequence[Name], right: Sequence[Name], same_words: Callable[[Words, Words], bool]) -> int:
     """The size of the largest one-to-one matching of names of which any readings are the same."""
-    friends = [[at for at, b in enumerate(right) if any(same_words(x, y) for x in a for y in b)] for a in left]
+    friends = [[at for at, b in enumerate(right) if _meet(a, b, same_words)] for a in left]
     if len(left) > LONG:
         return _in_long_lists(friends, len(right))
     partner: dict[int, int] = {}

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.errors import ModelError
-from evalkit.files import content_hash
+from evalkit.errors import EvalkitError, ModelError
+from evalkit.files import content_hash, read_text
 from evalkit.similarity.tokens import analyse
 from evalkit.similarity.vectors import TextVectors, on_grid
 
@@ -157,8 +157,8 @@ def _busy() -> float:
     seen = []
     for _ in range(5):
         try:
-            running = Path("/proc/loadavg").read_text().split()[3].partition("/")[0]
-        except (OSError, IndexError):
+            running = read_text("/proc/loadavg").split()[3].partition("/")[0]
+        except (EvalkitError, IndexError):
             return 0.0
         seen.append(int(running) - 1)
         time.sleep(0.01)
