@@ -276,13 +276,3 @@ class ScoredPlan:
     alignment: Alignment
     score: PaperScore
     compat: CompatScore | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure with its interval and the number of papers it rests on; None is undefined, never zero."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    n: int = 0

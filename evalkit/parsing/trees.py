@@ -14,7 +14,6 @@ from evalkit.parsing.shapes import read_plans
 from evalkit.parsing.strings import unambiguous
 from evalkit.records import Ablation, Plan, entry_tree
 
-_ROWS = re.compile(r"\}[ \t]*+,?[ \t]*+\n\s*+\{")
 _COUNT = re.compile("0|[1-9][0-9]{0,3}")
 _YAML_START = re.compile(r"(?:- )*+(?:[\w.\"'/-]{1,200}+|[Aa]blated [Pp]art):(?:[ \t]|$)|- \{|- &\w{1,80}$|---$|%YAML")
 

@@ -10,17 +10,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.records import Ablation
 from evalkit.similarity.coverage import GRID
 from evalkit.similarity.entries import Rows
 from evalkit.similarity.vectors import TextVectors, on_grid
 
 Vectors = Mapping[str, TextVectors]
-
-
-def titled(entry: Ablation) -> str:
-    """Name and part as one text, so that each is read in the light of the other."""
-    return f"{entry.name}: {entry.part}"
 
 
 def meant_alike(gold: Rows, plan: Rows, vectors: Vectors) -> NDArray[np.float32]:
