@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import accumulate
+from typing import NamedTuple
 
 # What a metric may be written as, and the one form it is compared in. Forms are compared word by word.
 METRIC_FORMS = {
@@ -205,20 +206,33 @@ def _standard(words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word for word in found if word not in FILLER) or tuple(found)
 
 
+class _Look(NamedTuple):
+    """What is compared of a reading: its words, those with digits, those that negate, their first letters, a line."""
+
+    words: frozenset[str]
+    numbers: frozenset[str]
+    negations: frozenset[str]
+    starts: frozenset[str]
+    line: str
+
+
+@lru_cache(maxsize=65536)
+def _look(words: Words) -> _Look:
+    """A reading as it is compared."""
+    own = frozenset(words)
+    numbers = frozenset(word for word in own if any(map(str.isdigit, word)))
+    return _Look(own, numbers, own & NEGATIONS, frozenset(word[:STEM] for word in own), " ".join(sorted(own)))
+
+
 @lru_cache(maxsize=262144)
 def _same_option(a: Words, b: Words) -> bool:
     """As metrics are, or two thirds of the words in common by their first letters: "positional" is "position"."""
     if _same_words(a, b):
         return True
-    if _numbers(a) != _numbers(b) or NEGATIONS.intersection(a) != NEGATIONS.intersection(b):
+    one, other = _look(a), _look(b)
+    if one.numbers != other.numbers or one.negations != other.negations:
         return False
-    left, right = ({word[:STEM] for word in words} for words in (a, b))
-    return 2 * len(left & right) >= SHARE * (len(left) + len(right))
-
-
-def _numbers(words: Iterable[str]) -> set[str]:
-    """The words that hold a digit."""
-    return {word for word in words if any(char.isdigit() for char in word)}
+    return 2 * len(one.starts & other.starts) >= SHARE * (len(one.starts) + len(other.starts))
 
 
 @lru_cache(maxsize=262144)
@@ -226,12 +240,12 @@ def _same_words(a: Words, b: Words) -> bool:
     """Equal, one within the other under one head word, or a slip of spelling apart; never with other numbers."""
     if a == b:
         return bool(a)
-    short, long = sorted((set(a), set(b)), key=len)
-    few, many = _numbers(short), _numbers(long)
-    if not short or short & NEGATIONS != long & NEGATIONS:
+    short, long = sorted((_look(a), _look(b)), key=lambda look: len(look.words))
+    if not short.words or short.negations != long.negations:
         return False
-    if short <= long and a[-1] == b[-1] and (few == many or not few):
+    same = short.numbers == long.numbers
+    if short.words <= long.words and a[-1] == b[-1] and (same or not short.numbers):
         return True
     from rapidfuzz.fuzz import ratio
 
-    return few == many and ratio(" ".join(sorted(short)), " ".join(sorted(long))) >= SLIP
+    return same and ratio(short.line, long.line, score_cutoff=SLIP) > 0

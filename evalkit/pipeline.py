@@ -149,10 +149,12 @@ def score_shelved(
 ) -> Run:
     """Score plans that lie on disk while they wait: memory holds counts and an index, whatever the number of plans."""
     settings, engine = orders.settings, place.engine
-    batches = read_apart(pred, settings, engine)  # workers read plans while gold is read and pandas loaded here
+    batches = read_apart(
+        pred, settings, engine, place.store
+    )  # workers read plans while gold is read and pandas loaded here
     from evalkit.assembling import Ledger
 
-    known, problems = _gold(gold, settings)
+    known, problems = _gold(gold, settings, place.store)
     shelved = shelve_plans(batches)
     table, plan_problems = plans_by_paper(shelved.slips, known)
     if not table:
@@ -338,9 +340,9 @@ def read_sides(pred: Source, gold: Source, settings: Settings) -> tuple[dict[str
     return known, table, [*problems, *found.diagnostics, *plan_problems]
 
 
-def _gold(gold: Source, settings: Settings) -> tuple[dict[str, Plan], list[Diagnostic]]:
+def _gold(gold: Source, settings: Settings, store: Store | None = None) -> tuple[dict[str, Plan], list[Diagnostic]]:
     """Gold by paper, and what was wrong with it."""
-    references = read_plans(gold, settings, gold=True)
+    references = read_plans(gold, settings, gold=True, store=store)
     known, gold_problems = gold_by_paper(references.plans)
     problems = [*references.diagnostics, *gold_problems]
     if not settings.allow_drafts:

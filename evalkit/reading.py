@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from evalkit.files import Spool, documents, write_texts
+from evalkit.keeping import Store
 from evalkit.pairing import Slip, packed
-from evalkit.parsing import FORMATS, parse_document, write_plans
+from evalkit.parsing import FORMATS, write_plans
 from evalkit.records import Diagnostic, Document, Plan
+from evalkit.rereading import plans_of
 from evalkit.settings import Settings, content_digest
 
 Source = str | Path | Iterable[Plan]
@@ -37,27 +39,41 @@ class Reading:
         return sum(item.severity == "error" for item in self.diagnostics)
 
 
-def read_plans(source: Source, settings: Settings | None = None, *, gold: bool = False) -> Reading:
-    """Every plan (or gold list) below a path; plans that are given already pass through."""
+def read_plans(
+    source: Source, settings: Settings | None = None, *, gold: bool = False, store: Store | None = None
+) -> Reading:
+    """Every plan (or gold list) below a path; plans that are given already pass through.
+
+    With a store, a text that was read before is not read again.
+    """
     settings = settings or Settings()
     if not isinstance(source, str | Path):
         given = tuple(replace(plan, planner=None) if gold else plan for plan in source)
         return Reading(given, tuple(item for plan in given for item in plan.diagnostics))
     plans: list[Plan] = []
     problems: list[Diagnostic] = []
-    for document in documents(source, planners=not gold):
-        if isinstance(document, Diagnostic):
-            problems.append(document)
-            continue
-        found = _plans_in(document, settings, gold=gold)
-        plans.extend(found)
-        problems.extend(item for plan in found for item in plan.diagnostics)
+    for batch in in_batches(documents(source, planners=not gold), AT_ONCE):
+        for item in _read(batch, settings, store, gold=gold):
+            if isinstance(item, Diagnostic):
+                problems.append(item)
+            else:
+                plans.append(item)
+                problems.extend(item.diagnostics)
     return Reading(tuple(plans), tuple(problems))
 
 
-def _plans_in(document: Document, settings: Settings, *, gold: bool = False) -> list[Plan]:
-    """The plans of one document, under the names that the settings give."""
-    return [_renamed(plan, settings) for plan in parse_document(document, strict=settings.strict, gold=gold)]
+def _read(
+    items: Sequence[Document | Diagnostic], settings: Settings, store: Store | None, *, gold: bool = False
+) -> Iterator[Diagnostic | Plan]:
+    """What a batch of documents holds, in its order; plans under the names that the settings give."""
+    found = iter(
+        plans_of([item for item in items if isinstance(item, Document)], store, strict=settings.strict, gold=gold)
+    )
+    for item in items:
+        if isinstance(item, Diagnostic):
+            yield item
+        else:
+            yield from (_renamed(plan, settings) for plan in next(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +85,12 @@ class Shelved:
     spool: Spool
 
 
-def read_apart(source: Source, settings: Settings, engine: Map) -> Iterator[Batch]:
+def read_apart(source: Source, settings: Settings, engine: Map, store: Store | None) -> Iterator[Batch]:
     """What `read_plans` reads, by an engine; one with workers has begun when this returns."""
-    items: Iterable[Any] = documents(source, planners=True) if isinstance(source, str | Path) else source
-    return engine(partial(_read_batch, settings=settings), in_batches(items, AT_ONCE))
+    if not isinstance(source, str | Path):
+        return engine(partial(_shelved, settings=settings), in_batches(source, AT_ONCE))
+    batches = in_batches(documents(source, planners=True), AT_ONCE)
+    return engine(partial(_read_batch, settings=settings, store=store), batches)
 
 
 def shelve_plans(batches: Iterable[Batch]) -> Shelved:
@@ -91,16 +109,14 @@ def shelve_plans(batches: Iterable[Batch]) -> Shelved:
     return Shelved(tuple(slips), tuple(problems), spool)
 
 
-def _read_batch(items: list[Document | Diagnostic | Plan], settings: Settings) -> Batch:
-    """What a worker reads: every plan as its slip and its bytes, every trouble where it was met."""
-    found: Batch = []
-    for item in items:
-        if isinstance(item, Diagnostic):
-            found.append(item)
-        else:
-            plans = [item] if isinstance(item, Plan) else _plans_in(item, settings)
-            found.extend((slip_of(plan, settings), packed(plan)) for plan in plans)
-    return found
+def _read_batch(items: list[Document | Diagnostic], settings: Settings, store: Store | None) -> Batch:
+    """What a worker reads."""
+    return _shelved(_read(items, settings, store), settings)
+
+
+def _shelved(items: Iterable[Diagnostic | Plan], settings: Settings) -> Batch:
+    """Every plan as its slip and its bytes, every trouble where it was met."""
+    return [item if isinstance(item, Diagnostic) else (slip_of(item, settings), packed(item)) for item in items]
 
 
 def slip_of(plan: Plan, settings: Settings) -> Slip:

@@ -65,6 +65,27 @@ def round_trip() -> Callable[[bytes], None]:
     return target
 
 
+def keeping() -> Callable[[bytes], None]:
+    """Reads a document, keeps what it says, and takes it from there; the first byte says what its path names."""
+    from evalkit.keeping import Store
+    from evalkit.parsing import parse_document
+    from evalkit.records import Document
+    from evalkit.rereading import plans_of
+
+    store = Store(Path(tempfile.mkdtemp(prefix="evalkit-fuzz-"), "kept.sqlite"))
+
+    def target(data: bytes) -> None:
+        bits = data[0] if data else 0
+        document = Document("plan", text_of(data[1:]), "team/model" if bits & 1 else None, "paper" if bits & 2 else "")
+        strict, gold = bool(bits & 4), bool(bits & 8)
+        fresh = parse_document(document, strict=strict, gold=gold)
+        for _ in range(2):
+            (found,) = plans_of([document], store, strict=strict, gold=gold)
+            assert repr(found) == repr(fresh)
+
+    return target
+
+
 def in_file(name: str, read: Callable[[str], object]) -> Callable[[bytes], None]:
     """Reads a file; a user's mistake is told as one."""
     from evalkit.errors import EvalkitError
@@ -113,6 +134,7 @@ TARGETS: dict[str, Callable[[], Callable[[bytes], None]]] = {
     "trajectory": lambda: parsing("trajectory"),
     "reply": lambda: parsing("reply"),
     "round-trip": round_trip,
+    "kept": keeping,
     "bytes": lambda: in_file("x.md", documents),
     "parquet": lambda: in_file("x.parquet", documents),
     "judgements": lambda: in_file("x.jsonl", judgements),

@@ -15,7 +15,7 @@ UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @click.group("cache")
 def command() -> None:
-    """What is kept between runs: vectors of texts, decisions on plans.
+    """What is kept between runs: vectors of texts, plans as they were read, decisions on them.
 
     All of it can be made again. Replies of judges, which cost money, are only told of here.
     """
@@ -43,7 +43,7 @@ def info(cache: str | None, as_json: bool) -> None:
 @command.command("clear")
 @CACHE
 def clear(cache: str | None) -> None:
-    """Forget vectors and decisions."""
+    """Forget vectors, readings and decisions."""
     store = vectors(cache)
     rows = store.rows()
     store.clear()

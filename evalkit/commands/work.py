@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-CACHE = click.option("--cache", metavar="DIR", help="Where vectors, decisions and replies are kept.  [default: yours]")
-NO_CACHE = click.option("--no-cache", is_flag=True, help="Keep no vectors and decisions, and use none that are kept.")
+CACHE = click.option("--cache", metavar="DIR", help="Where vectors, readings, decisions and replies are kept.  [default: yours]")
+NO_CACHE = click.option("--no-cache", is_flag=True, help="Keep no vectors, readings and decisions, and use none that are kept.")
 WORKING = (
     NO_CACHE,
     click.option("--engine", type=click.Choice(("local", "processes", "dask", "ray")), default="local",
@@ -76,7 +76,7 @@ def writing(
 
 
 def vectors(cache: str | None) -> Store:
-    """The file of kept vectors and decisions; what is wrong with it is told on standard error."""
+    """The file of kept vectors, readings and decisions; what is wrong with it is told on standard error."""
     from evalkit.files import cache_folder
     from evalkit.keeping import Store
     from evalkit.pipeline import VECTORS

@@ -62,11 +62,18 @@ def _swaps(differs: Flags, exact: bool, resamples: int, seed: int) -> Iterator[A
     chunk, rng = max(1, _CELLS // len(differs)), np.random.default_rng(seed)
     for start in range(0, total, chunk):
         rows = np.arange(start, min(start + chunk, total))
-        signs = np.ones((len(rows), len(differs)))
         if exact:
-            signs[:, places] -= 2.0 * (rows[:, None] >> np.arange(len(places)) & 1)
+            swapped = rows[:, None] >> np.arange(len(places)) & 1
         else:
-            signs[:, places] -= 2.0 * rng.integers(2, size=(len(rows), len(places)))
+            swapped = rng.integers(2, size=(len(rows), len(places)))
+        moved = swapped.astype(np.float64)
+        moved *= -2.0
+        moved += 1.0
+        if len(places) == len(differs):
+            yield moved
+            continue
+        signs = np.ones((len(rows), len(differs)))
+        signs[:, places] = moved
         yield signs
 
 
