@@ -172,10 +172,8 @@ def explain(seen: Features, calibration: Calibration, places: Sequence[tuple[int
 
 def _told(reasons: Sequence[str], sums: Sequence[float], needed: Sequence[float]) -> Evidence:
     """What is worth telling of one pair, what speaks for it first."""
-    ranked = [
-        (round(value, 3), reason) for value, reason in zip(sums, reasons, strict=True) if abs(value) > NOTICED - 0.001
-    ]
-    ranked = [found for found in sorted(ranked, reverse=True) if abs(found[0]) >= NOTICED]
+    near = [(value, reason) for value, reason in zip(sums, reasons, strict=True) if abs(value) > NOTICED - 0.001]
+    ranked = sorted([(added, why) for value, why in near if abs(added := round(value, 3)) >= NOTICED], reverse=True)
     chosen = [found for found in ranked[:3] if found[0] > 0] + [found for found in ranked[:-4:-1] if found[0] < 0]
     return tuple([(told(reason, needed, speaks_for=value > 0), value) for value, reason in chosen])
 

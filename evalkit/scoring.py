@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from math import log2
 
 from evalkit.overlap import metrics_in_common, options_in_common
@@ -101,19 +102,21 @@ def _ranking(matched: Sequence[Pair], gold: int, plan: int) -> dict[str, float]:
     for pair in sorted(matched, key=lambda pair: pair.plan):
         first.setdefault(pair.gold, pair.plan)
     matching = {pair.plan for pair in matched}
-    gains = [int(at in first.values()) for at in range(plan)]
+    useful = set(first.values())
+    gains = tuple([int(at in useful) for at in range(plan)])
     counts: dict[str, float] = {}
     for k in RANKS:
-        counts[f"covered_at_{k}"] = sum(at < k for at in first.values())
-        counts[f"hits_at_{k}"] = sum(at < k for at in matching)
+        counts[f"covered_at_{k}"] = len([at for at in first.values() if at < k])
+        counts[f"hits_at_{k}"] = len([at for at in matching if at < k])
         counts[f"slots_at_{k}"] = min(k, plan)
-        best = _discounted([1] * min(k, gold))
+        best = _discounted((1,) * min(k, gold))
         counts[f"ndcg_at_{k}"] = _discounted(gains[:k]) / best if best else 0.0
-    precisions = (sum(gains[: at + 1]) / (at + 1) for at, gain in enumerate(gains) if gain)
+    precisions = [nth / (at + 1) for nth, at in enumerate(sorted(useful), 1)]
     counts["average_precision"] = sum(precisions) / gold if gold else 0.0
     return counts
 
 
-def _discounted(hits: Sequence[int]) -> float:
+@lru_cache(maxsize=1024)
+def _discounted(hits: tuple[int, ...]) -> float:
     """Discounted cumulative gain: a hit at position i (from 1) is worth 1 / log2(i + 1)."""
     return sum(hit / log2(at + 2) for at, hit in enumerate(hits))

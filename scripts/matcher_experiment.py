@@ -63,10 +63,11 @@ CLOCKED: dict[str, tuple[Any, str]] = {
     "spelling of words": (coverage, "spelled_alike"),
     "meaning of words": (meaning, "meant_alike"),
     "word.* and meaning.*": (coverage, "coverage"),
-    "options.* by spelling": (options, "spelled"),
+    "options.*: words": (options, "_spelled"),
+    "options.*: meaning": (options, "_meant"),
+    "options.*: counterparts": (options, "_counterparts"),
     "act, sweep, option, part, name, list, aspect": (logic, "deeds"),
     "phrase.*": (meaning, "cosines"),
-    "options.* by meaning": (options, "meant"),
 }
 FIVE = (5, 5)
 HEAD = f"{'':34s}    n  | match F1 AP ECE    | part F1 AP ECE"

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-CACHE = click.option("--cache", metavar="DIR", help="Where vectors, readings, decisions and replies are kept.  [default: yours]")
-NO_CACHE = click.option("--no-cache", is_flag=True, help="Keep no vectors, readings and decisions, and use none that are kept.")
+CACHE = click.option(
+    "--cache", metavar="DIR", help="Where vectors, readings, decisions and replies are kept.  [default: yours]"
+)
+NO_CACHE = click.option(
+    "--no-cache", is_flag=True, help="Keep no vectors, readings and decisions, and use none that are kept."
+)
 WORKING = (
     NO_CACHE,
     click.option("--engine", type=click.Choice(("local", "processes", "dask", "ray")), default="local",

@@ -17,7 +17,7 @@ from evalkit.similarity import coverage, logic, meaning, options
 from evalkit.similarity.abbreviations import expansions
 from evalkit.similarity.entries import rows_of, texts_of
 from evalkit.similarity.table import FEATURES, LEXICAL, Feature
-from evalkit.similarity.vectors import TextVectors
+from evalkit.similarity.vectors import TextVectors, Vector
 
 __all__ = ["FEATURES", "Feature", "Features", "features", "needs"]
 
@@ -47,9 +47,14 @@ def features(gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Mappin
     names = tuple(FEATURES) if vectors is not None else LEXICAL
     if not gold or not plan:
         return Features(names, np.zeros((len(gold), len(plan), len(names))))
-    blocks = [*_words(gold, plan, vectors), options.spelled(gold, plan), logic.deeds(gold, plan)]
+    one, other = options.optioned(tuple(gold)), options.optioned(tuple(plan))
+    said = None
     if vectors is not None:
-        blocks += [_phrases(gold, plan, vectors), options.meant(gold, plan, vectors)]
+        said = meaning.sentences(one.texts, vectors), meaning.sentences(other.texts, vectors)
+    spelled, *meant = options.compared(one, other, said)
+    blocks = [*_words(gold, plan, vectors), spelled, logic.deeds(gold, plan)]
+    if said is not None:
+        blocks += [_phrases(said[0], said[1], len(gold), len(plan)), *meant]
     values = np.concatenate(blocks, axis=-1)
     values *= GRID
     np.round(values, out=values)
@@ -69,8 +74,8 @@ def _words(
     return list(coverage.coverage(kinds, one, other))
 
 
-def _phrases(gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Mapping[str, TextVectors]) -> Array:
-    """How near whole parts and whole names are in meaning."""
-    one, other = ([[entry.part for entry in side], [entry.name for entry in side]] for side in (gold, plan))
-    near: Array = meaning.cosines(one, other, vectors).astype(np.float64)
-    return near.reshape(-1, len(gold), len(plan)).transpose(1, 2, 0)
+def _phrases(gold: Vector, plan: Vector, entries: int, others: int) -> Array:
+    """How near whole parts and whole names are in meaning: the first of the texts, and those that follow."""
+    one, other = gold[: 2 * entries].reshape(2, entries, -1), plan[: 2 * others].reshape(2, others, -1)
+    near: Array = meaning.cosines(one, other).astype(np.float64)
+    return near.reshape(-1, entries, others).transpose(1, 2, 0)

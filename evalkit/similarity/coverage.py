@@ -200,14 +200,18 @@ def rivals(values: Array, axis: int) -> Array:
     slabs = np.ascontiguousarray(values.swapaxes(0, axis))
     if len(slabs) < 2:
         return np.zeros_like(values)
-    first, second = np.maximum(slabs[0], slabs[1]), np.minimum(slabs[0], slabs[1])
-    lesser = np.empty_like(first)
-    for slab in slabs[2:]:
-        np.minimum(first, slab, out=lesser)
-        np.maximum(second, lesser, out=second)
-        np.maximum(first, slab, out=first)
-    others: Array = np.where(slabs >= first, second, first).swapaxes(0, axis)
-    return others
+    others = np.empty_like(slabs)
+    given, best = list(slabs), list(others)
+    # The largest of those behind, then of those before as well.
+    best[-2][...] = given[-1]
+    for at in range(len(given) - 3, -1, -1):
+        np.maximum(best[at + 1], given[at + 1], out=best[at])
+    before = best[-1]
+    before[...] = given[0]
+    for largest, slab in zip(best[1:-1], given[1:-1], strict=True):
+        np.maximum(largest, before, out=largest)
+        np.maximum(before, slab, out=before)
+    return others.swapaxes(0, axis)
 
 
 def contrast(values: Array, out: Array) -> None:

@@ -62,12 +62,16 @@ class KeptEncoder:
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> dict[str, TextVectors]:
         """The vectors of every text, each text once."""
         with self._lock:
-            found = {text: self._near[text] for text in texts if text in self._near}
+            near = self._near
+            found = {text: vectors for text in texts if (vectors := near.get(text)) is not None}
+            for text in found:
+                near.move_to_end(text)
             if missing := [text for text in dict.fromkeys(texts) if text not in found]:
-                found |= self._load(missing)
-                for some in self._make([text for text in missing if text not in found], progress):
-                    found |= some
-            self._remember(found)
+                new = self._load(missing)
+                for some in self._make([text for text in missing if text not in new], progress):
+                    new |= some
+                self._remember(new)
+                found |= new
         return found
 
     def missing(self, texts: Sequence[str]) -> list[str]:
@@ -101,11 +105,8 @@ class KeptEncoder:
             self.encoded += len(made)
             yield made
 
-    def _remember(self, found: dict[str, TextVectors]) -> None:
-        near = self._near
-        for text in found:
-            near[text] = found[text]
-            near.move_to_end(text)
+    def _remember(self, new: dict[str, TextVectors]) -> None:
+        self._near |= new
         while len(self._near) > NEAR:
             self._near.popitem(last=False)
 

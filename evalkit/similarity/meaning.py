@@ -6,6 +6,7 @@ Products of vectors on the grid are exact (see `vectors`), so no similarity depe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from evalkit.similarity.entries import Rows
 from evalkit.similarity.vectors import TextVectors, on_grid
 
 Vectors = Mapping[str, TextVectors]
+Real = TypeVar("Real", np.float32, np.float64)
 
 
 def meant_alike(gold: Rows, plan: Rows, vectors: Vectors) -> NDArray[np.float32]:
@@ -24,7 +26,7 @@ def meant_alike(gold: Rows, plan: Rows, vectors: Vectors) -> NDArray[np.float32]
     return np.maximum(floor(_stack(gold, vectors) @ _stack(plan, vectors).T), np.float32(0))
 
 
-def floor(product: NDArray[np.float32]) -> NDArray[np.float32]:
+def floor(product: NDArray[Real]) -> NDArray[Real]:
     """Down to the grid; exact in float32, as the grid's step is a power of two."""
     product *= GRID
     np.floor(product, out=product)
@@ -38,16 +40,21 @@ def _stack(rows: Rows, vectors: Vectors) -> NDArray[np.float32]:
     return words if rows.places is None else words[rows.places]
 
 
-def cosines(gold: Sequence[Sequence[str]], plan: Sequence[Sequence[str]], vectors: Vectors) -> NDArray[np.float32]:
+def sentences(texts: Sequence[str], vectors: Vectors) -> NDArray[np.float32]:
+    """The vectors of whole texts, a row each, and behind them one of nothing."""
+    rows = [vectors[text].sentence for text in texts]
+    rows.append(np.zeros(len(rows[0]), np.float32))
+    return np.concatenate(rows).reshape(len(rows), -1)
+
+
+def cosines(gold: NDArray[np.float32], plan: NDArray[np.float32]) -> NDArray[np.float32]:
     """How near texts of gold are to those of plan, kind by kind: as they are, and after taking away what all share.
 
-    Both are lists of kinds of text, with a text for each entry; the result is by kind, these two, gold, plan.
+    Both are vectors by kind of text, entry; the result is by kind, these two, gold, plan.
     """
-    border, entries = len(gold[0]), len(gold[0]) + len(plan[0])
-    stacked = np.array(
-        [[vectors[text].sentence for text in (*one, *other)] for one, other in zip(gold, plan, strict=True)]
-    )
-    shared = stacked.astype(np.float64).sum(axis=1, keepdims=True) / entries
+    border = gold.shape[1]
+    stacked = np.concatenate((gold, plan), axis=1)
+    shared = stacked.astype(np.float64).sum(axis=1, keepdims=True) / stacked.shape[1]
     apart = on_grid((stacked - shared).astype(np.float32))
     both = np.stack((stacked, apart), axis=1)
     return floor(both[:, :, :border] @ both[:, :, border:].swapaxes(-1, -2))
