@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from evalkit.records import Ablation
 from evalkit.similarity import coverage, logic, meaning, options
 from evalkit.similarity.abbreviations import expansions
-from evalkit.similarity.entries import rows_of, texts_of
+from evalkit.similarity.entries import texts_of, written_in
+from evalkit.similarity.meaning import Meant
+from evalkit.similarity.sides import Side, meant, side_of
 from evalkit.similarity.table import FEATURES, LEXICAL, Feature
-from evalkit.similarity.vectors import TextVectors, Vector
+from evalkit.similarity.vectors import TextVectors
 
 __all__ = ["FEATURES", "Feature", "Features", "features", "needs"]
 
@@ -47,14 +49,13 @@ def features(gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Mappin
     names = tuple(FEATURES) if vectors is not None else LEXICAL
     if not gold or not plan:
         return Features(names, np.zeros((len(gold), len(plan), len(names))))
-    one, other = options.optioned(tuple(gold)), options.optioned(tuple(plan))
-    said = None
-    if vectors is not None:
-        said = meaning.sentences(one.texts, vectors), meaning.sentences(other.texts, vectors)
-    spelled, *meant = options.compared(one, other, said)
-    blocks = [*_words(gold, plan, vectors), spelled, logic.deeds(gold, plan)]
+    written = expansions([texts_of(entry) for entry in (*gold, *plan)])
+    one, other = (side_of(tuple(entries), written_in(entries, written)) for entries in (gold, plan))
+    said = None if vectors is None else (meant(one, vectors), meant(other, vectors))
+    spelled, *near = options.compared(one.options, other.options, said)
+    blocks = [*_words(one, other, said), spelled, logic.deeds(one.deeds, other.deeds)]
     if said is not None:
-        blocks += [_phrases(said[0], said[1], len(gold), len(plan)), *meant]
+        blocks += [_phrases(*said), *near]
     values = np.concatenate(blocks, axis=-1)
     values *= GRID
     np.round(values, out=values)
@@ -62,20 +63,15 @@ def features(gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Mappin
     return Features(names, values, logic.unspecified(gold, plan))
 
 
-def _words(
-    gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Mapping[str, TextVectors] | None
-) -> list[Array]:
+def _words(one: Side, other: Side, said: tuple[Meant, Meant] | None) -> list[Array]:
     """How far words are found again, by each kind of likeness, and how that stands out among the alternatives."""
-    written = expansions([texts_of(entry) for entry in (*gold, *plan)])
-    one, other = coverage.side_of(rows_of(gold, written)), coverage.side_of(rows_of(plan, written))
-    kinds: list[NDArray[np.floating]] = [coverage.spelled_alike(one, other)]
-    if vectors is not None:
-        kinds.append(meaning.meant_alike(one.rows, other.rows, vectors))
-    return list(coverage.coverage(kinds, one, other))
+    kinds: list[NDArray[np.floating]] = [coverage.spelled_alike(one.words, other.words)]
+    if said is not None:
+        kinds.append(meaning.meant_alike(said[0].words, said[1].words))
+    return list(coverage.coverage(kinds, one.words, other.words))
 
 
-def _phrases(gold: Vector, plan: Vector, entries: int, others: int) -> Array:
-    """How near whole parts and whole names are in meaning: the first of the texts, and those that follow."""
-    one, other = gold[: 2 * entries].reshape(2, entries, -1), plan[: 2 * others].reshape(2, others, -1)
-    near: Array = meaning.cosines(one, other).astype(np.float64)
-    return near.reshape(-1, entries, others).transpose(1, 2, 0)
+def _phrases(one: Meant, other: Meant) -> Array:
+    """How near whole parts and whole names are in meaning."""
+    near: Array = meaning.cosines(one.phrases, other.phrases).astype(np.float64)
+    return near.reshape(-1, *near.shape[2:]).transpose(1, 2, 0)

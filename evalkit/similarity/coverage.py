@@ -62,9 +62,8 @@ class Side:
     whole: Array
 
 
-@lru_cache(maxsize=1024)
 def side_of(rows: Rows) -> Side:
-    """The list of these rows; kept, as gold lists meet many plans."""
+    """The list of these rows."""
     stems: dict[str, int] = {}
     words = np.array([stems.setdefault(stem, len(stems)) for stem in rows.stems], np.intp)
     runs = np.array([spelling(stem) for stem in stems], np.float32).reshape(-1, _BUCKETS)

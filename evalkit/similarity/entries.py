@@ -6,7 +6,7 @@ The words of an entry fall into four segments, always in this order: the *head* 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain
@@ -31,6 +31,7 @@ TRUST = np.array([1.0, 0.5, 0.8125, 0.5])  # how much a word counts by its segme
 _FIRST = np.array([True])
 
 Words = tuple[tuple[tuple[str, Place], ...], ...]
+Written = tuple[tuple[str, tuple[Place, ...]], ...]
 Numbers = NDArray[np.intp]
 
 
@@ -126,15 +127,14 @@ def _written_out(entry: Ablation, meanings: Mapping[str, tuple[Place, ...]]) -> 
     return _lines(tuple(words))
 
 
-def rows_of(entries: Sequence[Ablation], meanings: Mapping[str, tuple[Place, ...]]) -> Rows:
-    """The words of a list, abbreviations written out, with segment borders."""
-    short = [stem for stem in meanings if any(stem in _laid_out(entry).stems for entry in entries)]
-    return _rows(tuple(entries), tuple((stem, meanings[stem]) for stem in short))
+def written_in(entries: Iterable[Ablation], meanings: Mapping[str, tuple[Place, ...]]) -> Written:
+    """Those of the abbreviations that stand in a list, with what they mean."""
+    there = set().union(*(_laid_out(entry).stems for entry in entries)) if meanings else ()
+    return tuple((stem, places) for stem, places in meanings.items() if stem in there)
 
 
-@lru_cache(maxsize=4096)
-def _rows(entries: tuple[Ablation, ...], written: tuple[tuple[str, tuple[Place, ...]], ...]) -> Rows:
-    """The rows of a list in which these abbreviations stand; kept, as gold lists meet many plans."""
+def rows_of(entries: Iterable[Ablation], written: Written) -> Rows:
+    """The words of a list, these abbreviations written out, with segment borders."""
     meanings = dict(written)
     lines = [
         line if meanings.keys().isdisjoint(line.stems) else _written_out(entry, meanings)

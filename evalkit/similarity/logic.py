@@ -148,17 +148,31 @@ class Pairs(NamedTuple):
         return cls(a, b, a * b, np.abs(a - b), np.maximum(a, b))
 
 
-@lru_cache(maxsize=1024)
-def _stacked(entries: tuple[Ablation, ...]) -> tuple[list[Traits], Array]:
-    """The traits of a list, and their values by trait, entry; kept, as gold lists meet many plans."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Doings:
+    """The traits of a list: `values` by trait, entry; of each entry the numbers in its options, the stems of its part,
+    the last and the first word of what it ablates, each beside all words of its part and name."""
+
+    values: Array
+    numbers: Sequence[frozenset[str]]
+    stems: Sequence[tuple[str, ...]]
+    ends: Sequence[Sequence[tuple[str, frozenset[str]]]]
+
+
+def doings(entries: Sequence[Ablation]) -> Doings:
+    """The traits of this list."""
     seen = [traits(entry) for entry in entries]
-    return seen, np.array([one.values for one in seen]).T.copy()
+    return Doings(
+        np.array([one.values for one in seen]).T.copy(),
+        [one.numbers for one in seen],
+        [one.stems for one in seen],
+        [[(one.head[at] if one.head else "", one.title) for one in seen] for at in (-1, 0)],
+    )
 
 
-def deeds(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> Array:
+def deeds(one: Doings, other: Doings) -> Array:
     """NAMES, by gold entry, plan entry."""
-    (one, a), (other, b) = _stacked(tuple(gold)), _stacked(tuple(plan))
-    seen = Pairs.of(a[:, :, None], b[:, None])
+    seen = Pairs.of(one.values[:, :, None], other.values[:, None])
     shared, apart = seen.both[_ASPECTS_FROM:], seen.apart[_ASPECTS_FROM:]
     counts = (shared.sum(axis=0, keepdims=True), apart.sum(axis=0, keepdims=True))
     columns = (*_actions(seen), _forms(seen, one, other), *counts, shared, apart)
@@ -200,31 +214,38 @@ def _actions(seen: Pairs) -> Sequence[Array]:
     return np.array(said), either[1:4], replaces * both[_CUE], replaces * apart[_CUE], np.array(named)
 
 
-def _forms(seen: Pairs, one: Sequence[Traits], other: Sequence[Traits]) -> Array:
+def _forms(seen: Pairs, one: Doings, other: Doings) -> Array:
     """Sweeps over numbers, how options are put, and the outward form of parts and names."""
     a, b, both, apart, most = seen
-    total, last, first = a + b, *(_ends(one, other, at) for at in (-1, 0))
+    total, (last, first) = a + b, _ends(one, other)
+    entries, others = a.shape[1], b.shape[2]
     columns = [
         both[SWEEP], apart[SWEEP], a[REMOVE] * b[SWEEP] + a[SWEEP] * b[REMOVE],
         _shared_numbers(one, other), both[REPLACE] * apart[SWEEP],
         total[COUNT] / 8, total[SINGLE], most[VAGUE], total[ALL_VAGUE], total[CURRENT], apart[SEVERAL], both[SEVERAL],
-        [[x.stems == y.stems and bool(x.stems) for y in other] for x in one],
+        [[x == y and x != () for y in other.stems] for x in one.stems],
         np.minimum(a[LENGTH], b[LENGTH]) / 8, apart[LENGTH] / (total[LENGTH] + 1),
         np.minimum(a[HEAD_LENGTH], b[HEAD_LENGTH]) / 4, last, first, total[GENERIC],
-        np.full((len(one), len(other)), min(len(one) * len(other), 36) / 36),
+        np.full((entries, others), min(entries * others, 36) / 36),
     ]  # fmt: skip
     return np.array(columns)
 
 
-def _shared_numbers(one: Sequence[Traits], other: Sequence[Traits]) -> list[list[float]]:
+def _shared_numbers(one: Doings, other: Doings) -> list[list[float]] | Array:
     """How many of the numbers in the options are the same, of those of the side that has fewer."""
-    ours, theirs = ([seen.numbers for seen in side] for side in (one, other))
+    ours, theirs = one.numbers, other.numbers
+    if not any(ours) or not any(theirs):
+        return np.zeros((len(ours), len(theirs)))
     return [[len(x & y) / min(len(x), len(y)) if x and y else 0.0 for y in theirs] for x in ours]
 
 
-def _ends(one: Sequence[Traits], other: Sequence[Traits], at: int) -> list[list[float]]:
-    """Whether the last (or first) words of the heads are found on the other side: 1 both, 0.5 one, 0 neither."""
-    ours, theirs = ([(seen.head[at] if seen.head else "", seen.title) for seen in side] for side in (one, other))
+def _ends(one: Doings, other: Doings) -> list[list[list[float]]]:
+    """Whether the last words of what is ablated are found on the other side, and whether the first are: 1 both, 0.5 one
+    of the two, 0 neither; 0.5 too where there are none."""
     return [
-        [((word in said) + (end in title)) / 2 if word and end else 0.5 for end, said in theirs] for word, title in ours
+        [
+            [((word in said) + (end in title)) / 2 if word and end else 0.5 for end, said in theirs]
+            for word, title in ours
+        ]
+        for ours, theirs in zip(one.ends, other.ends, strict=True)
     ]

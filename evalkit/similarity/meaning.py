@@ -5,7 +5,8 @@ Products of vectors on the grid are exact (see `vectors`), so no similarity depe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -13,17 +14,24 @@ from numpy.typing import NDArray
 
 from evalkit.similarity.coverage import GRID
 from evalkit.similarity.entries import Rows
-from evalkit.similarity.vectors import TextVectors, on_grid
+from evalkit.similarity.vectors import TextVectors, Vector, on_grid
 
-Vectors = Mapping[str, TextVectors]
 Real = TypeVar("Real", np.float32, np.float64)
 
 
-def meant_alike(gold: Rows, plan: Rows, vectors: Vectors) -> NDArray[np.float32]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Meant:
+    """One list as it is meant: the vectors of its words; of its parts and of its names; of its options, as they are
+    and less what their parts mean."""
+
+    words: Vector
+    phrases: Vector
+    options: Vector
+
+
+def meant_alike(gold: Vector, plan: Vector) -> Vector:
     """The cosine of every word of gold with every word of plan, each as it is meant in its own text; never below 0."""
-    if not gold.texts or not plan.texts:
-        return np.zeros((len(gold.stems), len(plan.stems)), np.float32)
-    return np.maximum(floor(_stack(gold, vectors) @ _stack(plan, vectors).T), np.float32(0))
+    return np.maximum(floor(gold @ plan.T), np.float32(0))
 
 
 def floor(product: NDArray[Real]) -> NDArray[Real]:
@@ -34,20 +42,19 @@ def floor(product: NDArray[Real]) -> NDArray[Real]:
     return product
 
 
-def _stack(rows: Rows, vectors: Vectors) -> NDArray[np.float32]:
-    """The word vectors of a list in the order of its rows."""
-    words = np.concatenate([vectors[text].words for text in rows.texts])
+def words_of(rows: Rows, texts: Sequence[TextVectors], width: int) -> Vector:
+    """The word vectors of a list in the order of its rows; `texts` are those of the rows' texts."""
+    words = np.concatenate([np.zeros((0, width), np.float32), *[text.words for text in texts]])
     return words if rows.places is None else words[rows.places]
 
 
-def sentences(texts: Sequence[str], vectors: Vectors) -> NDArray[np.float32]:
+def sentences(texts: Sequence[TextVectors]) -> Vector:
     """The vectors of whole texts, a row each, and behind them one of nothing."""
-    rows = [vectors[text].sentence for text in texts]
-    rows.append(np.zeros(len(rows[0]), np.float32))
-    return np.concatenate(rows).reshape(len(rows), -1)
+    rows = [text.sentence for text in texts]
+    return np.concatenate([*rows, np.zeros(len(rows[0]), np.float32)]).reshape(len(rows) + 1, -1)
 
 
-def cosines(gold: NDArray[np.float32], plan: NDArray[np.float32]) -> NDArray[np.float32]:
+def cosines(gold: Vector, plan: Vector) -> Vector:
     """How near texts of gold are to those of plan, kind by kind: as they are, and after taking away what all share.
 
     Both are vectors by kind of text, entry; the result is by kind, these two, gold, plan.

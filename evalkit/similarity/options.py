@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from evalkit.records import Ablation
 from evalkit.similarity.coverage import GRID, Array
 from evalkit.similarity.entries import segments
-from evalkit.similarity.meaning import floor
+from evalkit.similarity.meaning import Meant, floor
 from evalkit.similarity.rarity import rarity
 from evalkit.similarity.tokens import analyse
-from evalkit.similarity.vectors import Vector, on_grid
 
 Bag = dict[str, float]
 Numbers = NDArray[np.intp]
@@ -65,9 +64,8 @@ class Optioned:
     owned: Numbers
 
 
-@lru_cache(maxsize=1024)
-def optioned(entries: tuple[Ablation, ...]) -> Optioned:
-    """The options of this list; kept, as gold lists meet many plans."""
+def optioned(entries: Sequence[Ablation]) -> Optioned:
+    """The options of this list."""
     stacked = [bag for entry in entries for bag in (*bags(entry), {})]
     heads = [{stem: rarity(stem) for stem, _ in segments(entry)[0]} for entry in entries]
     words: dict[str, int] = {}
@@ -108,16 +106,16 @@ def _table(stacked: Sequence[Bag], words: Mapping[str, int]) -> Array:
     return table
 
 
-def compared(one: Optioned, other: Optioned, said: tuple[Vector, Vector] | None) -> list[Array]:
+def compared(one: Optioned, other: Optioned, said: tuple[Meant, Meant] | None) -> list[Array]:
     """By gold entry, plan entry, SPELLED: the best pair of options, the mean of each option's best, whether two options
     are the same, how many are shared, how far the part of one is an option of the other (the more, the lesser), and how
     far the options of one say something new where the other has none.
 
-    With the vectors of both lists' texts also MEANT: the nearest pair of options, the mean of each option's nearest,
+    With what both lists mean also MEANT: the nearest pair of options, the mean of each option's nearest,
     the nearest pair after taking away what the parts themselves mean, and where only one has options, how near one is
     to the other's part.
     """
-    kinds = [_spelled(one, other)] if said is None else [_spelled(one, other), _meant(one, other, *said)]
+    kinds = [_spelled(one, other)] if said is None else [_spelled(one, other), _meant(*said)]
     options, to_options, to_parts = (np.concatenate(some) for some in zip(*kinds, strict=True))
     best, mean, count = _counterparts(options, one, other)
     forth = np.maximum.reduceat(to_options, other.begins, axis=2)
@@ -150,18 +148,11 @@ def _spelled(one: Optioned, other: Optioned) -> Sequence[Array]:
     return np.array((np.round(alike * GRID) / GRID, same)), (heads @ there_other.T)[None], (there @ heads_other.T)[None]
 
 
-def _meant(one: Optioned, other: Optioned, said: Vector, said_other: Vector) -> Sequence[NDArray[np.floating]]:
+def _meant(one: Meant, other: Meant) -> Sequence[NDArray[np.floating]]:
     """The same in meaning: how near options are, and how near less what the parts themselves mean."""
-    (options, parts), (options_other, parts_other) = _vectors(one, said), _vectors(other, said_other)
-    near = floor(options @ options_other.swapaxes(1, 2))
-    return near, (parts @ options_other[0].T)[None], (options[0] @ parts_other.T)[None]
-
-
-def _vectors(side: Optioned, said: Vector) -> tuple[Vector, Vector]:
-    """The vectors of options, as they are and less what their parts mean, and those of parts."""
-    options = said[side.spoken]
-    less = on_grid(options - np.float32(0.75) * said[side.owned])
-    return np.array((options, less)), said[: len(side.counts)]
+    near = floor(one.options @ other.options.swapaxes(1, 2))
+    to_options, to_parts = one.phrases[0] @ other.options[0].T, one.options[0] @ other.phrases[0].T
+    return near, to_options[None], to_parts[None]
 
 
 def _counterparts(near: Array, one: Optioned, other: Optioned) -> tuple[Array, Array, Array]:

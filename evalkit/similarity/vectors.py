@@ -15,9 +15,10 @@ Vector = NDArray[np.float32]
 GRID = 2048
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TextVectors:
-    """One text: the vector of its meaning, and one row for each of its words (see `tokens.analyse`)."""
+    """One text: the vector of its meaning, and one row for each of its words (see `tokens.analyse`). Only the same
+    object is equal, as arrays can be neither compared nor hashed at a glance."""
 
     sentence: Vector
     words: Vector
