@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 FORMULA_STARTS = frozenset("=+-@\t\r'")
 
@@ -34,8 +35,14 @@ def cell(value: object) -> object:
     if isinstance(value, str):
         return f"'{value}" if value[:1] in FORMULA_STARTS else value
     if isinstance(value, float):
-        return f"{value:.10g}" if value == value else ""
+        return _digits(value) if value else f"{value:.10g}"
     return value
+
+
+@lru_cache(maxsize=65536)
+def _digits(value: float) -> str:
+    """A number other than 0, which is one key for two signs; most are counts and simple ratios, and met again soon."""
+    return f"{value:.10g}" if value == value else ""
 
 
 def signed(rows: Iterable[Sequence[object]], signature: str) -> bytes:

@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 
 from evalkit import tables
@@ -54,34 +55,36 @@ def documents(root: str | Path, *, planners: bool) -> Iterator[Document | Diagno
     top = Path(root)
     if not top.exists():
         raise InputError(f"{root}: no such file or folder")
-    found = False
-    for path in [top] if top.is_file() else _walk(top):
+    found, planner = False, lru_cache(maxsize=16)(partial(_planner, top))
+    for item in [(str(top), None)] if top.is_file() else _walk(top):
         found = True
-        if isinstance(path, Diagnostic):
-            yield path
+        if isinstance(item, Diagnostic):
+            yield item
             continue
+        path, folder = item
         text, problem = _read_document(path)
         if problem is not None:
             yield problem
         if text is not None:
-            yield Document(str(path), text, _planner(top, path) if planners else None, paper_name(path))
+            yield Document(path, text, planner(folder) if planners else None, paper_name(path))
     if not found:
         kinds = ", ".join(sorted(SUFFIXES))
         raise InputError(f"{root}: holds no documents (looked for {kinds}; README files do not count)")
 
 
-def _walk(top: Path) -> Iterator[Path | Diagnostic]:
-    """The documents of a folder, sorted, without hidden files and READMEs; links to folders are not followed."""
+def _walk(top: Path) -> Iterator[tuple[str, str] | Diagnostic]:
+    """The documents of a folder, sorted, each with the folder it lies in, without hidden files and READMEs; links to
+    folders are not followed. Paths are texts here, as a `Path` would cost more than reading a plan that is known."""
     refused: list[OSError] = []
     for folder, folders, names in os.walk(top, onerror=refused.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        repeats = _repeats(Path(folder), names)
+        repeats, begin = _repeats(Path(folder), names), str(Path(folder, "x"))[:-1]
         for name in sorted(names):
-            path = Path(folder, name)
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122
             if name in repeats:
-                yield Diagnostic("note", "repeats", f"repeats what {repeats[name]} says; passed over", str(path))
-            elif path.suffix.lower() in SUFFIXES and not name.startswith(".") and path.stem.upper() != "README":
-                yield path
+                yield Diagnostic("note", "repeats", f"repeats what {repeats[name]} says; passed over", begin + name)
+            elif suffix.lower() in SUFFIXES and not name.startswith(".") and stem.upper() != "README":
+                yield begin + name, folder
     for error in refused:
         if Path(error.filename) == top:
             raise InputError(f"{top}: {_reason(error)}") from error
@@ -127,32 +130,34 @@ def paper_name(path: str | Path) -> str:
     return name
 
 
-def _planner(top: Path, path: Path) -> str:
-    """The planner a path stands for: the folders below the top, or the top's own name."""
-    if path == top:
-        return path.resolve().parent.name
-    return "/".join(path.relative_to(top).parts[:-1]) or top.resolve().name
+def _planner(top: Path, folder: str | None) -> str:
+    """The planner that files of a folder stand for: the folders below the top, or the top's own name; of the one file
+    that the top is, the folder it lies in."""
+    if folder is None:
+        return top.resolve().parent.name
+    return "/".join(Path(folder).relative_to(top).parts) or top.resolve().name
 
 
-def _read_document(path: Path) -> tuple[str | None, Diagnostic | None]:
+def _read_document(path: str) -> tuple[str | None, Diagnostic | None]:
     """A document's text, and what was wrong with it; no text when it cannot be read at all."""
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116
         if not stat.S_ISREG(found.st_mode):
             # A pipe or a device would be waited for, or never end.
-            return None, Diagnostic("error", "unreadable", "expected a file, found something else", str(path))
+            return None, Diagnostic("error", "unreadable", "expected a file, found something else", path)
         if (size := found.st_size) > LARGEST:
             said = f"expected a document of at most {LARGEST >> 20} MiB, found {size / 2**20:.0f} MiB"
-            return None, Diagnostic("error", "too-large", said, str(path))
-        data = path.read_bytes()
+            return None, Diagnostic("error", "too-large", said, path)
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123
+            data = stream.read()
     except OSError as error:
-        return None, Diagnostic("error", "unreadable", f"expected a readable file, found: {_reason(error)}", str(path))
-    if (suffix := path.suffix.lower()) in tables.SUFFIXES:
+        return None, Diagnostic("error", "unreadable", f"expected a readable file, found: {_reason(error)}", path)
+    if (suffix := os.path.splitext(path)[1].lower()) in tables.SUFFIXES:  # noqa: PTH122
         try:
             return tables.rows(data, suffix), None
         except tables.TableError as error:
-            return None, Diagnostic("error", "not-a-table", str(error), str(path))
-    return _decode(data, str(path))
+            return None, Diagnostic("error", "not-a-table", str(error), path)
+    return _decode(data, path)
 
 
 def _decode(data: bytes, path: str) -> tuple[str | None, Diagnostic | None]:

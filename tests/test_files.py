@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,14 +91,13 @@ def test_no_permission_is_told_and_loses_nothing_else(tmp_path: Path) -> None:
 def test_what_the_system_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "a" / "shut.md")
     write(tmp_path / "a" / "open.md")
-    real = Path.read_bytes
 
-    def refuse(path: Path) -> bytes:
-        if path.name == "shut.md":
+    def refuse(path: str, *how: Any, **more: Any) -> Any:
+        if path.endswith("shut.md"):
             raise PermissionError(13, "Permission denied")
-        return real(path)
+        return open(path, *how, **more)  # noqa: PTH123
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(files, "open", refuse, raising=False)
     items = list(files.documents(tmp_path, planners=True))
     told = [item.message for item in items if isinstance(item, Diagnostic)]
     assert told == ["expected a readable file, found: permission denied"]
