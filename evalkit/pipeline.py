@@ -41,13 +41,13 @@ from evalkit.worker import (
     Task,
     calibration_for,
     fill_batch,
-    kept_under,
     one_thread,
     outcome_of,
     score_batch,
     score_plan,
     texts_of,
     thresholds,
+    undecided,
 )
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 VECTORS = "vectors.sqlite"
+ASKED_AT_ONCE = 512  # plans whose kept decisions a worker looks for at a time
 TEXTS_AT_ONCE = 512  # texts that are encoded before they are kept: what an interruption can cost
 
 
@@ -198,8 +199,8 @@ class Desk:
         if encoder is None:
             return
         texts: set[str] = set()
-        for batch in in_batches(self._work, AT_ONCE):
-            texts.update(texts_of(self._undecided(batch)))
+        for batch in self._undecided(engine):
+            texts.update(texts_of(batch))
         missing = encoder.missing(sorted(texts, key=lambda text: (len(text), text)))
         done = 0
         for count in engine(partial(fill_batch, encoder=encoder), in_batches(missing, TEXTS_AT_ONCE)):
@@ -207,13 +208,14 @@ class Desk:
             if progress is not None:
                 progress("Embedding texts", done, len(missing))
 
-    def _undecided(self, batch: Sequence[tuple[Plan, Slip]]) -> list[tuple[Plan, Plan]]:
-        """The plans of a batch whose decisions are not kept."""
-        keys = kept_under([(self._gold[id(gold)][1], slip.said) for gold, slip in batch], self._orders)
-        known = self._orders.store.known(keys) if self._orders.store is not None else set()
+    def _undecided(self, engine: Map) -> Iterator[list[tuple[Plan, Plan]]]:
+        """The plans whose decisions are not kept, batch by batch."""
+        batches = list(in_batches(self._work, ASKED_AT_ONCE))
+        said = ([(self._gold[id(gold)][1], slip.said) for gold, slip in batch] for batch in batches)
+        rest = engine(partial(undecided, orders=self._orders), said)
         settings = self._orders.settings
-        rest = [pair for at, pair in enumerate(batch) if not keys or keys[at] not in known]
-        return [self.task(gold, slip).plans(settings) for gold, slip in rest if slip.said]
+        for batch, places in zip(batches, rest, strict=True):
+            yield [self.task(*batch[at]).plans(settings) for at in places]
 
 
 def score_whole(

@@ -145,6 +145,13 @@ def kept_under(said: Iterable[tuple[str, str]], orders: Orders) -> list[bytes]:
     return keys
 
 
+def undecided(said: Sequence[tuple[str, str]], orders: Orders) -> list[int]:
+    """A worker's share of looking what is kept: the places of the plans that have to be decided; none is empty."""
+    keys = kept_under(said, orders)
+    known = orders.store.known(keys) if orders.store is not None else set()
+    return [at for at, (_, plan) in enumerate(said) if plan and not (keys and keys[at] in known)]
+
+
 def fill_batch(texts: Sequence[str], encoder: KeptEncoder) -> int:
     """A worker's share of the encoding: see to it that these texts are known; gives how many there were."""
     encoder.fill(texts)
