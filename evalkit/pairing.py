@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from evalkit.files import paper_name
-from evalkit.records import Diagnostic, Plan
+from evalkit.records import Diagnostic, Plan, Portable
 from evalkit.settings import Settings
 from evalkit.text import normalise_id
 
 
 @dataclass(frozen=True, slots=True)
-class Slip:
+class Slip(Portable):
     """A plan put aside: `place` is where, `ablations` the hash of its entries, `said` of those that are scored."""
 
     paper: str

@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """What an engine is: like the built-in `map`, lazy and in order, wherever the work is done."""
 Batch = list[Diagnostic | tuple[Slip, bytes]]
-AT_ONCE = 64  # documents, or plans, that one worker takes at a time
+AT_ONCE = 128  # documents, or plans, that one worker takes at a time
 
 
 @dataclass(frozen=True, slots=True)

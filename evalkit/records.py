@@ -17,8 +17,19 @@ class Action(StrEnum):
     ADD = "ADD"
 
 
+class Portable:
+    """A record that travels between processes as what it was made of: by its fields' names, as frozen dataclasses with
+    slots do it, packing and unpacking take several times as long."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        names: tuple[str, ...] = self.__slots__
+        return type(self), tuple([getattr(self, name) for name in names])
+
+
 @dataclass(frozen=True, slots=True)
-class Document:
+class Document(Portable):
     """A text as it came in at the door; planner and paper are what the path says, if it says anything."""
 
     path: str
@@ -28,7 +39,7 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Portable):
     """One thing that was repaired ("note"), doubtful ("warning") or left out ("error"), with its address."""
 
     severity: Severity
@@ -39,7 +50,7 @@ class Diagnostic:
 
 
 @dataclass(frozen=True, slots=True)
-class Ablation:
+class Ablation(Portable):
     """One entry of a plan or of gold. `action` None and empty tuples are unspecified: they agree with everything.
 
     `draft`: nobody has confirmed it yet; `source`: the sentence that it was taken from. Neither is part of what it
@@ -70,7 +81,7 @@ def entry_tree(entry: Ablation) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Portable):
     """One planner's list for one paper, or the gold list of that paper (planner None).
 
     `about`: what else the document says of the whole list (title, source, review_text, ...), for `convert`.

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from evalkit import ablationbench
@@ -21,7 +21,7 @@ from evalkit.files import code_digest, read_text, shipped
 from evalkit.keeping import Store
 from evalkit.matching import Calibration, explain, load_calibration, probabilities
 from evalkit.pairing import Slip, opened
-from evalkit.records import Opinion, Plan, Question, ScoredPlan, Thresholds
+from evalkit.records import Opinion, Plan, Portable, Question, ScoredPlan, Thresholds
 from evalkit.remembering import recalled, remembered
 from evalkit.rows import Outcome, Row, marks_of, pair_rows, plan_row
 from evalkit.scoring import plan_status, score_paper
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 DECIDING = ("records", "text", "alignment", "overlap", "matching", "scoring", "similarity", "worker", "remembering")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Orders:
     """What a worker goes by, the same for every batch of a run. It can be sent to another process."""
 
@@ -48,7 +48,7 @@ class Orders:
     store: Store | None = None
     tables: Tables | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What stands for everything that decides besides gold and plan."""
         said = (
@@ -59,7 +59,7 @@ class Orders:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Task(Portable):
     """One plan to score: gold and plan as bytes, and the hashes of what their entries say."""
 
     gold: bytes

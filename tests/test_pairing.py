@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import pickle
 
 import pytest
 from conftest import entry, gold, plan
 
 from evalkit.pairing import Slip, as_sample, gold_by_paper, jobs, missing_slip, opened, packed, plans_by_paper
-from evalkit.records import Ablation, Diagnostic, Plan, Severity
+from evalkit.records import Ablation, Action, Diagnostic, Document, Plan, Portable, Severity
 from evalkit.settings import Settings
+from evalkit.worker import Task
 
 ONE = entry("a")
 
@@ -188,3 +191,32 @@ def test_a_name_inside_a_longer_one_is_not_near() -> None:
     """gate against xxxxgatexxxx: 2 * 4 / 16 = 50 of 100, however well the shorter one fits into the longer."""
     _, problems = plans_by_paper([at("a/p.md", ONE, paper="gate")], {"xxxxgatexxxx": gold(ONE, paper="xxxxgatexxxx")})
     assert "nearest" not in problems[0].message
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Ablation("n", "p", Action.ADD, ("a", "b"), ("m",), draft=True, source="A sentence."),
+        Diagnostic("note", "code", "message", "path", 7),
+        Document("a/b.md", "text", None, "b"),
+        Plan("p", None, (ONE,), (Diagnostic("error", "c", "m"),), "path", "trace", "2", (("title", "T"),)),
+        Slip("p", "q", "1", "2", (Diagnostic("note", "c", "m"),), "path", "3", (4, 5)),
+    ],
+)
+def test_a_record_comes_out_of_a_pickle_whole_and_cannot_be_changed(record: Portable) -> None:
+    """Whole: also in what does not count when entries or plans are compared. `repr` shows every field."""
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        found = pickle.loads(pickle.dumps(record, protocol))
+        assert type(found) is type(record)
+        assert repr(found) == repr(record)
+    assert repr(copy.deepcopy(record)) == repr(record)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(found, dataclasses.fields(found)[0].name, "another")  # type: ignore[arg-type]
+
+
+def test_every_record_that_travels_has_its_fields_for_slots() -> None:
+    """What `Portable` packs are the slots; a record with inherited fields would lose them."""
+    kinds = [kind for kind in Portable.__subclasses__() if "__slots__" in vars(kind)]  # dataclasses make each twice
+    assert {Ablation, Diagnostic, Document, Plan, Slip, Task} <= set(kinds)
+    for kind in kinds:
+        assert kind.__slots__ == tuple(field.name for field in dataclasses.fields(kind))  # type: ignore[arg-type]
