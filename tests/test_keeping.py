@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from evalkit.cli import group
+from evalkit.errors import ModelError
 from evalkit.keeping import Store
 from evalkit.runs import load_run
 from evalkit.similarity.kept import KeptEncoder, packed, unpacked
@@ -68,6 +69,18 @@ def test_a_known_text_is_not_encoded_again_and_the_model_not_asked(tmp_path: Pat
     two = second.encode([*TEXTS, "new"])
     assert encoder.asked == ["new"]
     assert all(equal(one[text], two[text]) for text in TEXTS)
+
+
+def test_an_encoder_that_counts_words_in_its_own_way_is_named_and_nothing_of_it_kept(tmp_path: Path) -> None:
+    class Wrong(Counting):
+        def encode(self, texts: Sequence[str], progress: Any = None) -> dict[str, TextVectors]:
+            right = super().encode(texts, progress)
+            return {text: TextVectors(vectors.sentence, vectors.words[:-1]) for text, vectors in right.items()}
+
+    kept = KeptEncoder("model", Store(tmp_path / "v.sqlite"), lambda _: Wrong())
+    with pytest.raises(ModelError, match="the encoder gave 1 word vectors for the 2 words of 'attention gate'"):
+        kept.encode(["attention gate"])
+    assert kept.store.rows() == 0
 
 
 def test_other_weights_never_meet_kept_vectors(tmp_path: Path) -> None:

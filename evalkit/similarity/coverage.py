@@ -49,9 +49,9 @@ def spelling(stem: str) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Side:
-    """One list, ready to meet others: its stems, each once, and how they are spelled; the stem and the weight of each
-    word; the weight of each word in each source of each entry, and what they come to."""
+class Worded:
+    """The words of one list, ready to meet others: its stems, each once, and how they are spelled; the stem and the
+    weight of each word; the weight of each word in each source of each entry, and what they come to."""
 
     rows: Rows
     stems: Mapping[str, int]
@@ -62,18 +62,18 @@ class Side:
     whole: Array
 
 
-def side_of(rows: Rows) -> Side:
-    """The list of these rows."""
+def worded(rows: Rows) -> Worded:
+    """The words of these rows."""
     stems: dict[str, int] = {}
     words = np.array([stems.setdefault(stem, len(stems)) for stem in rows.stems], np.intp)
     runs = np.array([spelling(stem) for stem in stems], np.float32).reshape(-1, _BUCKETS)
     weights = _weights(rows, words, runs)
     heavy = _belonging(rows, weights)
     whole = heavy.sum(axis=1).reshape(len(SOURCES), 1, 1, rows.entries)[_FROM] + 0.5
-    return Side(rows, stems, words, runs, weights, heavy, whole)
+    return Worded(rows, stems, words, runs, weights, heavy, whole)
 
 
-def spelled_alike(gold: Side, plan: Side) -> Array:
+def spelled_alike(gold: Worded, plan: Worded) -> Array:
     """How alike the words of two lists are spelled: 1 for one stem, 0 for chance."""
     alike = _alike(gold.runs, plan.runs)
     for stem, place in plan.stems.items():
@@ -104,7 +104,7 @@ def _weights(rows: Rows, words: NDArray[np.intp], runs: NDArray[np.float32]) -> 
     return weighed
 
 
-def coverage(alike: Sequence[NDArray[np.floating]], gold: Side, plan: Side) -> Array:
+def coverage(alike: Sequence[NDArray[np.floating]], gold: Worded, plan: Worded) -> Array:
     """By kind of likeness, gold entry, plan entry: all statistics of all combinations, and how the share that is found
     stands out among the alternatives."""
     kinds, entries, others = len(alike), gold.rows.entries, plan.rows.entries
@@ -123,7 +123,7 @@ def coverage(alike: Sequence[NDArray[np.floating]], gold: Side, plan: Side) -> A
     return found.transpose(3, 4, 2, 0, 1).reshape(kinds, entries, others, -1)
 
 
-def _covered(alike: Array, source: Side, target: Side) -> Array:
+def _covered(alike: Array, source: Worded, target: Worded) -> Array:
     """From one side only: `mean`, `own`, `miss`, `total` by combination, target entry, kind, source entry.
 
     `alike` is by word of the target, kind, word of the source. `mean` is the share of the words' weight that is found

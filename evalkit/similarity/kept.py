@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evalkit.errors import ModelError
 from evalkit.files import code_digest
 from evalkit.keeping import Store
+from evalkit.similarity.tokens import analyse
 from evalkit.similarity.vectors import GRID, TextVectors
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ class KeptEncoder:
                     progress(what, before + done, len(order))
 
             made = self.encoder.encode(order[start : start + AT_ONCE], told)
+            _check(made)
             self.store.put({self._key(text): packed(vectors) for text, vectors in made.items()})
             self.encoded += len(made)
             yield made
@@ -113,6 +116,15 @@ class KeptEncoder:
     def _key(self, text: str) -> bytes:
         said = f"vectors\0{ENCODING}\0{_code()}\0{self.fingerprint}\0{text}"
         return hashlib.sha256(said.encode("utf-8", "surrogatepass")).digest()
+
+
+def _check(made: dict[str, TextVectors]) -> None:
+    """An encoder of somebody's own has to know what a word is."""
+    for text, vectors in made.items():
+        if len(vectors.words) != (words := len(analyse(text).words)):
+            raise ModelError(
+                f"the encoder gave {len(vectors.words)} word vectors for the {words} words of {text!r:.80}"
+            )
 
 
 @cache

@@ -25,7 +25,7 @@ AT_HAND = 1024  # lists that are kept: about 60 KB each of what they say, and 12
 class Side:
     """One list as it is written, ready to meet others: its words, its options, and what its entries do."""
 
-    words: coverage.Side
+    words: coverage.Worded
     options: options.Optioned
     deeds: logic.Doings
 
@@ -33,7 +33,7 @@ class Side:
 @lru_cache(maxsize=AT_HAND)
 def side_of(entries: tuple[Ablation, ...], written: Written) -> Side:
     """What these entries say, with the abbreviations in them written out."""
-    return Side(coverage.side_of(rows_of(entries, written)), options.optioned(entries), logic.doings(entries))
+    return Side(coverage.worded(rows_of(entries, written)), options.optioned(entries), logic.doings(entries))
 
 
 def meant(side: Side, vectors: Mapping[str, TextVectors]) -> Meant:
