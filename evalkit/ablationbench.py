@@ -8,9 +8,9 @@ rule by rule. What is not reproduced, because it is an accident of running it, i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import log2
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from evalkit.records import Alignment, CompatScore, Plan, Tally
 
@@ -33,6 +33,7 @@ class ReviewerRow(NamedTuple):
 
 
 Rows = Sequence[AuthorRow] | Sequence[ReviewerRow]
+Judged = TypeVar("Judged", AuthorRow, ReviewerRow)
 
 VOTE_RULE: Mapping[str, str] = {
     "vote-by-rows": "judges vote on the exact value of a row, or on a name's rows, and who says nothing has no vote",
@@ -189,14 +190,8 @@ def score_author(
     """
     names = [entry.name for entry in gold.ablations], [entry.name for entry in plan.ablations]
     tally, found = author(*names, rows)
-    steps = []
-    rules = list(AUTHOR_RULES)
-    while rules:
-        lifted = rules.pop(0)
-        if lifted == "vote-by-rows" and corrected is not None:
-            rows = corrected
-        steps.append((lifted, author(*names, rows, rules)[0]))
-    return CompatScore("author", tally, ndcg(found, len(plan.ablations)), tuple(steps))
+    steps = _lifted(AUTHOR_RULES, rows, corrected, lambda some, rules: author(*names, some, rules)[0])
+    return CompatScore("author", tally, ndcg(found, len(plan.ablations)), steps)
 
 
 def score_reviewer(
@@ -209,14 +204,26 @@ def score_reviewer(
     """The reviewer task with every rule, then with one rule after another lifted; gold's length is all that counts."""
     suggestions, names = len(gold.ablations), [entry.name for entry in plan.ablations]
     tally = reviewer(suggestions, names, rows, top_k)
-    steps = []
-    rules = list(REVIEWER_RULES)
-    while rules:
-        lifted = rules.pop(0)
+    steps = _lifted(
+        REVIEWER_RULES, rows, corrected, lambda some, rules: reviewer(suggestions, names, some, top_k, rules)
+    )
+    return CompatScore("reviewer", tally, None, steps)
+
+
+def _lifted(
+    rules: Iterable[str],
+    rows: Sequence[Judged],
+    corrected: Sequence[Judged] | None,
+    count: Callable[[Sequence[Judged], Sequence[str]], Tally],
+) -> tuple[tuple[str, Tally], ...]:
+    """The tally after each rule is lifted, one after another; without its own vote, from the rows of the other."""
+    rest, steps = list(rules), []
+    while rest:
+        lifted = rest.pop(0)
         if lifted == "vote-by-rows" and corrected is not None:
             rows = corrected
-        steps.append((lifted, reviewer(suggestions, names, rows, top_k, rules)))
-    return CompatScore("reviewer", tally, None, tuple(steps))
+        steps.append((lifted, count(rows, rest)))
+    return tuple(steps)
 
 
 def differences(scores: Mapping[str, Sequence[tuple[CompatScore, Tally]]]) -> dict[str, Any]:
