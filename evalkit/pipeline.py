@@ -150,9 +150,8 @@ def score_shelved(
 ) -> Run:
     """Score plans that lie on disk while they wait: memory holds counts and an index, whatever the number of plans."""
     settings, engine = orders.settings, place.engine
-    batches = read_apart(
-        pred, settings, engine, place.store
-    )  # workers read plans while gold is read and pandas loaded here
+    # Workers read plans while gold is read and pandas loaded here.
+    batches = read_apart(pred, settings, engine, place.store)
     from evalkit.assembling import Ledger
 
     known, problems = _gold(gold, settings, place.store)
