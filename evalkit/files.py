@@ -74,13 +74,13 @@ def documents(root: str | Path, *, planners: bool) -> Iterator[Document | Diagno
 
 def _walk(top: Path) -> Iterator[tuple[str, str] | Diagnostic]:
     """The documents of a folder, sorted, each with the folder it lies in, without hidden files and READMEs; links to
-    folders are not followed. Paths are texts here, as a `Path` would cost more than reading a plan that is known."""
+    folders are not followed. Paths are texts from here on: a `Path` for each took as long as all else together."""
     refused: list[OSError] = []
     for folder, folders, names in os.walk(top, onerror=refused.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         repeats, begin = _repeats(Path(folder), names), str(Path(folder, "x"))[:-1]
         for name in sorted(names):
-            stem, suffix = os.path.splitext(name)  # noqa: PTH122
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122 - see above
             if name in repeats:
                 yield Diagnostic("note", "repeats", f"repeats what {repeats[name]} says; passed over", begin + name)
             elif suffix.lower() in SUFFIXES and not name.startswith(".") and stem.upper() != "README":
@@ -141,18 +141,18 @@ def _planner(top: Path, folder: str | None) -> str:
 def _read_document(path: str) -> tuple[str | None, Diagnostic | None]:
     """A document's text, and what was wrong with it; no text when it cannot be read at all."""
     try:
-        found = os.stat(path)  # noqa: PTH116
+        found = os.stat(path)  # noqa: PTH116 - see `_walk`
         if not stat.S_ISREG(found.st_mode):
             # A pipe or a device would be waited for, or never end.
             return None, Diagnostic("error", "unreadable", "expected a file, found something else", path)
         if (size := found.st_size) > LARGEST:
             said = f"expected a document of at most {LARGEST >> 20} MiB, found {size / 2**20:.0f} MiB"
             return None, Diagnostic("error", "too-large", said, path)
-        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - see `_walk`
             data = stream.read()
     except OSError as error:
         return None, Diagnostic("error", "unreadable", f"expected a readable file, found: {_reason(error)}", path)
-    if (suffix := os.path.splitext(path)[1].lower()) in tables.SUFFIXES:  # noqa: PTH122
+    if (suffix := os.path.splitext(path)[1].lower()) in tables.SUFFIXES:  # noqa: PTH122 - see `_walk`
         try:
             return tables.rows(data, suffix), None
         except tables.TableError as error:

@@ -39,14 +39,15 @@ def plans_of(
     """The plans of each document, as `parse_document` reads them; without a store nothing is kept."""
     if store is None:
         return [parse_document(document, strict=strict, gold=gold) for document in documents]
-    keys = [_key(document, strict, gold) for document in documents]
+    nameless = [_nameless(document) for document in documents]
+    keys = [_key(said, strict, gold) for said in nameless]
     known, new = store.get(keys), {}
     found: list[Sequence[Plan]] = []
-    for document, key in zip(documents, keys, strict=True):
+    for document, said, key in zip(documents, nameless, keys, strict=True):
         content = known.get(key)
         if content is None:
-            content = known[key] = remembered(parse_document(_nameless(document), strict=strict, gold=gold))
-            if len(document.text) <= LARGEST:
+            content = known[key] = remembered(parse_document(said, strict=strict, gold=gold))
+            if len(said.text) <= LARGEST:
                 new[key] = content
         found.append(recalled(content, document))
     store.put(new)
@@ -59,11 +60,11 @@ def _nameless(document: Document) -> Document:
     return Document("", document.text, planner, _PAPER if document.paper else document.paper)
 
 
-def _key(document: Document, strict: bool, gold: bool) -> bytes:
+def _key(nameless: Document, strict: bool, gold: bool) -> bytes:
     """What stands for a text and everything besides its path that decides what it is read as."""
-    named = [type(name).__name__ for name in (_nameless(document).planner, _nameless(document).paper)]
-    said = hashlib.sha256(f"reading\0{_code()}\0{strict, gold, named}\0".encode())
-    said.update(document.text.encode("utf-8", "surrogatepass"))
+    how = (strict, gold, nameless.planner, nameless.paper)
+    said = hashlib.sha256(f"reading\0{_code()}\0{how}\0".encode())
+    said.update(nameless.text.encode("utf-8", "surrogatepass"))
     return said.digest()
 
 

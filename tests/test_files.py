@@ -95,7 +95,7 @@ def test_what_the_system_refuses_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     def refuse(path: str, *how: Any, **more: Any) -> Any:
         if path.endswith("shut.md"):
             raise PermissionError(13, "Permission denied")
-        return open(path, *how, **more)  # noqa: PTH123
+        return Path(path).open(*how, **more)
 
     monkeypatch.setattr(files, "open", refuse, raising=False)
     items = list(files.documents(tmp_path, planners=True))
