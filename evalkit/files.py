@@ -74,7 +74,7 @@ def documents(root: str | Path, *, planners: bool) -> Iterator[Document | Diagno
 
 def _walk(top: Path) -> Iterator[tuple[str, str] | Diagnostic]:
     """The documents of a folder, sorted, each with the folder it lies in, without hidden files and READMEs; links to
-    folders are not followed. Paths are texts from here on: a `Path` for each took as long as all else together."""
+    folders are not followed. Paths are texts from here on: with a `Path` for each this took 1.7 times as long."""
     refused: list[OSError] = []
     for folder, folders, names in os.walk(top, onerror=refused.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
