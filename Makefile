@@ -15,11 +15,11 @@ FUZZ_SECONDS ?= 110
 LABELS ?= ../shared/data/alignment/dev.jsonl
 LABELLED_BY := labelled by language models under written criteria, not by people; most gold lists are a planner's plan standing in
 
-.PHONY: help calibrations demo test check browser slow clusters bench format clean
+.PHONY: help calibrations demo test goldens goldens-update check browser slow clusters bench format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 $(BIN)/python:
 	@if [ -z "$(PYTHON)" ]; then \
@@ -43,6 +43,12 @@ demo: | $(RUN) ## score the bundled sample with real embeddings and print the le
 
 test: | $(DEV) ## run the tests
 	@$(BIN)/python -m pytest -q -n $(WORKERS)
+
+goldens: | $(DEV) ## run the command as a user does and compare all it writes with tests/goldens
+	@$(BIN)/python scripts/goldens.py
+
+goldens-update: | $(DEV) ## write tests/goldens anew, for a change that is meant
+	@$(BIN)/python scripts/goldens.py --update
 
 browser: | $(DEV) ## run the tests of the HTML report in Chromium, installing it where there is none
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
