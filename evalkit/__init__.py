@@ -9,32 +9,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evalkit.comparison import compare as compare
+    from evalkit.compare import compare as compare
     from evalkit.errors import EvalkitError as EvalkitError
-    from evalkit.pipeline import score_run as score
-    from evalkit.reading import read_plans as read_plans
-    from evalkit.records import Ablation as Ablation
-    from evalkit.records import Action as Action
-    from evalkit.records import Plan as Plan
-    from evalkit.runs import Run as Run
-    from evalkit.runs import load_run as load_run
-    from evalkit.scorer import Reward as Reward
-    from evalkit.scorer import Scorer as Scorer
+    from evalkit.scoring.load import read_plans as read_plans
+    from evalkit.scoring.pipeline import score_run as score
+    from evalkit.scoring.scorer import Reward as Reward
+    from evalkit.scoring.scorer import Scorer as Scorer
     from evalkit.settings import Settings as Settings
+    from evalkit.storage.runs import Run as Run
+    from evalkit.storage.runs import load_run as load_run
+    from evalkit.types import Ablation as Ablation
+    from evalkit.types import Action as Action
+    from evalkit.types import Plan as Plan
 
 _HOMES = {
-    "Ablation": "records",
-    "Action": "records",
+    "Ablation": "types",
+    "Action": "types",
     "EvalkitError": "errors",
-    "Plan": "records",
-    "Reward": "scorer",
-    "Run": "runs",
-    "Scorer": "scorer",
+    "Plan": "types",
+    "Reward": "scoring.scorer",
+    "Run": "storage.runs",
+    "Scorer": "scoring.scorer",
     "Settings": "settings",
-    "compare": "comparison",
-    "load_run": "runs",
-    "read_plans": "reading",
-    "score": "pipeline:score_run",
+    "compare": "compare",
+    "load_run": "storage.runs",
+    "read_plans": "scoring.load",
+    "score": "scoring.pipeline:score_run",
 }
 __all__ = [
     "Ablation",

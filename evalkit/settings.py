@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from evalkit.errors import SettingsError
-from evalkit.records import Ablation
+from evalkit.types import Ablation
 
 MATCHERS = ("hybrid", "lexical", "embedding")
 ALIGNMENTS = ("one-to-one", "group")

@@ -117,8 +117,8 @@ def read(top: Path) -> None:
 def scorer(top: Path) -> None:
     """Plans a second of `Scorer.score` with every text's vectors known, reading left out: each plan for the first time
     in this process, and each plan again."""
-    from evalkit.reading import read_plans
-    from evalkit.scorer import Scorer
+    from evalkit.scoring.load import read_plans
+    from evalkit.scoring.scorer import Scorer
 
     gold = {plan.paper: plan for plan in read_plans(top / "gold", gold=True).plans}
     plans = list(read_plans(top / "plans").plans)[:400]
@@ -136,8 +136,8 @@ def changed(top: Path) -> None:
     """The floor of one changed plan: the model loaded, and the texts of that plan encoded."""
     from sentence_transformers import SentenceTransformer
 
-    from evalkit.reading import read_plans
-    from evalkit.worker import texts_of
+    from evalkit.scoring.load import read_plans
+    from evalkit.scoring.worker import texts_of
 
     plan = next(iter(read_plans(changed_plan(top)).plans))
     SentenceTransformer(model_folder()).encode(texts_of([(plan, plan)]), normalize_embeddings=True)
@@ -150,8 +150,8 @@ def changed_plan(top: Path) -> Path:
 
 def texts(top: Path) -> None:
     """Writes down the unique texts of the corpus."""
-    from evalkit.reading import read_plans
-    from evalkit.worker import texts_of
+    from evalkit.scoring.load import read_plans
+    from evalkit.scoring.worker import texts_of
 
     plans = [*read_plans(top / "gold", gold=True).plans, *read_plans(top / "plans").plans]
     (top / "texts.json").write_text(json.dumps(texts_of((plan, plan) for plan in plans)))
@@ -164,7 +164,7 @@ JOBS: dict[str, Callable[[Path], None]] = {
 
 def model_folder() -> str:
     """Where the model of evalkit lies."""
-    from evalkit.similarity.embedding import find_encoder
+    from evalkit.matching.embeddings import find_encoder
 
     return str(find_encoder().folder)
 

@@ -16,12 +16,12 @@ import tracemalloc
 
 import numpy as np
 
-from evalkit import statistics
-from evalkit.figures import FIGURES, HEADLINES
-from evalkit.records import COUNT_NAMES
+from evalkit import stats
+from evalkit.metrics.figures import FIGURES, HEADLINES
+from evalkit.types import COUNT_NAMES
 
 
-def made_up(papers: int, planners: int) -> dict[str, statistics.measures.Array]:
+def made_up(papers: int, planners: int) -> dict[str, stats.measures.Array]:
     """Counts [papers, planners]: three to eight gold entries, plans about as long, half of them matched."""
     rng = np.random.default_rng(0)
     gold = np.repeat(rng.integers(3, 9, size=(papers, 1)), planners, axis=1)
@@ -34,10 +34,10 @@ def made_up(papers: int, planners: int) -> dict[str, statistics.measures.Array]:
     return columns | {name: values.astype(np.float64) for name, values in whole.items()}
 
 
-def measures(columns: dict[str, statistics.measures.Array]) -> list[statistics.Measure]:
+def measures(columns: dict[str, stats.measures.Array]) -> list[stats.Measure]:
     """Every headline figure, as a mean over papers and as a ratio of sums where it has one."""
-    macro = [statistics.macro(FIGURES[name].formula(columns)) for name in HEADLINES]
-    micro = [statistics.named(columns, FIGURES[name].formula) for name in HEADLINES if FIGURES[name].micro]
+    macro = [stats.macro(FIGURES[name].formula(columns)) for name in HEADLINES]
+    micro = [stats.named(columns, FIGURES[name].formula) for name in HEADLINES if FIGURES[name].micro]
     return macro + micro
 
 
@@ -53,16 +53,16 @@ def main() -> None:
     before = peak()
     for said, chosen in (("macro", macro), ("macro and micro", every)):
         start, busy = time.perf_counter(), time.process_time()
-        statistics.intervals(chosen, seed=0, resamples=wanted.resamples)
+        stats.intervals(chosen, seed=0, resamples=wanted.resamples)
         spent, worked = time.perf_counter() - start, time.process_time() - busy
         print(f"{len(chosen)} figures ({said}) x {wanted.planners} planners x {wanted.papers} papers x "
               f"{wanted.resamples} resamples: {spent:.2f} s, {worked:.2f} s of processor")  # fmt: skip
     start = time.perf_counter()
-    statistics.all_pairs(macro[0], seed=0, resamples=wanted.resamples)
+    stats.all_pairs(macro[0], seed=0, resamples=wanted.resamples)
     print(f"all pairs of planners, {HEADLINES[0]}: {time.perf_counter() - start:.2f} s")
     print(f"peak of the process: {peak():.0f} MiB, {peak() - before:.0f} MiB more than before")
     tracemalloc.start()
-    statistics.intervals(every, seed=0, resamples=wanted.resamples)
+    stats.intervals(every, seed=0, resamples=wanted.resamples)
     print(f"arrays at their peak: {tracemalloc.get_traced_memory()[1] / 2**20:.0f} MiB")
 
 

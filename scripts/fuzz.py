@@ -36,8 +36,8 @@ TOKENS = (
 
 def parsing(name: str | None) -> Callable[[bytes], None]:
     """Reads documents in one format, or in whichever they seem to be in; the first byte says whether they are gold."""
-    from evalkit.parsing import CODES, parse_document
-    from evalkit.records import Document
+    from evalkit.formats import CODES, parse_document
+    from evalkit.types import Document
 
     def target(data: bytes) -> None:
         document = Document("plan", text_of(data[1:]), "team/model", "paper")
@@ -51,8 +51,8 @@ def parsing(name: str | None) -> Callable[[bytes], None]:
 
 def round_trip() -> Callable[[bytes], None]:
     """Writes whatever was read in every format and reads it again."""
-    from evalkit.parsing import FORMATS, parse_document, write_plans
-    from evalkit.records import Document, Plan
+    from evalkit.formats import FORMATS, parse_document, write_plans
+    from evalkit.types import Document, Plan
 
     def said(plans: tuple[Plan, ...]) -> list[object]:
         return [(plan.paper, plan.planner, plan.ablations, plan.trace, plan.sample) for plan in plans]
@@ -68,10 +68,10 @@ def round_trip() -> Callable[[bytes], None]:
 
 def keeping() -> Callable[[bytes], None]:
     """Reads a document, keeps what it says, and takes it from there; the first byte says what its path names."""
-    from evalkit.keeping import Store
-    from evalkit.parsing import parse_document
-    from evalkit.records import Document
-    from evalkit.rereading import plans_of
+    from evalkit.formats import parse_document
+    from evalkit.scoring.plan_cache import plans_of
+    from evalkit.storage.cache import Store
+    from evalkit.types import Document
 
     store = Store(Path(tempfile.mkdtemp(prefix="evalkit-fuzz-"), "kept.sqlite"))
 
@@ -102,27 +102,27 @@ def in_file(name: str, read: Callable[[str], object]) -> Callable[[bytes], None]
 
 
 def documents(path: str) -> object:
-    from evalkit.files import documents
+    from evalkit.storage.files import documents
 
     return list(documents(path, planners=True))
 
 
 def judgements(path: str) -> object:
-    from evalkit.judgements import read_judge
+    from evalkit.judges.recorded import read_judge
 
     return read_judge(path)
 
 
 def labels(path: str) -> object:
-    from evalkit.labels import read_labels
+    from evalkit.storage.label_files import read_labels
 
     return read_labels([path])
 
 
 def settings(path: str) -> object:
-    from evalkit.comparison.rules import parse_gate
-    from evalkit.files import read_text
+    from evalkit.compare.gate_rules import parse_gate
     from evalkit.settings import parse_settings
+    from evalkit.storage.files import read_text
 
     text = read_text(path)
     return parse_gate(text, path) if "rule" in text else parse_settings(text, path)
@@ -142,7 +142,7 @@ TARGETS: dict[str, Callable[[], Callable[[bytes], None]]] = {
     "labels": lambda: in_file("labels.jsonl", labels),
     "settings": lambda: in_file("settings.toml", settings),
 }
-MEASURED = ("evalkit/parsing/*", "evalkit/text.py", "evalkit/judgements/reading.py", "evalkit/labels.py")
+MEASURED = ("evalkit/formats/*", "evalkit/text.py", "evalkit/judges/recorded/sheet_files.py", "evalkit/storage/label_files.py")
 
 
 def text_of(data: bytes) -> str:
@@ -165,11 +165,6 @@ def child(name: str, flags: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["evalkit"], enable_loader_override=False):
-        import evalkit.comparison.rules
-        import evalkit.judgements
-        import evalkit.labels
-        import evalkit.parsing  # noqa: F401
-
         target = TARGETS[name]()
     atheris.Setup([sys.argv[0], *flags], target)
     atheris.Fuzz()

@@ -27,16 +27,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit import matching, similarity
-from evalkit.calibration import agreeing, fitting, measures
-from evalkit.calibration.fitting import FAMILIES, FOLDS, PENALTY, Pairs, figures, fit, fold_of, held_out, predict
-from evalkit.commands.work import workplace
-from evalkit.labels import LabelledPlan, read_labels
-from evalkit.pipeline import encoder_for
+from evalkit.cli.work_options import workplace
+from evalkit.labels import evaluate, fitting, pair_metrics
+from evalkit.labels.fitting import FAMILIES, FOLDS, PENALTY, Pairs, figures, fit, fold_of, held_out, predict
+from evalkit.matching import features, probability
+from evalkit.matching.features import coverage, options, semantic, traits
+from evalkit.matching.features.vectors import TextVectors
+from evalkit.scoring.pipeline import encoder_for
+from evalkit.scoring.worker import calibration_for
 from evalkit.settings import Settings
-from evalkit.similarity import coverage, logic, meaning, options
-from evalkit.similarity.vectors import TextVectors
-from evalkit.worker import calibration_for
+from evalkit.storage.label_files import LabelledPlan, read_labels
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -57,17 +57,17 @@ GROUPS: dict[str, Callable[[str], bool]] = {
 }
 # Who makes which features: the functions whose time is taken, by the names under which `features` calls them.
 CLOCKED: dict[str, tuple[Any, str]] = {
-    "abbreviations": (similarity, "expansions"),
-    "each list as it is written": (similarity, "side_of"),
-    "each list as it is meant": (similarity, "meant"),
+    "abbreviations": (features, "expansions"),
+    "each list as it is written": (features, "side_of"),
+    "each list as it is meant": (features, "meant"),
     "spelling of words": (coverage, "spelled_alike"),
-    "meaning of words": (meaning, "meant_alike"),
+    "meaning of words": (semantic, "meant_alike"),
     "word.* and meaning.*": (coverage, "coverage"),
     "options.*: words": (options, "_spelled"),
     "options.*: meaning": (options, "_meant"),
     "options.*: counterparts": (options, "_counterparts"),
-    "act, sweep, option, part, name, list, aspect": (logic, "deeds"),
-    "phrase.*": (meaning, "cosines"),
+    "act, sweep, option, part, name, list, aspect": (traits, "deeds"),
+    "phrase.*": (semantic, "cosines"),
 }
 FIVE = (5, 5)
 HEAD = f"{'':34s}    n  | match F1 AP ECE    | part F1 AP ECE"
@@ -105,7 +105,7 @@ def direct(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
     """Full matches by a model of their own instead of by part times match-given-part."""
     part, _ = predict(pairs, fit(pairs, train))
     model = fitting.fit_linear(pairs.names, pairs.values[train], pairs.match[train], PENALTY["part"])
-    return part, matching.sigmoid(matching.scores(pairs.seen(), model))
+    return part, probability.sigmoid(probability.scores(pairs.seen(), model))
 
 
 def everything(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
@@ -113,7 +113,7 @@ def everything(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
     part, _ = predict(pairs, fit(pairs, train))
     shared = train & pairs.part & ~pairs.unspecified
     model = fitting.fit_linear(pairs.names, pairs.values[shared], pairs.match[shared], PENALTY["match"])
-    return part, part * matching.sigmoid(matching.scores(pairs.seen(), model))
+    return part, part * probability.sigmoid(probability.scores(pairs.seen(), model))
 
 
 def trees(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
@@ -135,7 +135,7 @@ def trees(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
 def between(one: Array, other: Array) -> Array:
     """Two probabilities averaged in log-odds."""
     odds = [np.log(p / (1 - p)) for p in (np.clip(chances, 1e-9, 1 - 1e-9) for chances in (one, other))]
-    return matching.sigmoid((odds[0] + odds[1]) / 2)
+    return probability.sigmoid((odds[0] + odds[1]) / 2)
 
 
 def models(pairs: Pairs, *, quick: bool) -> None:
@@ -150,14 +150,14 @@ def models(pairs: Pairs, *, quick: bool) -> None:
         boosted = by_fold(pairs, lambda train: trees(pairs, train))
         line("boosted trees", pairs, *boosted)
         line("trees and chain averaged", pairs, *(between(a, b) for a, b in zip(shipped, boosted, strict=True)))
-    for name, choose in (("half of F1 (shipped)", measures.f1_threshold), ("best F1", best_threshold)):
+    for name, choose in (("half of F1 (shipped)", pair_metrics.f1_threshold), ("best F1", best_threshold)):
         decided = np.zeros(len(pairs.folds), dtype=bool)
         limits = []
         for fold in range(FOLDS):
             out = pairs.folds == fold
             limits.append(choose(shipped[1][~out], pairs.match[~out]))
             decided[out] = shipped[1][out] >= limits[-1]
-        found = measures.decisions(decided, pairs.match)
+        found = pair_metrics.decisions(decided, pairs.match)
         print(f"threshold by {name}: {min(limits):.3f} to {max(limits):.3f}, match F1 {found['f1']:.4f}", flush=True)
 
 
@@ -180,7 +180,7 @@ def learning_curve(pairs: Pairs, papers: Sequence[str]) -> None:
                 out = pairs.folds == fold
                 pairs_of = ((match, pairs.match), (part, pairs.part))
                 found.append(
-                    [measures.ranking(chances[out], truth[out])["average_precision"] for chances, truth in pairs_of]
+                    [pair_metrics.ranking(chances[out], truth[out])["average_precision"] for chances, truth in pairs_of]
                 )
         match_ap, part_ap = np.mean(found, axis=0)
         most = max(len({paper for paper in papers if fold_of(paper) != fold}) for fold in range(FOLDS))
@@ -222,10 +222,10 @@ def judged(rows: Sequence[LabelledPlan], pairs: Pairs) -> dict[str, Any]:
     part, match = (np.round(chances, 6) for chances in held_out(pairs))
     ends = np.cumsum([row.match_table.size for row in rows])[:-1]
     found = [
-        agreeing.Judged(row, one.reshape(row.match_table.shape), other.reshape(row.match_table.shape))
+        evaluate.Judged(row, one.reshape(row.match_table.shape), other.reshape(row.match_table.shape))
         for row, one, other in zip(rows, np.split(part, ends), np.split(match, ends), strict=True)
     ]
-    return agreeing.report(found, fitting.thresholds_of(pairs, part, match), "held out")
+    return evaluate.report(found, fitting.thresholds_of(pairs, part, match), "held out")
 
 
 def planners(told: Mapping[str, Any]) -> None:
@@ -283,16 +283,16 @@ def cost(rows: Sequence[LabelledPlan], vectors: Vectors, repeats: int = 5) -> No
     big = [row for row in rows if row.match_table.shape == FIVE]
     pairs = 25 * len(big)
     for row in big:  # texts are analysed once and kept; what is measured is a pair of known entries
-        similarity.features(row.gold, row.plan, vectors)
+        features.features(row.gold, row.plan, vectors)
     measured: list[dict[str, float]] = []
     for _ in range(repeats):
         with clocks() as spent:
             begin = time.perf_counter()
-            seen = [similarity.features(row.gold, row.plan, vectors) for row in big]
+            seen = [features.features(row.gold, row.plan, vectors) for row in big]
             spent["all features"] = time.perf_counter() - begin
         calibration, begin = calibration_for(Settings()), time.perf_counter()
         for one in seen:
-            matching.probabilities(one, calibration)
+            probability.probabilities(one, calibration)
         measured.append({**spent, "probabilities": time.perf_counter() - begin})
     for label in measured[0]:
         print(f"  {label:48s} {median(one[label] for one in measured) / pairs * 1e6:6.1f} us a pair")
@@ -301,7 +301,7 @@ def cost(rows: Sequence[LabelledPlan], vectors: Vectors, repeats: int = 5) -> No
         for _ in range(repeats):
             begin = time.process_time()
             for row in big:
-                similarity.features(row.gold, row.plan, given)
+                features.features(row.gold, row.plan, given)
             taken.append(time.process_time() - begin)
         print(f"  {name}: {len(big) / median(taken):.0f} plans of five entries a second of processor time")
 
@@ -317,7 +317,7 @@ def main() -> None:
     rows = read_labels([chosen.labels])
     if chosen.cost:
         rows = [row for row in rows if row.match_table.shape == FIVE]
-    texts = sorted({text for row in rows for text in similarity.needs(row.gold, row.plan)})
+    texts = sorted({text for row in rows for text in features.needs(row.gold, row.plan)})
     with workplace({}, chosen.cache) as place, encoder_for(Settings(), place.store) as encoder:
         assert encoder is not None
         vectors = encoder.encode(texts)

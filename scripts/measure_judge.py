@@ -15,18 +15,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.alignment import align, ruled
-from evalkit.calibration import measures
-from evalkit.calibration.fitting import held_out, table_of
-from evalkit.commands.judges import pairs_prompt
-from evalkit.judging.costs import tokens_in, tokens_out
-from evalkit.judging.panel import cut
-from evalkit.judging.prompts import content, messages
-from evalkit.labels import LabelledPlan, read_labels
-from evalkit.records import Opinion, Question, Thresholds
+from evalkit.cli.judge_options import pairs_prompt
+from evalkit.judges.llm.costs import tokens_in, tokens_out
+from evalkit.judges.llm.panel import cut
+from evalkit.judges.llm.prompts import content, messages
+from evalkit.labels import pair_metrics
+from evalkit.labels.fitting import held_out, table_of
+from evalkit.matching.assign import align, ruled
+from evalkit.matching.embeddings import find_encoder
+from evalkit.matching.features import needs
 from evalkit.settings import JudgeSettings
-from evalkit.similarity import needs
-from evalkit.similarity.embedding import find_encoder
+from evalkit.storage.label_files import LabelledPlan, read_labels
+from evalkit.types import Opinion, Question, Thresholds
 
 SHARES = (0.0, 0.02, 0.05, 0.07, 0.10)
 PAPERS, PLANNERS, ENTRIES = 350, 5, (5, 5)
@@ -56,7 +56,7 @@ def sent(match: Array, threshold: float, share: float) -> Flags:
 def pair_f1(match: Array, truth: Flags, threshold: float, chosen: Flags, wrong: Flags) -> float:
     """F1 over pairs when the judge decides the chosen ones and errs on some."""
     decided = np.where(chosen, truth ^ wrong, match >= threshold)
-    return measures.f1(int((decided & truth).sum()), int(decided.sum()), int(truth.sum())) or 0.0
+    return pair_metrics.f1(int((decided & truth).sum()), int(decided.sum()), int(truth.sum())) or 0.0
 
 
 def planner_error(
@@ -106,8 +106,8 @@ def main() -> None:
     chosen = parser.parse_args()
     rows = read_labels([chosen.labels])
     part, match, part_truth, truth = probabilities_of(rows)
-    threshold = measures.f1_threshold(match, truth)
-    limits = Thresholds(measures.f1_threshold(part, part_truth), threshold, 2.0, 2.0)
+    threshold = pair_metrics.f1_threshold(match, truth)
+    limits = Thresholds(pair_metrics.f1_threshold(part, part_truth), threshold, 2.0, 2.0)
     rng = np.random.default_rng(0)
     errs, never = rng.random(len(match)) < chosen.errors, np.zeros(len(match), dtype=bool)
     print(f"{len(truth)} pairs, {truth.sum()} full matches; threshold {threshold}")

@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 
 from evalkit import read_plans
-from evalkit.pipeline import score_run
-from evalkit.records import Plan
-from evalkit.reporting.html import write_report
-from evalkit.runs import Run
+from evalkit.report.html import write_report
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
+from evalkit.storage.runs import Run
+from evalkit.types import Plan
 
 PLANNERS = 5
 OPENINGS = 5

@@ -14,15 +14,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evalkit.commands.work import vectors
-from evalkit.comparison import BESIDE, GateReport, Side, compare, judge, parse_gate, side_of
-from evalkit.files import shipped
-from evalkit.pipeline import Workplace, score_run
-from evalkit.reading import read_plans
-from evalkit.records import Plan
-from evalkit.reporting.changes import gate_sentence, interval, p_value
-from evalkit.runs import Run
+from evalkit.cli.work_options import vectors
+from evalkit.compare import BESIDE, GateReport, Side, compare, judge, parse_gate, side_of
+from evalkit.report.comparison_text import gate_sentence, interval, p_value
+from evalkit.scoring.load import read_plans
+from evalkit.scoring.pipeline import Workplace, score_run
 from evalkit.settings import Settings
+from evalkit.storage.files import shipped
+from evalkit.storage.runs import Run
+from evalkit.types import Plan
 
 
 def without_one_match(plans: Sequence[Plan], run: Run) -> tuple[list[Plan], str]:

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evalkit import statistics
-from evalkit.correction import CORRECTED, HITS, measure
+from evalkit import stats
+from evalkit.scoring.correction import CORRECTED, HITS, measure
 
 FIGURES = (("macro F1", "match_f1", False), ("micro F1", "match_f1", True))
 
@@ -88,7 +88,7 @@ def run(matcher: Matcher, worlds: int, papers: int, some: int, seed: int) -> dic
                 "corrected": (measure([known], name, labelled, micro=micro), labelled),
             }
             for kind, (one, strata) in kinds.items():
-                (ends,) = statistics.intervals([one], seed=number, resamples=999, labelled=strata)
+                (ends,) = stats.intervals([one], seed=number, resamples=999, labelled=strata)
                 low, high = float(ends.low[0]), float(ends.high[0])
                 found.setdefault(f"{title}|{kind}", []).append((float(low <= target <= high), high - low))
     return {name: np.array(values).mean(axis=0) for name, values in found.items()}

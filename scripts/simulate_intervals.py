@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtr
 
-from evalkit import statistics
+from evalkit import stats
 
 Array = NDArray[np.float64]
 
@@ -81,7 +81,7 @@ def draw(rng: np.random.Generator, papers: int, sims: int, planners: list[Planne
 
 
 def f1(sums: Array) -> Array:
-    return statistics.divide(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
+    return stats.divide(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
 
 
 def error(share: float, runs: int) -> float:
@@ -116,19 +116,19 @@ def coverage(sims: int, resamples: int, seed: int) -> None:
         for batch in range(0, sims, BATCH):
             one = np.random.default_rng([seed, papers, batch])
             sums = draw(one, papers, min(BATCH, sims - batch), [usual, empty])
-            precision = statistics.divide(sums[:, :, 1, 0], sums[:, :, 1, 2])
-            measures = [statistics.macro(f1(sums[:, :, 0])), statistics.micro(sums[:, :, 0], f1)]
-            measures.append(statistics.macro(precision))
+            precision = stats.divide(sums[:, :, 1, 0], sums[:, :, 1, 2])
+            measures = [stats.macro(f1(sums[:, :, 0])), stats.micro(sums[:, :, 0], f1)]
+            measures.append(stats.macro(precision))
             for (name, truth), ends in zip(truths.items(), both(measures, resamples, seed + batch), strict=True):
                 found[name].append(np.stack([ends[0] <= truth, truth <= ends[1], ends[2] <= truth, truth <= ends[3]]))
         for name in truths:
             report(papers, name, np.concatenate(found[name], axis=1))
 
 
-def both(measures: list[statistics.Measure], resamples: int, seed: int) -> Iterator[Array]:
+def both(measures: list[stats.Measure], resamples: int, seed: int) -> Iterator[Array]:
     """Percentile and expanded ends [4, sims] of each measure, from the same resamples."""
-    expanded = statistics.intervals(measures, seed=seed, resamples=resamples)
-    plain = statistics.bootstrap(measures, seed=seed, resamples=resamples)
+    expanded = stats.intervals(measures, seed=seed, resamples=resamples)
+    plain = stats.bootstrap(measures, seed=seed, resamples=resamples)
     for interval, replicates in zip(expanded, plain, strict=True):
         low, high = np.nanquantile(replicates, [0.025, 0.975], axis=0)
         yield np.stack([low, high, interval.low, interval.high])
@@ -167,10 +167,10 @@ def size(sims: int, resamples: int, seed: int) -> None:
             for sim in range(sims):
                 rng = np.random.default_rng([seed, papers, sim])
                 sums = draw(rng, papers, 1, [planner, *rivals])[:, 0]
-                macro, micro = statistics.macro(f1(sums[:, :2])), statistics.micro(sums[:, ::2], f1)
+                macro, micro = stats.macro(f1(sums[:, :2])), stats.micro(sums[:, ::2], f1)
                 for measure, kept in zip((macro, micro), rejected, strict=False):
-                    kept.append(statistics.paired_test(measure, 0, 1, seed=sim, resamples=resamples) <= 0.05)
-                (drawn,) = statistics.bootstrap([micro], seed=sim, resamples=resamples)
+                    kept.append(stats.paired_test(measure, 0, 1, seed=sim, resamples=resamples) <= 0.05)
+                (drawn,) = stats.bootstrap([micro], seed=sim, resamples=resamples)
                 low, high = np.quantile(drawn[:, 1] - drawn[:, 0], [0.025, 0.975])
                 rejected[2].append(bool(low > 0 or high < 0))
             row(papers, name, *(shown(np.array(kept, dtype=np.float64), 5) for kept in rejected))
@@ -186,11 +186,11 @@ def ranks(sims: int, resamples: int, seed: int, planners: int = 6) -> None:
         held, naive = [], []
         for sim in range(sims):
             rng = np.random.default_rng([seed, papers, sim])
-            measure = statistics.macro(f1(draw(rng, papers, 1, [Planner(PLAN)] * planners)[:, 0]))
-            tests = statistics.all_pairs(measure, seed=sim, resamples=resamples)
-            intervals = statistics.rank_intervals(measure.values, tests.adjusted)
+            measure = stats.macro(f1(draw(rng, papers, 1, [Planner(PLAN)] * planners)[:, 0]))
+            tests = stats.all_pairs(measure, seed=sim, resamples=resamples)
+            intervals = stats.rank_intervals(measure.values, tests.adjusted)
             held.append(all(interval == (1, planners) for interval in intervals))
-            (drawn,) = statistics.bootstrap([measure], seed=sim, resamples=resamples)
+            (drawn,) = stats.bootstrap([measure], seed=sim, resamples=resamples)
             places = planners - drawn.argsort(axis=1).argsort(axis=1)
             low, high = np.quantile(places, [0.025, 0.975], axis=0)
             naive.append(bool((low <= 1).all() and (high >= planners).all()))
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--sims", type=int, default=10_000, help="runs for coverage")
     parser.add_argument("--tests", type=int, default=4000, help="runs for the size of the test")
     parser.add_argument("--ranks", type=int, default=1000, help="runs for the rank intervals")
-    parser.add_argument("--resamples", type=int, default=statistics.RESAMPLES, help="resamples of an interval")
+    parser.add_argument("--resamples", type=int, default=stats.RESAMPLES, help="resamples of an interval")
     parser.add_argument("--swaps", type=int, default=1999, help="swaps of a test")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()

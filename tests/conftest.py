@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from evalkit.records import Ablation, Action, Alignment, Pair, Plan
+from evalkit.types import Ablation, Action, Alignment, Pair, Plan
 
 # The same examples every time: a test that fails, fails for everybody. `make fuzz` is where new ones are looked for.
 settings.register_profile("steady", derandomize=True, deadline=None)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
-from evalkit.parsing import FORMATS, write_plans
-from evalkit.records import Ablation, Action, Plan
+from evalkit.formats import FORMATS, write_plans
+from evalkit.types import Ablation, Action, Plan
 
 WRITABLE = tuple(name for name, format_ in FORMATS.items() if format_.write)
 WORDS = (

@@ -6,10 +6,10 @@ from functools import cache
 
 from conftest import entry, gold, plan
 
-from evalkit.pipeline import score_run
-from evalkit.records import Diagnostic, Plan
-from evalkit.runs import Run
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
+from evalkit.storage.runs import Run
+from evalkit.types import Diagnostic, Plan
 
 HOSTILE = {
     "script": "<script>window.harmed=1</script>",

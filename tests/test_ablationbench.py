@@ -9,7 +9,7 @@ from math import log2
 import pytest
 from conftest import aligned, entry, gold, plan
 
-from evalkit.ablationbench import (
+from evalkit.metrics.ablationbench import (
     AUTHOR_RULES,
     REVIEWER_RULES,
     AuthorRow,
@@ -24,7 +24,7 @@ from evalkit.ablationbench import (
     score_author,
     score_reviewer,
 )
-from evalkit.records import Plan, Tally
+from evalkit.types import Plan, Tally
 
 SECOND = 1 / log2(3)  # what a hit in second place is worth
 

@@ -11,15 +11,15 @@ import pytest
 from click.testing import CliRunner
 from conftest import entry, gold, plan
 
-from evalkit.calibration.adapting import adapt
-from evalkit.calibration.fitting import calibrate
 from evalkit.cli import group
 from evalkit.errors import InputError
-from evalkit.labels import LabelledPlan, write_labels
-from evalkit.matching import Calibration, dump_calibration, load_calibration
-from evalkit.pipeline import _stale, score_run
+from evalkit.labels.adapt import adapt
+from evalkit.labels.fitting import calibrate
+from evalkit.matching.probability import Calibration, dump_calibration, load_calibration
+from evalkit.scoring.pipeline import _stale, score_run
+from evalkit.scoring.worker import Orders
 from evalkit.settings import Settings
-from evalkit.worker import Orders
+from evalkit.storage.label_files import LabelledPlan, write_labels
 
 WORDS = [
     *("attention", "gate", "loss", "encoder", "decoder", "dropout", "norm", "pooling", "kernel", "depth", "width"),

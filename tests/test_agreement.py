@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from evalkit.agreement import cohen_kappa, krippendorff_alpha
+from evalkit.metrics.agreement import cohen_kappa, krippendorff_alpha
 
 # K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section C: four observers, twelve units, missing
 # data. Columns are units; a dot is a missing rating.

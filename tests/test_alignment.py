@@ -11,8 +11,8 @@ from conftest import entry
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.alignment import align, doubt, expected_matches, explained, ruled, signed
-from evalkit.records import Opinion, Pair, Thresholds
+from evalkit.matching.assign import align, doubt, expected_matches, explained, ruled, signed
+from evalkit.types import Opinion, Pair, Thresholds
 
 LIMITS = Thresholds(part=0.4, match=0.5, low=0.35, high=0.65)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from conftest import entry, gold, plan
 
-from evalkit.comparison import baseline_path, baseline_text, compare, kept_baselines, read_baseline, read_side, side_of
+from evalkit.compare import baseline_path, baseline_text, compare, kept_baselines, read_baseline, read_side, side_of
 from evalkit.errors import IncomparableError, InputError
-from evalkit.pipeline import score_run
-from evalkit.records import Diagnostic, Plan
-from evalkit.runs import Run
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
+from evalkit.storage.runs import Run
+from evalkit.types import Diagnostic, Plan
 
 GATE, WARMUP = entry("gate", metrics=["accuracy"]), entry("optimizer warmup", "REPLACE", ["a secret option"])
 GOLDS = [gold(GATE, WARMUP, paper=name) for name in ("001", "NA", "c/d")]

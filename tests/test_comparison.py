@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from conftest import entry, gold, plan
 
-from evalkit.comparison import Comparison, Side, baseline_text, compare, side_of
+from evalkit.compare import Comparison, Side, baseline_text, compare, side_of
 from evalkit.errors import IncomparableError, InputError
-from evalkit.pipeline import score_run
-from evalkit.records import Ablation, Diagnostic, Plan
-from evalkit.reporting import changes, console
-from evalkit.runs import load_run
+from evalkit.report import comparison_text, console
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import JudgeSettings, Settings
+from evalkit.storage.runs import load_run
+from evalkit.types import Ablation, Diagnostic, Plan
 
 LEXICAL = Settings(matcher="lexical", resamples=999)
 GATE = entry("gate", metrics=["accuracy"])
@@ -247,7 +247,7 @@ def test_a_repeated_gold_entry_keeps_an_id_of_its_own() -> None:
 
 
 def shown(found: Comparison, capsys: pytest.CaptureFixture[str]) -> str:
-    console.show(changes.comparison(found))
+    console.show(comparison_text.comparison(found))
     return capsys.readouterr().out
 
 

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from conftest import entry, gold, plan
 from test_correction import papers
 
-from evalkit import statistics
+from evalkit import stats
 from evalkit.cli import group
-from evalkit.comparison import (
+from evalkit.compare import (
     GateReport,
     Side,
     baseline_text,
@@ -25,14 +25,14 @@ from evalkit.comparison import (
     read_baseline,
     side_of,
 )
-from evalkit.correction import shared_measure
 from evalkit.errors import InputError, SettingsError
-from evalkit.labels import LabelledPlan, Labels
-from evalkit.pipeline import score_run
-from evalkit.records import Plan
-from evalkit.reporting import changes, changes_markdown, console
-from evalkit.runs import Run
+from evalkit.report import comparison_markdown, comparison_text, console
+from evalkit.scoring.correction import shared_measure
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
+from evalkit.storage.label_files import LabelledPlan, Labels
+from evalkit.storage.runs import Run
+from evalkit.types import Plan
 
 QUICK = Settings(matcher="lexical", resamples=199)
 PAPERS = [f"p{number:02}" for number in range(14)]
@@ -126,7 +126,7 @@ def test_a_run_its_folder_and_its_baseline_give_the_same(tmp_path: Path, samples
 
 
 def evalkit_load(folder: Path) -> Run:
-    from evalkit.runs import load_run
+    from evalkit.storage.runs import load_run
 
     return load_run(folder)
 
@@ -142,9 +142,9 @@ def test_the_corrected_interval_covers_where_the_plain_one_does_not() -> None:
         base, new = (papers(list(a), list(h), labelled) for a, h in zip(seen, hits, strict=True))
         shared = shared_measure(base, new, "match_f1")
         assert shared is not None
-        corrected = statistics.differences([shared[0]], 0, 1, seed=seed, resamples=199, labelled=shared[1])[0]
-        both = statistics.macro(np.stack([base["match_f1"], new["match_f1"]], axis=1))
-        plain = statistics.differences([both], 0, 1, seed=seed, resamples=199)[0]
+        corrected = stats.differences([shared[0]], 0, 1, seed=seed, resamples=199, labelled=shared[1])[0]
+        both = stats.macro(np.stack([base["match_f1"], new["match_f1"]], axis=1))
+        plain = stats.differences([both], 0, 1, seed=seed, resamples=199)[0]
         for name, found in (("corrected", corrected), ("plain", plain)):
             inside[name] += found.low <= truth <= found.high
     # 95% of 200 are 190, give or take 3 at one standard deviation; few resamples widen that.
@@ -202,12 +202,12 @@ def test_rules_that_ask_for_what_there_is_not(rule: str, told: str) -> None:
 
 def test_every_output_shows_it_and_says_that_there_is_no_test(capsys: pytest.CaptureFixture[str]) -> None:
     found = compare(BASE, NEW, corrected=["match_f1"])
-    console.show(changes.comparison(found))
-    for text in (capsys.readouterr().out, changes_markdown.comparison(found)):
+    console.show(comparison_text.comparison(found))
+    for text in (capsys.readouterr().out, comparison_markdown.comparison(found)):
         assert "match_f1_corrected" in text
         assert "-0.500 [-0.500, -0.500]" in text
         assert "the 95% interval decides" in " ".join(text.split())
-    assert "labels" not in changes_markdown.comparison(compare(BASE, NEW))
+    assert "labels" not in comparison_markdown.comparison(compare(BASE, NEW))
 
 
 @pytest.fixture

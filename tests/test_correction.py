@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from conftest import entry, gold, plan
 
-from evalkit import statistics
-from evalkit.correction import measure, shared_measure, with_correction
+from evalkit import stats
 from evalkit.errors import InputError
-from evalkit.labels import LabelledPlan, Labels
-from evalkit.pipeline import score_run
+from evalkit.scoring.correction import measure, shared_measure, with_correction
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
+from evalkit.storage.label_files import LabelledPlan, Labels
 
 HITS = ("match_gold", "match_plan", "part_gold", "part_plan")
 
@@ -117,7 +117,7 @@ def test_the_difference_of_two_planners() -> None:
     new = papers([3, 4] * 12, [3] * 24, labelled, "b")
     shared = shared_measure(base, new, "match_f1")
     assert shared is not None
-    found = statistics.differences([shared[0]], 0, 1, seed=0, resamples=999, labelled=shared[1])[0]
+    found = stats.differences([shared[0]], 0, 1, seed=0, resamples=999, labelled=shared[1])[0]
     # Labels say 2 of 4 against 3 of 4, and the matcher does not vary with them: lambda is 0.
     assert found.value == pytest.approx(1 / 4)
     assert found.low <= found.value <= found.high

@@ -19,17 +19,17 @@ from typing import Any
 import pytest
 from conftest import entry, gold, plan
 
-from evalkit import engines
-from evalkit.engines import NAMES, Backend, Engine, engine
 from evalkit.errors import EngineError, InputError, ModelError
-from evalkit.files import sample_project, write_texts
-from evalkit.keeping import Store
-from evalkit.pipeline import Workplace, score_run
-from evalkit.records import Plan
-from evalkit.runs import TABLES, run_folder
+from evalkit.matching.embeddings import find_encoder_here
+from evalkit.matching.vector_cache import KeptEncoder
+from evalkit.scoring import executors
+from evalkit.scoring.executors import NAMES, Backend, Engine, engine
+from evalkit.scoring.pipeline import Workplace, score_run
 from evalkit.settings import Settings
-from evalkit.similarity.embedding import find_encoder_here
-from evalkit.similarity.kept import KeptEncoder
+from evalkit.storage.cache import Store
+from evalkit.storage.files import sample_project, write_texts
+from evalkit.storage.runs import TABLES, run_folder
+from evalkit.types import Plan
 
 LEXICAL = Settings(matcher="lexical", resamples=99)
 PARTS = (
@@ -172,8 +172,10 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 def test_the_same_bytes_with_the_real_model_whatever_the_engine_and_the_cache(
     name: str, sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evalkit.pipeline.AT_ONCE", 3)  # the sample is small: cut so that every worker gets some
-    monkeypatch.setattr("evalkit.pipeline.TEXTS_AT_ONCE", 100)
+    monkeypatch.setattr(
+        "evalkit.scoring.pipeline.AT_ONCE", 3
+    )  # the sample is small: cut so that every worker gets some
+    monkeypatch.setattr("evalkit.scoring.pipeline.TEXTS_AT_ONCE", 100)
     shutil.copytree(sample.folder / "known", tmp_path / "warm")
     with engine(name, 0 if name == "local" else 2) as where:
         for cache, work in (("cold", {"Embedding texts", "Scoring plans"}), ("warm", {"Scoring plans"})):
@@ -226,7 +228,7 @@ class Desk:
         if self.deadly.get(pickle.loads(item), 0):
             self.deadly[pickle.loads(item)] -= 1
             raise Gone
-        return engines._done(work, item)
+        return executors._done(work, item)
 
     def forget(self) -> None:
         self.forgotten += 1
@@ -246,9 +248,9 @@ def test_no_more_is_taken_than_may_be_under_way_and_one_for_each_that_came_back(
 
     results = map_of(Desk(), workers=2)(str, items())
     assert next(results) == "0"
-    assert len(taken) == 2 * engines.AHEAD
+    assert len(taken) == 2 * executors.AHEAD
     assert [next(results) for _ in range(10)] == [str(at) for at in range(1, 11)]
-    assert len(taken) == 2 * engines.AHEAD + 10
+    assert len(taken) == 2 * executors.AHEAD + 10
 
 
 @pytest.mark.parametrize(("alone", "again"), [(True, [1]), (False, [1, 2, 3])])
@@ -278,8 +280,8 @@ def test_work_that_nobody_waits_for_any_more_is_forgotten() -> None:
 
 
 def test_a_worker_has_what_it_works_by_once_and_not_once_a_batch() -> None:
-    work = engines._packed(partial(together, seen=[]))
-    assert [pickle.loads(engines._done(work, pickle.dumps(at))) for at in range(3)] == [[0], [0, 1], [0, 1, 2]]
+    work = executors._packed(partial(together, seen=[]))
+    assert [pickle.loads(executors._done(work, pickle.dumps(at))) for at in range(3)] == [[0], [0, 1], [0, 1, 2]]
 
 
 def together(item: int, seen: list[int]) -> list[int]:
@@ -334,9 +336,9 @@ def test_a_worker_loads_neither_pandas_nor_a_model() -> None:
 def test_papers_are_the_same_bytes_however_many_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are written when a planner is done, and a planner may end in the middle of a batch."""
     expected = written(tmp_path / "whole", map)
-    monkeypatch.setattr("evalkit.pipeline.AT_ONCE", 7)
+    monkeypatch.setattr("evalkit.scoring.pipeline.AT_ONCE", 7)
     for held in (1, 50, 100):
-        monkeypatch.setattr("evalkit.assembling.AT_ONCE", held)
+        monkeypatch.setattr("evalkit.scoring.assembling.AT_ONCE", held)
         assert written(tmp_path / f"held-{held}", map) == expected
 
 
@@ -345,7 +347,7 @@ def test_papers_are_the_same_bytes_however_many_are_held(tmp_path: Path, monkeyp
 def test_ctrl_c_is_for_the_first_process_and_workers_say_nothing(wait: float) -> None:
     """A terminal sends it to all of them, also while they are still loading."""
     program = (
-        "import time\nfrom evalkit.engines import engine\ntry:\n    with engine('processes', 2) as where:\n"
+        "import time\nfrom evalkit.scoring.executors import engine\ntry:\n    with engine('processes', 2) as where:\n"
         "        print('open', flush=True); list(where(time.sleep, [60] * 4))\n"
         "except KeyboardInterrupt: print('stopped')"
     )

@@ -12,21 +12,21 @@ from conftest import entry, gold, plan
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.ablationbench import AuthorRow
-from evalkit.cells import from_cell, in_cell
 from evalkit.cli import group
-from evalkit.commands.export import FORMATS
+from evalkit.cli.export import FORMATS
 from evalkit.errors import InputError
-from evalkit.exporting import EXPORTERS, cases, place
-from evalkit.frames import FORMS
-from evalkit.judgements import Judge, Judgements, Sheet, read_judge
-from evalkit.labelling import tasks_of_run
-from evalkit.pipeline import score_run
-from evalkit.reading import read_plans
-from evalkit.records import Plan
-from evalkit.reporting.payload import documents
-from evalkit.runs import Run, load_run
+from evalkit.judges.recorded import Judge, Judgements, Sheet, read_judge
+from evalkit.labels.page import tasks_of_run
+from evalkit.metrics.ablationbench import AuthorRow
+from evalkit.report.browser_data import documents
+from evalkit.report.exports import EXPORTERS, cases, place
+from evalkit.scoring.load import read_plans
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
+from evalkit.storage.cells import from_cell, in_cell
+from evalkit.storage.frames import FORMS
+from evalkit.storage.runs import Run, load_run
+from evalkit.types import Plan
 
 GOLD = gold(
     entry("encoder", name="g1"), entry("loss", "REPLACE", ["L1", "L2"], ["FID"], "g2"), entry("gate", None, name="g3")

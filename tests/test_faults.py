@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.errors import InputError
-from evalkit.runs import load_run
+from evalkit.storage.runs import load_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="needs signals and limits of POSIX")]
 KILLS = 50

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from evalkit.figures import FIGURES, HEADLINES, figures, harmonic, ratio
-from evalkit.records import COUNT_NAMES, RANKS, Counts
+from evalkit.metrics.figures import FIGURES, HEADLINES, figures, harmonic, ratio
+from evalkit.types import COUNT_NAMES, RANKS, Counts
 
 
 def of(counts: Counts) -> dict[str, float]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from evalkit import files
 from evalkit.errors import InputError, OutputError
-from evalkit.records import Diagnostic, Document
+from evalkit.storage import files
+from evalkit.types import Diagnostic, Document
 
 
 def write(path: Path, content: str | bytes = "text") -> Path:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from evalkit import folders
 from evalkit.errors import OutputError
-from evalkit.folders import building
+from evalkit.storage import folders
+from evalkit.storage.folders import building
 
 OLD, NEW = {"run.json": "old", "a.csv": "1"}, {"run.json": "new", "a.csv": "2"}
 

@@ -11,8 +11,8 @@ import tracemalloc
 
 import pytest
 
-from evalkit.parsing import parse_document
-from evalkit.records import Document
+from evalkit.formats import parse_document
+from evalkit.types import Document
 
 SECONDS_A_MEGABYTE = 30  # measured: 8
 BYTES_A_BYTE = 300  # measured: 249, for a list of half a million opened objects

@@ -16,20 +16,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_runs import small_run
 
-from evalkit import tables
-from evalkit.comparison.baselines import baseline_text, read_baseline
-from evalkit.comparison.rules import parse_gate
-from evalkit.comparison.sides import side_of
+from evalkit.compare.baseline import baseline_text, read_baseline
+from evalkit.compare.gate_rules import parse_gate
+from evalkit.compare.snapshot import side_of
 from evalkit.errors import EvalkitError, InputError
-from evalkit.files import documents, read_text, shipped
-from evalkit.judgements import read_judge
-from evalkit.labelling.journal import read_journal
-from evalkit.labels import LabelledPlan, read_labels, write_labels
-from evalkit.matching import Calibration, load_calibration, probabilities
-from evalkit.records import Diagnostic
-from evalkit.runs import load_run
+from evalkit.formats import arrow
+from evalkit.judges.recorded import read_judge
+from evalkit.labels.page.journal import read_journal
+from evalkit.matching.features import features
+from evalkit.matching.probability import Calibration, load_calibration, probabilities
 from evalkit.settings import parse_settings
-from evalkit.similarity import features
+from evalkit.storage.files import documents, read_text, shipped
+from evalkit.storage.label_files import LabelledPlan, read_labels, write_labels
+from evalkit.storage.runs import load_run
+from evalkit.types import Diagnostic
 
 QUICK = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PLACE = "given.file"
@@ -198,8 +198,8 @@ def test_a_damaged_run_in_parquet_is_loaded_or_refused(data: st.DataObject) -> N
 @QUICK
 @given(data=st.data())
 def test_a_damaged_table_is_read_or_refused(suffix: str, data: st.DataObject) -> None:
-    with suppress(tables.TableError):
-        tables.rows(data.draw(overwritten(table(suffix))), suffix)
+    with suppress(arrow.TableError):
+        arrow.rows(data.draw(overwritten(table(suffix))), suffix)
 
 
 @QUICK

@@ -9,8 +9,8 @@ from damage import WRITABLE, damaged
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from evalkit.parsing import CODES, FORMATS, parse_document, write_plans
-from evalkit.records import Document, Plan
+from evalkit.formats import CODES, FORMATS, parse_document, write_plans
+from evalkit.types import Document, Plan
 
 FOUND = Path(__file__).parent / "data" / "fuzz"
 

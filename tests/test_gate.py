@@ -15,13 +15,13 @@ import yaml
 from conftest import entry, gold, plan
 
 from evalkit import cli
-from evalkit.comparison import Check, GateReport, Side, compare, judge, parse_gate, side_of
+from evalkit.compare import Check, GateReport, Side, compare, judge, parse_gate, side_of
 from evalkit.errors import InputError, SettingsError
-from evalkit.files import shipped
-from evalkit.pipeline import score_run
-from evalkit.records import Ablation, Diagnostic, Plan
-from evalkit.reporting import changes_markdown, ci
+from evalkit.report import ci, comparison_markdown
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
+from evalkit.storage.files import shipped
+from evalkit.types import Ablation, Diagnostic, Plan
 
 ROOT = Path(__file__).resolve().parent.parent
 LEXICAL = Settings(matcher="lexical", resamples=999)
@@ -179,7 +179,7 @@ def test_the_shipped_rules_pass_a_run_against_itself_and_name_every_demand() -> 
     assert judge(compare(FULL, ALL_LOST, figures=gate.metrics), gate).tripped
     # What stands there as a comment is right as well, once its marks are away.
     shown = re.sub(r"^# (?=\[\[rule\]\]|\w+ = )", "", text, flags=re.MULTILINE)
-    from evalkit.comparison.rules import DEMANDS
+    from evalkit.compare.gate_rules import DEMANDS
 
     assert len(parse_gate(shown, "shown").rules) == len(gate.rules) + 2
     assert all(f"{demand} = " in shown for demand in DEMANDS)
@@ -231,7 +231,7 @@ def test_markdown_holds_texts_without_obeying_them() -> None:
     base, new = (
         side_of(score_run(plans(entries), golds, LEXICAL), name) for entries, name in ((BOTH, "a"), ((WARMUP,), "b"))
     )
-    text = changes_markdown.comparison(compare(base, new))
+    text = comparison_markdown.comparison(compare(base, new))
     row = next(line for line in text.splitlines() if "team" in line)
     assert row.replace(r"\|", "").count("|") == 5
     assert "<b>" not in row
@@ -262,12 +262,12 @@ def test_markdown_of_ten_thousand_papers_stays_below_a_mebibyte() -> None:
     gate = parse_gate("[[rule]]\npaper_floor = 0.5\nmargin = 0.1", "gate.toml")
     report = judge(compare(base, new, figures=(), resamples=99), gate)
     assert len(report.comparison.entries) == 10_000
-    text = changes_markdown.gate(report)
+    text = comparison_markdown.gate(report)
     assert 900_000 < len(text.encode("utf-8")) < 1024 * 1024
     assert re.search(r"… and \d+ more", text)
     assert "gate tripped" in text
     assert text.count("<details>") == text.count("</details>")
-    assert len(changes_markdown.gate(report, 4096).encode("utf-8")) < 4096
+    assert len(comparison_markdown.gate(report, 4096).encode("utf-8")) < 4096
 
 
 # The command line.

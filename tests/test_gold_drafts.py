@@ -12,12 +12,12 @@ from conftest import entry, plan
 from judge_server import JudgeServer, serving
 
 from evalkit.cli import group
-from evalkit.drafts import confirm
 from evalkit.errors import InputError
-from evalkit.judging.extraction import read_entries, read_reviews
-from evalkit.judging.prompts import Unfit
-from evalkit.pipeline import score_run
-from evalkit.reading import read_plans
+from evalkit.judges.llm.prompts import Unfit
+from evalkit.labels.extraction import read_entries, read_reviews
+from evalkit.scoring.drafts import confirm
+from evalkit.scoring.load import read_plans
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 
 REVIEW = 'The paper is nice.\nPlease ablate the "gating"  module. I would also replace the loss by L1 and report F1.'

@@ -15,15 +15,15 @@ from conftest import entry, gold, plan
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evalkit.ablationbench import AuthorRow, ReviewerRow
 from evalkit.cli import group
 from evalkit.errors import InputError
-from evalkit.judgements import Judgements, agreement, read_judge
-from evalkit.judgements.comparing import compare
-from evalkit.pipeline import compare_judges, score_run
-from evalkit.records import Alignment, Plan, Tally
-from evalkit.runs import Run
+from evalkit.judges.recorded import Judgements, agreement, read_judge
+from evalkit.judges.recorded.comparison import compare
+from evalkit.metrics.ablationbench import AuthorRow, ReviewerRow
+from evalkit.scoring.pipeline import compare_judges, score_run
 from evalkit.settings import Settings
+from evalkit.storage.runs import Run
+from evalkit.types import Alignment, Plan, Tally
 
 QUICK = Settings(resamples=0)
 GOLD = gold(entry("g1"), entry("g2"), entry("g3"))

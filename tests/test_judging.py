@@ -20,14 +20,14 @@ import pytest
 from conftest import entry, gold, plan
 from judge_server import Decide, JudgeServer, pairs_in, serving
 
-from evalkit.commands.judges import pairs_prompt, with_judge
+from evalkit.cli.judge_options import pairs_prompt, with_judge
 from evalkit.errors import JudgeError, OutputError, SettingsError
-from evalkit.judging import Kept, Panel, parse_prompt
-from evalkit.judging.prompts import Unfit, Verdict, addressed, harmless, identity, messages, read_verdicts
-from evalkit.pipeline import open_questions, score_run
-from evalkit.records import Question
-from evalkit.runs import Run
+from evalkit.judges.llm import Kept, Panel, parse_prompt
+from evalkit.judges.llm.prompts import Unfit, Verdict, addressed, harmless, identity, messages, read_verdicts
+from evalkit.scoring.pipeline import open_questions, score_run
 from evalkit.settings import JudgeSettings, Settings, parse_settings
+from evalkit.storage.runs import Run
+from evalkit.types import Question
 
 WORDS = ["gate", "loss", "encoder", "decoder", "norm", "pool"]
 QUESTIONS = [Question(paper, entry(one), entry(other))
@@ -326,7 +326,7 @@ def test_an_estimate_sends_nothing_and_knows_what_is_kept(tmp_path: Path) -> Non
 
 
 def test_no_key_is_named_by_its_variable(tmp_path: Path) -> None:
-    from evalkit.judging import key_from
+    from evalkit.judges.llm import key_from
 
     assert key_from(JudgeSettings(key_env="MY_KEY"), {"MY_KEY": " k\n"}) == "k"
     assert key_from(JudgeSettings(url="http://127.0.0.1:1/v1"), {}) == "none"

@@ -17,11 +17,11 @@ from click.testing import CliRunner
 
 from evalkit.cli import group
 from evalkit.errors import ModelError
-from evalkit.keeping import Store
-from evalkit.runs import load_run
-from evalkit.similarity.kept import KeptEncoder, packed, unpacked
-from evalkit.similarity.tokens import analyse
-from evalkit.similarity.vectors import TextVectors, on_grid
+from evalkit.matching.features.tokens import analyse
+from evalkit.matching.features.vectors import TextVectors, on_grid
+from evalkit.matching.vector_cache import KeptEncoder, packed, unpacked
+from evalkit.storage.cache import Store
+from evalkit.storage.runs import load_run
 
 
 class Counting:
@@ -92,7 +92,7 @@ def test_other_weights_never_meet_kept_vectors(tmp_path: Path) -> None:
 
 
 def test_what_was_encoded_before_an_interruption_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evalkit.similarity.kept.AT_ONCE", 2)
+    monkeypatch.setattr("evalkit.matching.vector_cache.AT_ONCE", 2)
     first, encoder = kept(tmp_path)
 
     def interrupted(texts: Sequence[str], progress: Any = None) -> dict[str, TextVectors]:
@@ -218,7 +218,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counting:
             (tmp_path / folder / f"{paper}.json").write_text(json.dumps(kept))
     encoder = Counting()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("evalkit.pipeline.find_encoder", lambda _: encoder)
+    monkeypatch.setattr("evalkit.scoring.pipeline.find_encoder", lambda _: encoder)
     return encoder
 
 

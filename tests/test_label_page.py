@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from conftest import entry, gold, plan
 
-from evalkit.labels import read_labels
-from evalkit.pipeline import score_run
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
+from evalkit.storage.label_files import read_labels
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (make browser installs it)")
 CHROMIUM = next(

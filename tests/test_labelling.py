@@ -12,13 +12,13 @@ import pytest
 from conftest import entry, gold, plan
 
 from evalkit.errors import InputError
-from evalkit.labelling import Session, nearest, open_session, sampled, tasks_of_labels, tasks_of_run, threshold_of
-from evalkit.labelling.journal import read_journal
-from evalkit.labelling.tasks import Task
-from evalkit.labels import Labels, read_labels
-from evalkit.pipeline import score_run
-from evalkit.runs import Run, load_run
+from evalkit.labels.page import Session, nearest, open_session, sampled, tasks_of_labels, tasks_of_run, threshold_of
+from evalkit.labels.page.journal import read_journal
+from evalkit.labels.page.tasks import Task
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
+from evalkit.storage.label_files import Labels, read_labels
+from evalkit.storage.runs import Run, load_run
 
 
 def made_run(papers: int = 4) -> Run:
@@ -201,7 +201,7 @@ GOOD = {
 def door(run: Run, tmp_path: Path) -> Any:
     from starlette.testclient import TestClient
 
-    from evalkit.labelling.server import application
+    from evalkit.labels.page.server import application
 
     tasks = tasks_of_run(run)
     session = open_session(tasks, sampled(tasks, 1, 1), tmp_path / "labels.jsonl")

@@ -10,7 +10,7 @@ import pytest
 from conftest import SHARED, entry, gold, plan, requires_shared_data
 
 from evalkit.errors import InputError
-from evalkit.labels import LabelledPlan, Labels, read_labels, write_labels
+from evalkit.storage.label_files import LabelledPlan, Labels, read_labels, write_labels
 
 ROW = LabelledPlan(
     "Paper-A",

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from evalkit import matching
 from evalkit.errors import InputError
-from evalkit.matching import (
+from evalkit.matching import probability
+from evalkit.matching.features import FEATURES, Features
+from evalkit.matching.features.reasons import NEEDED
+from evalkit.matching.probability import (
     Calibration,
     Linear,
     chances,
@@ -25,9 +27,7 @@ from evalkit.matching import (
     scores,
     sigmoid,
 )
-from evalkit.records import Thresholds
-from evalkit.similarity import FEATURES, Features
-from evalkit.similarity.reasons import NEEDED
+from evalkit.types import Thresholds
 
 # One feature and more of each reason, under short names; and what is said of the reason, for a match and against it.
 PART, HEAD, TAIL = "word.part>part.mean", "word.head>head.mean", "part.equal"
@@ -117,7 +117,7 @@ def test_what_was_made_of_a_model_is_kept_for_the_last_sixteen() -> None:
         made.append((one, names))
         return one.intercept, len(made)
 
-    known = matching._by_identity(make)
+    known = probability._by_identity(make)
     models = [linear({}, float(number)) for number in range(17)]
     assert [known(model, ("a",)) for model in models[:16]] == [(float(n), n + 1) for n in range(16)]
     assert [known(model, ("a",)) for model in models[:16]] == [(float(n), n + 1) for n in range(16)]

@@ -17,14 +17,14 @@ from conftest import entry, gold, plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.alignment import ALIGNERS, align
-from evalkit.figures import FIGURES, figures
-from evalkit.files import shipped
-from evalkit.pipeline import score_run
-from evalkit.reading import read_plans
-from evalkit.records import Ablation, Counts, Plan, Thresholds
-from evalkit.scoring import score_paper
+from evalkit.matching.assign import ALIGNERS, align
+from evalkit.metrics.counts import score_paper
+from evalkit.metrics.figures import FIGURES, figures
+from evalkit.scoring.load import read_plans
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import MATCHERS, Settings
+from evalkit.storage.files import shipped
+from evalkit.types import Ablation, Counts, Plan, Thresholds
 
 LIMITS = Thresholds(part=0.4, match=0.5, low=0.3, high=0.6)
 KINDS = tuple(ALIGNERS)

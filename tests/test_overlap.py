@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.overlap import METRIC_FORMS, _words, metrics_in_common, options_in_common
+from evalkit.metrics.set_overlap import METRIC_FORMS, _words, metrics_in_common, options_in_common
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_each_name_counts_once() -> None:
 def test_long_lists_are_matched_as_short_ones_are(size: int) -> None:
     # Each name has two friends, itself and the next: only the matching that gives each its own reaches all of them.
     chain = [[at, at + 1] for at in range(size - 1)] + [[0]]
-    from evalkit.overlap import _in_common
+    from evalkit.metrics.set_overlap import _in_common
 
     names = [((str(at),),) for at in range(size)]
     found = _in_common(names, names, lambda x, y: int(y[0]) in chain[int(x[0])])  # type: ignore[arg-type]

@@ -9,10 +9,10 @@ import pickle
 import pytest
 from conftest import entry, gold, plan
 
-from evalkit.pairing import Slip, as_sample, gold_by_paper, jobs, missing_slip, opened, packed, plans_by_paper
-from evalkit.records import Ablation, Action, Diagnostic, Document, Plan, Portable, Severity
+from evalkit.scoring.pair import Slip, as_sample, gold_by_paper, jobs, missing_slip, opened, packed, plans_by_paper
+from evalkit.scoring.worker import Task
 from evalkit.settings import Settings
-from evalkit.worker import Task
+from evalkit.types import Ablation, Action, Diagnostic, Document, Plan, Portable, Severity
 
 ONE = entry("a")
 

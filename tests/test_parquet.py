@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from conftest import entry, gold, plan
 
 from evalkit.cli import group
-from evalkit.frames import WHOLE
-from evalkit.labelling import tasks_of_run
-from evalkit.labels import LabelledPlan, write_labels
-from evalkit.runs import LONG, TABLES, load_run
+from evalkit.labels.page import tasks_of_run
+from evalkit.storage.frames import WHOLE
+from evalkit.storage.label_files import LabelledPlan, write_labels
+from evalkit.storage.runs import LONG, TABLES, load_run
 
 pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
 GATE = {"name": "Gate", "ablated_part": "gate", "action": "REMOVE", "metrics": ["accuracy"]}

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.errors import InputError
-from evalkit.parsing import CODES, FORMATS, lenient_json, parse_document, recognise, write_plans
-from evalkit.parsing.nodes import Node
-from evalkit.parsing.shapes import ABOUT
-from evalkit.parsing.strings import unambiguous
-from evalkit.records import Ablation, Action, Document, Plan
+from evalkit.formats import CODES, FORMATS, json_values, parse_document, recognise, write_plans
+from evalkit.formats.json_strings import unambiguous
+from evalkit.formats.layouts import ABOUT
+from evalkit.formats.tree import Node
 from evalkit.text import repair
+from evalkit.types import Ablation, Action, Document, Plan
 
 FIXTURES = Path(__file__).parent / "data" / "parsing"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -482,7 +482,7 @@ def test_strict_json_is_read_to_the_letter(tree: dict[str, object], indent: int 
     """What is valid JSON gives the standard library's values, numbers as text, and not a word about it."""
     text = unambiguous(json.dumps(tree, indent=indent, ensure_ascii=ascii_only))
     said: list[object] = []
-    nodes = lenient_json.read_values(text, lambda *finding: said.append(finding))
+    nodes = json_values.read_values(text, lambda *finding: said.append(finding))
     assert [_plain(node) for node in nodes] == [_as_text(json.loads(text, parse_int=str, parse_float=str))]
     assert not said
 
@@ -566,7 +566,7 @@ def test_small_aliases_are_read() -> None:
 def test_importing_is_light() -> None:
     """The formats' libraries load when a document needs them."""
     heavy = "{'ftfy', 'yaml', 'json_repair', 'markdown_it', 'pandas', 'numpy', 'torch'}"
-    code = f"import sys, evalkit.parsing; print(sorted(set(sys.modules) & {heavy}))"
+    code = f"import sys, evalkit.formats; print(sorted(set(sys.modules) & {heavy}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

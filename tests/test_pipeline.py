@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.errors import InputError, SettingsError
-from evalkit.pipeline import score_run
-from evalkit.records import Ablation, Diagnostic, Plan
-from evalkit.runs import Run
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
+from evalkit.storage.runs import Run
+from evalkit.types import Ablation, Diagnostic, Plan
 
 LEXICAL = Settings(matcher="lexical", resamples=0)
 WORDS = ("gate", "attention", "loss", "temporal attention", "spatial attention", "encoder depth", "λ weight", "dropout")

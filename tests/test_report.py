@@ -13,10 +13,10 @@ from made_runs import HOSTILE, hostile_run, small_run
 
 from evalkit.cli import group
 from evalkit.errors import InputError
-from evalkit.reporting import cases, payload, summary
-from evalkit.runs import load_run
+from evalkit.report import browser_data, error_classes, summary
+from evalkit.storage.runs import load_run
 
-report = pytest.importorskip("evalkit.reporting.html")
+report = pytest.importorskip("evalkit.report.html")
 pytest.importorskip("altair", reason="needs the extra report")
 pytest.importorskip("vl_convert", reason="needs the extra report")
 pytest.importorskip("jinja2", reason="needs the extra report")
@@ -58,7 +58,7 @@ def hostile_page() -> str:
 
 def test_cases_are_counted_by_class() -> None:
     """Worked by hand from made_runs.small_run: its docstring says who does what."""
-    table = cases.counts(small_run()).groupby("planner").sum()
+    table = error_classes.counts(small_run()).groupby("planner").sum()
     expected = {
         # good: alpha 2 matches; beta 1 match, 1 missed, 1 spurious; gamma 1 match and 1 repetition of it.
         "lm/good": {"match": 4, "missed": 1, "spurious": 1, "duplicate": 1, "unread": 0},
@@ -89,7 +89,7 @@ def test_cases_are_counted_by_class() -> None:
 def test_the_class_of_a_pair(status: str, same_action: object, shared: object, kind: str) -> None:
     row = small_run().pairs.iloc[:1].assign(status=status)
     row["same_action"], row["shared_options"] = [same_action], [shared]
-    assert cases.classified(row).tolist() == [kind]
+    assert error_classes.classified(row).tolist() == [kind]
 
 
 def test_every_count_of_errors_opens_its_cases(page: str) -> None:
@@ -97,7 +97,7 @@ def test_every_count_of_errors_opens_its_cases(page: str) -> None:
 
 
 def test_data_cannot_leave_their_element() -> None:
-    text = payload.embed({"said": "</script><!-- &amp; \u2028"})
+    text = browser_data.embed({"said": "</script><!-- &amp; \u2028"})
     assert not set("<>&\u2028") & set(text)
     assert json.loads(text) == {"said": "</script><!-- &amp; \u2028"}
 
@@ -161,7 +161,7 @@ def test_hostile_runs_survive_the_disk(tmp_path: Path) -> None:
 
 
 def test_half_a_character_does_not_stop_a_report() -> None:
-    assert payload.embed({"said": "half \ud800 of a pair"}) == '{"said":"half ? of a pair"}'
+    assert browser_data.embed({"said": "half \ud800 of a pair"}) == '{"said":"half ? of a pair"}'
 
 
 def test_the_command_writes_a_page(tmp_path: Path) -> None:
@@ -183,9 +183,9 @@ def test_scoring_can_write_its_report_at_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from evalkit.reporting import drawing
+    from evalkit.report import chart_style
 
-    monkeypatch.setattr(drawing, "find_spec", lambda name: None if name == "vl_convert" else object())
+    monkeypatch.setattr(chart_style, "find_spec", lambda name: None if name == "vl_convert" else object())
     with pytest.raises(InputError, match=r"need vl-convert, which is not installed: pip install 'evalkit\[report\]'"):
         report.run_page(small_run(), "data")
 
@@ -206,7 +206,7 @@ def test_edges_have_a_page_too() -> None:
     """No pair anywhere; one planner; several samples of a paper; no intervals; a paper that one planner skipped."""
     from conftest import entry, gold, plan
 
-    from evalkit.pipeline import score_run
+    from evalkit.scoring.pipeline import score_run
     from evalkit.settings import Settings
 
     lists = [gold(entry("gating"), paper="alpha"), gold(entry("dropout"), paper="beta")]

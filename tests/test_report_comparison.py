@@ -16,11 +16,11 @@ from test_corrected_comparison import BOTH, FIRST, scored
 from test_report import HARMLESS, Elements
 
 from evalkit.cli import group
-from evalkit.comparison import compare, side_of
-from evalkit.pipeline import score_run
-from evalkit.runs import Run
+from evalkit.compare import compare, side_of
+from evalkit.scoring.pipeline import score_run
+from evalkit.storage.runs import Run
 
-compared = pytest.importorskip("evalkit.reporting.compared")
+compared = pytest.importorskip("evalkit.report.comparison_page")
 pytest.importorskip("vl_convert", reason="needs the extra report")
 
 

@@ -17,9 +17,9 @@ from made_runs import HOSTILE, hostile_run, small_run
 
 from evalkit.cli import group
 from evalkit.errors import InputError
-from evalkit.reporting import markup, tables
-from evalkit.reporting.notebook import run_html
-from evalkit.runs import Run
+from evalkit.report import escaping, leaderboard_tables
+from evalkit.report.notebook import run_html
+from evalkit.storage.runs import Run
 
 
 def run_of(values: dict[str, list[float]], low: float | None = None) -> Run:
@@ -50,11 +50,11 @@ CONTEST = run_of(
 
 
 def test_the_best_is_bold_and_what_is_not_significantly_worse_is_marked() -> None:
-    made = tables.table({"run": CONTEST}, ["match_f1"])
+    made = leaderboard_tables.table({"run": CONTEST}, ["match_f1"])
     assert [(planner, cells[0].mark) for planner, cells in made.rows if cells[0]] == [
         ("first", "best"), ("close", "tied"), ("far", ""),
     ]  # fmt: skip
-    assert tables.markdown(made, False).splitlines()[:5] == [
+    assert leaderboard_tables.markdown(made, False).splitlines()[:5] == [
         "| planner | Match F1 |",
         "| --- | ---: |",
         "| first | **0.800** [0.10, 0.90] |",
@@ -64,13 +64,13 @@ def test_the_best_is_bold_and_what_is_not_significantly_worse_is_marked() -> Non
 
 
 def test_intervals_can_be_left_out() -> None:
-    made = tables.table({"run": CONTEST}, ["match_f1"], intervals=False)
-    assert "[" not in tables.markdown(made, False).split("\n\n")[0]
+    made = leaderboard_tables.table({"run": CONTEST}, ["match_f1"], intervals=False)
+    assert "[" not in leaderboard_tables.markdown(made, False).split("\n\n")[0]
 
 
 def test_runs_stand_side_by_side_and_absent_planners_have_empty_cells() -> None:
-    made = tables.table({"old": CONTEST, "new": run_of({"first": [0.5], "other": [0.25]})}, ["match_f1"])
-    lines = tables.latex(made, False).splitlines()
+    made = leaderboard_tables.table({"old": CONTEST, "new": run_of({"first": [0.5], "other": [0.25]})}, ["match_f1"])
+    lines = leaderboard_tables.latex(made, False).splitlines()
     assert r" & \multicolumn{1}{c}{old} & \multicolumn{1}{c}{new} \\" in lines
     assert r"\cmidrule(lr){2-2} \cmidrule(lr){3-3}" in lines
     assert r"far & 0.300 {\scriptsize [0.10, 0.90]} &  \\" in lines
@@ -79,7 +79,7 @@ def test_runs_stand_side_by_side_and_absent_planners_have_empty_cells() -> None:
 
 def test_a_column_that_does_not_exist_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError, match=r"run: leaderboard.csv has no column 'match_fl'; did you mean 'match_f1'"):
-        tables.table({"run": CONTEST}, ["match_fl"])
+        leaderboard_tables.table({"run": CONTEST}, ["match_fl"])
 
 
 def test_csv_and_json_hold_the_numbers_and_the_signature(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_csv_and_json_hold_the_numbers_and_the_signature(tmp_path: Path) -> None
     ],
 )
 def test_latex_shows_texts_and_obeys_none(text: str, expected: str) -> None:
-    assert markup.latex(text) == expected
+    assert escaping.latex(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -125,17 +125,20 @@ def test_latex_shows_texts_and_obeys_none(text: str, expected: str) -> None:
     ],
 )
 def test_markdown_shows_texts_and_links_none(text: str, expected: str) -> None:
-    assert markup.markdown(text) == expected
+    assert escaping.markdown(text) == expected
 
 
 def test_hostile_names_keep_every_table_in_shape() -> None:
-    made = tables.table({"run": hostile_run()}, ["match_f1", "coverage"])
-    rows = [line for line in tables.markdown(made, False).splitlines() if line.startswith("|")]
+    made = leaderboard_tables.table({"run": hostile_run()}, ["match_f1", "coverage"])
+    rows = [line for line in leaderboard_tables.markdown(made, False).splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(HOSTILE)
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {4}
-    assert "<script" not in tables.html(made, True)
-    assert "<img" not in tables.html(made, True)
-    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", tables.markdown(made, False) + tables.latex(made, True))
+    assert "<script" not in leaderboard_tables.html(made, True)
+    assert "<img" not in leaderboard_tables.html(made, True)
+    assert not re.search(
+        r"[\x00-\x09\x0b-\x1f\x7f-\x9f]",
+        leaderboard_tables.markdown(made, False) + leaderboard_tables.latex(made, True),
+    )
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
@@ -144,8 +147,8 @@ def test_latex_compiles_as_it_stands(tmp_path: Path) -> None:
     board = hostile_run().leaderboard
     kept = board[board["planner"].isin([f"{name} {text}" for name, text in short.items()])].reset_index(drop=True)
     run = replace(hostile_run(), leaderboard=kept)
-    made = tables.table({"a_b": run, "c & d": run}, ["match_f1", "match_recall"])
-    (tmp_path / "table.tex").write_text(tables.latex(made, True), encoding="utf-8")
+    made = leaderboard_tables.table({"a_b": run, "c & d": run}, ["match_f1", "match_recall"])
+    (tmp_path / "table.tex").write_text(leaderboard_tables.latex(made, True), encoding="utf-8")
     command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout.decode("utf-8", "replace")[-2000:]
@@ -153,8 +156,8 @@ def test_latex_compiles_as_it_stands(tmp_path: Path) -> None:
 
 
 def test_every_row_of_latex_has_every_column() -> None:
-    made = tables.table({"run": hostile_run(), "again": hostile_run()}, ["match_f1", "coverage"])
-    text = tables.latex(made, True)
+    made = leaderboard_tables.table({"run": hostile_run(), "again": hostile_run()}, ["match_f1", "coverage"])
+    text = leaderboard_tables.latex(made, True)
     rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {4}
     plain = re.sub(r"\\[{}\\]", "", text)
@@ -170,7 +173,7 @@ def test_a_notebook_shows_the_leaderboard_without_the_extra() -> None:
 
 def test_a_chart_in_a_notebook_has_the_colours_of_print() -> None:
     pytest.importorskip("vl_convert", reason="needs the extra report")
-    from evalkit.reporting.drawing import COLOURS
+    from evalkit.report.chart_style import COLOURS
 
     for kind in ("planners", "actions", "papers"):
         text = small_run().chart(kind).to_json()
@@ -190,12 +193,12 @@ def test_a_chart_becomes_a_file(tmp_path: Path, ending: str, start: bytes) -> No
 
 
 def test_kinds_of_the_command_are_the_kinds_there_are() -> None:
-    from evalkit.commands.plot import KINDS
-    from evalkit.commands.table import FORMATS
-    from evalkit.reporting.charts import CHARTS
+    from evalkit.cli.plot import KINDS
+    from evalkit.cli.table import FORMATS
+    from evalkit.report.charts import CHARTS
 
     assert tuple(CHARTS) == KINDS
-    assert tuple(tables.RENDERERS) == FORMATS
+    assert tuple(leaderboard_tables.RENDERERS) == FORMATS
 
 
 @pytest.mark.parametrize(
@@ -203,10 +206,10 @@ def test_kinds_of_the_command_are_the_kinds_there_are() -> None:
 )
 def test_hostile_names_do_not_act_in_charts(kind: str) -> None:
     pytest.importorskip("vl_convert", reason="needs the extra report")
-    from evalkit.reporting import drawing
-    from evalkit.reporting.charts import chart
+    from evalkit.report import chart_style
+    from evalkit.report.charts import chart
 
-    picture = ElementTree.fromstring(drawing.page_svg(chart(hostile_run(), kind), "caption"))
+    picture = ElementTree.fromstring(chart_style.page_svg(chart(hostile_run(), kind), "caption"))
     tags = {element.tag.rpartition("}")[2] for element in picture.iter()}
     assert tags <= {
         "svg",

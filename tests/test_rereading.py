@@ -11,15 +11,15 @@ from damage import damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evalkit import rereading
-from evalkit.files import documents, shipped
-from evalkit.keeping import Store
-from evalkit.parsing import parse_document
-from evalkit.pipeline import Workplace, score_run
-from evalkit.reading import read_plans
-from evalkit.records import Document, Plan
-from evalkit.rereading import plans_of
+from evalkit.formats import parse_document
+from evalkit.scoring import plan_cache
+from evalkit.scoring.load import read_plans
+from evalkit.scoring.pipeline import Workplace, score_run
+from evalkit.scoring.plan_cache import plans_of
 from evalkit.settings import Settings
+from evalkit.storage.cache import Store
+from evalkit.storage.files import documents, shipped
+from evalkit.types import Document, Plan
 
 ENTRY = '{"name": "No gate", "ablated_part": "gate", "action": "REMOVE"}'
 HERE = Path(__file__).parent
@@ -52,7 +52,7 @@ def test_what_is_kept_of_real_and_broken_documents_is_all_that_was_read(
     fresh = [parse_document(document, strict=strict, gold=gold) for document in found]
     assert len(found) > 3
     assert repr(plans_of(found, store, strict=strict, gold=gold)) == repr(fresh)
-    monkeypatch.setattr(rereading, "parse_document", refuse)
+    monkeypatch.setattr(plan_cache, "parse_document", refuse)
     assert repr(plans_of(found, store, strict=strict, gold=gold)) == repr(fresh)
 
 
@@ -114,31 +114,31 @@ def test_other_code_or_another_text_is_read_anew(store: Store, monkeypatch: pyte
     plans_of([document], store)
     plans_of([Document("p.json", f"[{ENTRY} ]", "x", "a")], store)
     assert store.rows() == 2
-    monkeypatch.setattr(rereading, "_code", lambda: "other code")
+    monkeypatch.setattr(plan_cache, "_code", lambda: "other code")
     plans_of([document], store)
     assert store.rows() == 3
 
 
 def test_the_code_that_is_hashed_is_all_that_reading_imports() -> None:
     """A room that the readers came to use would have to be among them."""
-    package = Path(rereading.__file__).parent
+    package = Path(plan_cache.__file__).parent
     used = set()
-    for room in rereading.READERS:
+    for room in plan_cache.READERS:
         parts = sorted((package / room).glob("*.py")) or [package / f"{room}.py"]
         for line in "\n".join(part.read_text(encoding="utf-8") for part in parts).splitlines():
             assert not line.strip().startswith(("import evalkit", "from evalkit import")), "would be missed here"
             if line.strip().startswith("from evalkit."):
                 used.add(line.split()[1].split(".")[1])
     # What a mistake is called, and two rooms that find and keep: none of them says what a text is read as.
-    assert used - set(rereading.READERS) == {"errors", "files", "keeping"}
+    assert used - set(plan_cache.READERS) == {"errors", "files", "keeping"}
 
 
 def test_a_very_large_document_is_read_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     document = Document("p.json", f"[{ENTRY}]", "x", "a")
-    monkeypatch.setattr(rereading, "LARGEST", len(document.text) - 1)
+    monkeypatch.setattr(plan_cache, "LARGEST", len(document.text) - 1)
     assert repr(plans_of([document], store)) == repr([parse_document(document)])
     assert store.rows() == 0
-    monkeypatch.setattr(rereading, "LARGEST", len(document.text))
+    monkeypatch.setattr(plan_cache, "LARGEST", len(document.text))
     plans_of([document], store)
     assert store.rows() == 1
 
@@ -148,7 +148,7 @@ def test_a_second_run_reads_neither_plans_nor_gold_again(store: Store, monkeypat
     place = Workplace(store=store)
     first = score_run(pred, gold, OFFLINE, place=place)
     before = score_run(pred, gold, OFFLINE)
-    monkeypatch.setattr(rereading, "parse_document", refuse)
+    monkeypatch.setattr(plan_cache, "parse_document", refuse)
     again = score_run(pred, gold, OFFLINE, place=place)
     for name in ("leaderboard", "papers", "pairs", "plans", "diagnostics"):
         assert getattr(again, name).equals(getattr(first, name))

@@ -12,10 +12,10 @@ import pytest
 from conftest import entry, gold, plan
 
 from evalkit.errors import InputError
-from evalkit.frames import to_csv
-from evalkit.pipeline import score_run
-from evalkit.runs import Run, load_run
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
+from evalkit.storage.frames import to_csv
+from evalkit.storage.runs import Run, load_run
 
 HOSTILE = ["=1+1", "+x", "-x", "@x", "'quoted", "\tx", "001", "NA", "null", "a,b", 'say "x"', "two\nlines", "ünï"]
 

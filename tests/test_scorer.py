@@ -12,8 +12,8 @@ from conftest import entry, gold, plan
 
 import evalkit
 from evalkit.errors import InputError
-from evalkit.pipeline import score_run
-from evalkit.scorer import Reward, Scorer, figures_of
+from evalkit.scoring.pipeline import score_run
+from evalkit.scoring.scorer import Reward, Scorer, figures_of
 from evalkit.settings import Settings
 
 LEXICAL = Settings(matcher="lexical", resamples=0)

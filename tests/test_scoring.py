@@ -7,9 +7,9 @@ from math import log2
 import pytest
 from conftest import aligned, entry, gold, plan
 
-from evalkit.figures import figures
-from evalkit.records import COUNT_NAMES, Counts, Diagnostic, Pair, PaperScore, Plan
-from evalkit.scoring import score_paper
+from evalkit.metrics.counts import score_paper
+from evalkit.metrics.figures import figures
+from evalkit.types import COUNT_NAMES, Counts, Diagnostic, Pair, PaperScore, Plan
 
 
 def of(score: PaperScore) -> dict[str, float]:

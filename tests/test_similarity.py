@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from conftest import entry
 
-from evalkit.engines import engine
 from evalkit.errors import InputError, ModelError
-from evalkit.matching import NOTICED, Calibration, explain, load_calibration, probabilities
-from evalkit.pipeline import Workplace, score_run
-from evalkit.records import Ablation, Plan
+from evalkit.matching.embeddings import Encoder, find_encoder_here
+from evalkit.matching.features import FEATURES, coverage, features, needs
+from evalkit.matching.features.abbreviations import expansions
+from evalkit.matching.features.rarity import rarity
+from evalkit.matching.features.reasons import NEEDED, REASONS, told
+from evalkit.matching.features.tokens import analyse, stem
+from evalkit.matching.features.vectors import TextVectors, on_grid
+from evalkit.matching.probability import NOTICED, Calibration, explain, load_calibration, probabilities
+from evalkit.scoring.executors import engine
+from evalkit.scoring.pipeline import Workplace, score_run
 from evalkit.settings import Settings
-from evalkit.similarity import FEATURES, coverage, features, needs
-from evalkit.similarity.abbreviations import expansions
-from evalkit.similarity.embedding import Encoder, find_encoder_here
-from evalkit.similarity.rarity import rarity
-from evalkit.similarity.reasons import NEEDED, REASONS, told
-from evalkit.similarity.tokens import analyse, stem
-from evalkit.similarity.vectors import TextVectors, on_grid
+from evalkit.types import Ablation, Plan
 
 SHIPPED = Path(__file__).parent.parent / "configs" / "calibration"
 INJECTION = "high-fidelity attention injection"

@@ -1,4 +1,4 @@
-"""Every function of evalkit.statistics against scipy, statsmodels, its definition, or a case worked by hand."""
+"""Every function of evalkit.stats against scipy, statsmodels, its definition, or a case worked by hand."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import stats as scipy_stats
 
-from evalkit import statistics
-from evalkit.statistics import resampling, testing
-from evalkit.statistics.measures import gradient, is_macro
+from evalkit import stats
+from evalkit.stats import bootstrap, permutation
+from evalkit.stats.measures import gradient, is_macro
 
 Array = NDArray[np.float64]
 NAN = math.nan
@@ -25,7 +25,7 @@ NAN = math.nan
 
 def f1(sums: Array) -> Array:
     """2 hits / (gold + plan) of sums (hits, gold, plan)."""
-    return statistics.divide(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
+    return stats.divide(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
 
 
 def synthetic(papers: int, planners: int, seed: int) -> Array:
@@ -41,16 +41,14 @@ def synthetic(papers: int, planners: int, seed: int) -> Array:
 
 
 def test_dividing_by_nothing_is_undefined() -> None:
-    np.testing.assert_array_equal(
-        statistics.divide(np.array([1.0, 0.0, 1.0]), np.array([2.0, 0.0, 0.0])), [0.5, NAN, NAN]
-    )
+    np.testing.assert_array_equal(stats.divide(np.array([1.0, 0.0, 1.0]), np.array([2.0, 0.0, 0.0])), [0.5, NAN, NAN])
 
 
 def test_micro_is_the_ratio_of_sums_and_macro_the_mean_of_ratios() -> None:
     # Planner 0: hits 1, 0, 2 of gold 1, 1, 4 and plan 1, 3, 4: ratios 2/2, 0/4, 4/8; sums 6/14.
     # Planner 1 planned nothing for a paper without gold: that paper is undefined and does not count.
     sums = np.array([[[1, 1, 1], [0, 0, 0]], [[0, 1, 3], [1, 1, 1]], [[2, 4, 4], [0, 4, 1]]], dtype=np.float64)
-    micro, macro = statistics.micro(sums, f1), statistics.macro(f1(sums))
+    micro, macro = stats.micro(sums, f1), stats.macro(f1(sums))
     np.testing.assert_allclose(micro.values, [6 / 14, 2 / 7])
     np.testing.assert_allclose(macro.values, [(1 + 0 + 0.5) / 3, (1 + 0) / 2])
     np.testing.assert_array_equal(micro.n, [3, 2])
@@ -58,14 +56,14 @@ def test_micro_is_the_ratio_of_sums_and_macro_the_mean_of_ratios() -> None:
 
 
 def test_a_macro_measure_defined_nowhere_is_undefined() -> None:
-    measure = statistics.macro(np.array([[NAN, 1.0], [NAN, 0.0]]))
+    measure = stats.macro(np.array([[NAN, 1.0], [NAN, 0.0]]))
     np.testing.assert_array_equal(measure.values, [NAN, 0.5])
     np.testing.assert_array_equal(measure.n, [0, 2])
 
 
 def test_a_named_formula_takes_along_only_what_it_reads() -> None:
     columns = {name: np.array([[1.0], [2.0]]) for name in ("hits", "gold", "plan", "unused")}
-    measure = statistics.named(columns, lambda s: statistics.divide(s["hits"], s["plan"]))
+    measure = stats.named(columns, lambda s: stats.divide(s["hits"], s["plan"]))
     assert measure.sums.shape == (2, 1, 2)
     np.testing.assert_allclose(measure.values, [1.0])
 
@@ -73,19 +71,19 @@ def test_a_named_formula_takes_along_only_what_it_reads() -> None:
 @pytest.mark.parametrize("sums", [np.zeros((2, 3)), np.full((2, 2, 1), NAN)])
 def test_sums_have_a_shape_and_no_nan(sums: Array) -> None:
     with pytest.raises(ValueError, match="sums must be finite"):
-        statistics.micro(sums, f1)
+        stats.micro(sums, f1)
 
 
 def test_the_gradient_of_a_ratio() -> None:
     # d(a/b) = (1/b, -a/b^2), also where a is 0 and where another sum is a million times larger.
     totals = np.array([[3.0, 4.0, 9.0], [0.0, 4.0, 9.0], [1.0, 2.0, 2e6]])
-    found = gradient(lambda s: statistics.divide(s[..., 0], s[..., 1]), totals)
+    found = gradient(lambda s: stats.divide(s[..., 0], s[..., 1]), totals)
     np.testing.assert_allclose(found, [[1 / 4, -3 / 16, 0], [1 / 4, 0, 0], [1 / 2, -1 / 4, 0]], atol=1e-9)
 
 
 def test_repeats_are_averaged_inside_their_paper() -> None:
     # Paper 0: 0.2 and 0.6, mean 0.4, SD sqrt(2 * 0.04 / 1); paper 1: 0.5 and an undefined one; paper 2: none.
-    found = statistics.repeats(np.array([0.2, 0.5, 0.6, NAN]), np.array([0, 1, 0, 1]), 3)
+    found = stats.repeats(np.array([0.2, 0.5, 0.6, NAN]), np.array([0, 1, 0, 1]), 3)
     np.testing.assert_allclose(found.mean, [0.4, 0.5, NAN])
     np.testing.assert_allclose(found.best, [0.6, 0.5, NAN])
     np.testing.assert_allclose(found.spread, [math.sqrt(0.08), NAN, NAN])
@@ -93,7 +91,7 @@ def test_repeats_are_averaged_inside_their_paper() -> None:
 
 
 def test_repeats_take_sums_too() -> None:
-    found = statistics.repeats(np.array([[2.0, 4.0], [0.0, 4.0], [1.0, 1.0]]), np.array([0, 0, 1]), 2)
+    found = stats.repeats(np.array([[2.0, 4.0], [0.0, 4.0], [1.0, 1.0]]), np.array([0, 0, 1]), 2)
     np.testing.assert_allclose(found.mean, [[1.0, 4.0], [1.0, 1.0]])
 
 
@@ -102,16 +100,16 @@ def test_repeats_take_sums_too() -> None:
 
 def test_the_expanded_levels_by_hand() -> None:
     # n = 10: t(0.975, 9) = 2.262157 and sqrt(10/9) = 1.054093 reach 2.384523, and Phi(-2.384523) = 0.008551.
-    low, high = statistics.expanded_levels(10)
+    low, high = stats.expanded_levels(10)
     assert low == pytest.approx(0.008551, abs=2e-6)
     assert high == pytest.approx(1 - 0.008551, abs=2e-6)
-    assert low == pytest.approx(stats.norm.cdf(-stats.t.ppf(0.975, 9) * math.sqrt(10 / 9)))
+    assert low == pytest.approx(scipy_stats.norm.cdf(-scipy_stats.t.ppf(0.975, 9) * math.sqrt(10 / 9)))
 
 
 def test_of_a_mean_the_expanded_interval_is_the_t_interval() -> None:
-    values = stats.norm.ppf((np.arange(40) + 0.5) / 40)
-    (found,) = statistics.intervals([statistics.macro(values[:, None])], seed=1, resamples=50_000)
-    expected = stats.t.interval(0.95, 39, loc=values.mean(), scale=stats.sem(values))
+    values = scipy_stats.norm.ppf((np.arange(40) + 0.5) / 40)
+    (found,) = stats.intervals([stats.macro(values[:, None])], seed=1, resamples=50_000)
+    expected = scipy_stats.t.interval(0.95, 39, loc=values.mean(), scale=scipy_stats.sem(values))
     np.testing.assert_allclose([found.low[0], found.high[0]], expected, atol=0.015)
 
 
@@ -119,15 +117,15 @@ def test_of_a_mean_the_expanded_interval_is_the_t_interval() -> None:
 def test_replicates_are_those_of_scipy(kind: str) -> None:
     sums = synthetic(30, 2, seed=3)[:, :1]
     ratios = f1(sums[:, 0])
-    measure = statistics.micro(sums, f1) if kind == "micro" else statistics.macro(ratios[:, None])
-    (ours,) = statistics.bootstrap([measure], seed=1)
+    measure = stats.micro(sums, f1) if kind == "micro" else stats.macro(ratios[:, None])
+    (ours,) = stats.bootstrap([measure], seed=1)
 
     def statistic(index: Array, axis: int) -> Array:
         assert axis == -1
         drawn = index.astype(int)
         return ratios[drawn].mean(axis=-1) if kind == "macro" else f1(sums[drawn, 0].sum(axis=-2))
 
-    theirs = stats.bootstrap(
+    theirs = scipy_stats.bootstrap(
         (np.arange(30.0),), statistic, n_resamples=9_999, method="percentile", rng=np.random.default_rng(2)
     )
     # Quantiles of 9,999 draws are good to about 0.03 standard errors at the 2.5% ends: 4 of those.
@@ -139,8 +137,8 @@ def test_replicates_are_those_of_scipy(kind: str) -> None:
 def test_two_papers_have_three_replicates() -> None:
     # Drawn: both the first (1/4), one of each (1/2), both the second (1/4). The micro ratio of both is 3/5.
     sums = np.array([[[1.0, 1.0]], [[2.0, 4.0]]])
-    measure = statistics.micro(sums, lambda s: statistics.divide(s[..., 0], s[..., 1]))
-    (drawn,) = statistics.bootstrap([measure], seed=5)
+    measure = stats.micro(sums, lambda s: stats.divide(s[..., 0], s[..., 1]))
+    (drawn,) = stats.bootstrap([measure], seed=5)
     values, counts = np.unique(drawn.round(12), return_counts=True)
     np.testing.assert_allclose(values, [0.5, 0.6, 1.0])
     np.testing.assert_allclose(counts / 9_999, [0.25, 0.5, 0.25], atol=0.02)
@@ -149,11 +147,11 @@ def test_two_papers_have_three_replicates() -> None:
 def test_chunks_company_and_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The size of a chunk and who else is scored change nothing; the seed does."""
     sums = synthetic(20, 3, seed=1)
-    (whole,) = statistics.bootstrap([statistics.micro(sums, f1)], seed=7, resamples=500)
-    (alone,) = statistics.bootstrap([statistics.micro(sums[:, 1:2], f1)], seed=7, resamples=500)
-    (other,) = statistics.bootstrap([statistics.micro(sums, f1)], seed=8, resamples=500)
-    monkeypatch.setattr(resampling, "_CELLS", 20 * 9 * 7)
-    (chunked,) = statistics.bootstrap([statistics.micro(sums, f1)], seed=7, resamples=500)
+    (whole,) = stats.bootstrap([stats.micro(sums, f1)], seed=7, resamples=500)
+    (alone,) = stats.bootstrap([stats.micro(sums[:, 1:2], f1)], seed=7, resamples=500)
+    (other,) = stats.bootstrap([stats.micro(sums, f1)], seed=8, resamples=500)
+    monkeypatch.setattr(bootstrap, "_CELLS", 20 * 9 * 7)
+    (chunked,) = stats.bootstrap([stats.micro(sums, f1)], seed=7, resamples=500)
     np.testing.assert_array_equal(whole, chunked)
     np.testing.assert_allclose(whole[:, 1:2], alone, rtol=1e-12)
     assert not np.allclose(whole, other)
@@ -161,8 +159,8 @@ def test_chunks_company_and_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_undefined_resamples_are_counted() -> None:
     # Two of four papers are defined: a resample has none of them with probability (2/4)^4 = 1/16.
-    measure = statistics.macro(np.array([[1.0], [0.5], [NAN], [NAN]]))
-    (found,) = statistics.intervals([measure], seed=1)
+    measure = stats.macro(np.array([[1.0], [0.5], [NAN], [NAN]]))
+    (found,) = stats.intervals([measure], seed=1)
     assert found.n[0] == 2
     assert found.undefined[0] / 9_999 == pytest.approx(1 / 16, abs=0.01)
     np.testing.assert_allclose([found.low[0], found.value[0], found.high[0]], [0.5, 0.75, 1.0])
@@ -170,29 +168,29 @@ def test_undefined_resamples_are_counted() -> None:
 
 @pytest.mark.parametrize(("ratios", "value", "n"), [([NAN, NAN], NAN, 0), ([1.0, NAN], 1.0, 1)])
 def test_under_two_papers_there_is_no_interval(ratios: list[float], value: float, n: int) -> None:
-    (found,) = statistics.intervals([statistics.macro(np.array(ratios)[:, None])], seed=1, resamples=99)
+    (found,) = stats.intervals([stats.macro(np.array(ratios)[:, None])], seed=1, resamples=99)
     np.testing.assert_array_equal([found.value[0], found.low[0], found.high[0]], [value, NAN, NAN])
     assert found.n[0] == n
 
 
 def test_no_papers_at_all() -> None:
-    measure = statistics.macro(np.zeros((0, 2)))
-    (found,) = statistics.intervals([measure], seed=1, resamples=99)
+    measure = stats.macro(np.zeros((0, 2)))
+    (found,) = stats.intervals([measure], seed=1, resamples=99)
     assert np.isnan(found.value).all()
     assert np.isnan(found.low).all()
-    assert math.isnan(statistics.paired_test(measure, 0, 1, seed=1))
-    assert statistics.intervals([], seed=1) == []
+    assert math.isnan(stats.paired_test(measure, 0, 1, seed=1))
+    assert stats.intervals([], seed=1) == []
 
 
 def test_perfect_scores_have_an_interval() -> None:
-    (found,) = statistics.intervals([statistics.macro(np.ones((12, 1)))], seed=1)
+    (found,) = stats.intervals([stats.macro(np.ones((12, 1)))], seed=1)
     assert (found.low[0], found.high[0]) == (1.0, 1.0)
 
 
 def test_the_standard_error_of_a_macro_difference_is_s_over_root_n() -> None:
     ratios = f1(synthetic(25, 2, seed=4))
-    error = statistics.standard_error(statistics.macro(ratios), 0, 1)
-    assert error == pytest.approx(stats.sem(ratios[:, 1] - ratios[:, 0]), rel=1e-6)
+    error = stats.standard_error(stats.macro(ratios), 0, 1)
+    assert error == pytest.approx(scipy_stats.sem(ratios[:, 1] - ratios[:, 0]), rel=1e-6)
 
 
 def test_the_standard_error_of_a_micro_difference_is_near_the_jackknife() -> None:
@@ -200,19 +198,17 @@ def test_the_standard_error_of_a_micro_difference_is_near_the_jackknife() -> Non
     rest = f1(sums.sum(axis=0) - sums)
     left_out = rest[:, 1] - rest[:, 0]
     jackknife = math.sqrt(299 / 300 * ((left_out - left_out.mean()) ** 2).sum())
-    assert statistics.standard_error(statistics.micro(sums, f1), 0, 1) == pytest.approx(jackknife, rel=0.01)
+    assert stats.standard_error(stats.micro(sums, f1), 0, 1) == pytest.approx(jackknife, rel=0.01)
 
 
 def test_a_difference_and_its_interval() -> None:
     sums = synthetic(60, 3, seed=2)
-    macro, micro = statistics.differences(
-        [statistics.macro(f1(sums)), statistics.micro(sums, f1)], base=2, new=0, seed=1
-    )
+    macro, micro = stats.differences([stats.macro(f1(sums)), stats.micro(sums, f1)], base=2, new=0, seed=1)
     ratios = f1(sums)
     assert macro.value == pytest.approx(ratios[:, 0].mean() - ratios[:, 2].mean())
     assert micro.value == pytest.approx(f1(sums.sum(axis=0))[0] - f1(sums.sum(axis=0))[2])
     # 60 papers: the t interval of the paired differences, up to skewness and Monte Carlo.
-    low, high = stats.t.interval(0.95, 59, loc=macro.value, scale=stats.sem(ratios[:, 0] - ratios[:, 2]))
+    low, high = scipy_stats.t.interval(0.95, 59, loc=macro.value, scale=scipy_stats.sem(ratios[:, 0] - ratios[:, 2]))
     np.testing.assert_allclose([macro.low, macro.high], [low, high], atol=0.06 * (high - low))
     assert macro.low < macro.value < macro.high
     assert macro.n == micro.n == 60
@@ -220,17 +216,17 @@ def test_a_difference_and_its_interval() -> None:
 
 def test_a_planner_against_itself() -> None:
     sums = np.repeat(synthetic(15, 1, seed=2), 2, axis=1)
-    for measure in (statistics.macro(f1(sums)), statistics.micro(sums, f1)):
-        (found,) = statistics.differences([measure], 0, 1, seed=1, resamples=999)
+    for measure in (stats.macro(f1(sums)), stats.micro(sums, f1)):
+        (found,) = stats.differences([measure], 0, 1, seed=1, resamples=999)
         assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
         assert found.standard_error == pytest.approx(0, abs=1e-12)
-        assert statistics.paired_test(measure, 0, 1, seed=1) == 1.0
-        assert statistics.verdict(found.low, found.high, margin=0.0, strict=True) == "pass"
+        assert stats.paired_test(measure, 0, 1, seed=1) == 1.0
+        assert stats.verdict(found.low, found.high, margin=0.0, strict=True) == "pass"
 
 
 @pytest.mark.parametrize(("n", "few"), [(0, True), (9, True), (10, False)])
 def test_few_papers(n: int, few: bool) -> None:
-    assert statistics.few_papers(n) is few
+    assert stats.few_papers(n) is few
 
 
 # Tests -----------------------------------------------------------------------------------------------------------
@@ -239,33 +235,33 @@ def test_few_papers(n: int, few: bool) -> None:
 def test_three_papers_all_in_favour() -> None:
     # Of the 2^3 swaps, only none and all three reach the observed difference: p = 2/8.
     ratios = np.array([[0.9, 0.1], [0.8, 0.4], [0.7, 0.6]])
-    assert statistics.paired_test(statistics.macro(ratios), 0, 1, seed=1) == 2 / 8
+    assert stats.paired_test(stats.macro(ratios), 0, 1, seed=1) == 2 / 8
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_an_exact_macro_test_is_that_of_scipy(seed: int) -> None:
     ratios = f1(synthetic(9, 2, seed=seed))
-    theirs = stats.permutation_test(
+    theirs = scipy_stats.permutation_test(
         (ratios[:, 0], ratios[:, 1]),
         lambda x, y, axis: np.mean(x - y, axis=axis),
         permutation_type="samples",
         vectorized=True,
         n_resamples=9_999,
     )
-    assert statistics.paired_test(statistics.macro(ratios), 0, 1, seed=1) == pytest.approx(theirs.pvalue)
+    assert stats.paired_test(stats.macro(ratios), 0, 1, seed=1) == pytest.approx(theirs.pvalue)
 
 
 def test_a_random_macro_test_is_near_that_of_scipy() -> None:
     ratios = f1(synthetic(50, 2, seed=11))
     ratios[:, 1] = np.clip(ratios[:, 1] + 0.1, 0, 1)
-    theirs = stats.permutation_test(
+    theirs = scipy_stats.permutation_test(
         (ratios[:, 0], ratios[:, 1]),
         lambda x, y, axis: np.mean(x - y, axis=axis),
         permutation_type="samples",
         vectorized=True,
         rng=np.random.default_rng(3),
     )
-    ours = statistics.paired_test(statistics.macro(ratios), 0, 1, seed=1)
+    ours = stats.paired_test(stats.macro(ratios), 0, 1, seed=1)
     assert 0.01 < theirs.pvalue < 0.5
     assert ours == pytest.approx(theirs.pvalue, abs=4 * math.sqrt(2 * 0.25 / 9_999))
 
@@ -308,7 +304,7 @@ def test_an_exact_micro_test_is_its_definition(seed: int) -> None:
     sums = synthetic(8, 2, seed=seed)
     sums[:, 0, 1] = sums[:, 1, 1]
     expected = by_definition(sums[:, 0], sums[:, 1], micro_student)
-    assert statistics.paired_test(statistics.micro(sums, f1), 0, 1, seed=1) == expected
+    assert stats.paired_test(stats.micro(sums, f1), 0, 1, seed=1) == expected
 
 
 @pytest.mark.filterwarnings("ignore:Mean of empty slice")
@@ -322,24 +318,24 @@ def test_an_exact_micro_test_is_its_definition(seed: int) -> None:
 def test_a_paper_undefined_for_one_planner_swaps_as_undefined(ratios: list[list[float]]) -> None:
     values = np.array(ratios)
     expected = by_definition(values[:, 0], values[:, 1], macro_student)
-    assert statistics.paired_test(statistics.macro(values), 0, 1, seed=1) == expected
+    assert stats.paired_test(stats.macro(values), 0, 1, seed=1) == expected
 
 
 def test_a_swap_that_leaves_nothing_defined_counts_as_extreme() -> None:
     # One paper each: swapping either leaves one planner with nothing; all four swaps count, p = 1.
-    assert statistics.paired_test(statistics.macro(np.array([[0.9, NAN], [NAN, 0.1]])), 0, 1, seed=1) == 1.0
+    assert stats.paired_test(stats.macro(np.array([[0.9, NAN], [NAN, 0.1]])), 0, 1, seed=1) == 1.0
 
 
 def test_without_a_difference_there_is_no_p() -> None:
-    assert math.isnan(statistics.paired_test(statistics.macro(np.array([[0.9, NAN], [0.3, NAN]])), 0, 1, seed=1))
+    assert math.isnan(stats.paired_test(stats.macro(np.array([[0.9, NAN], [0.3, NAN]])), 0, 1, seed=1))
 
 
 def test_a_constant_gain_is_the_most_extreme_swap() -> None:
     # The standard error is 0. Exact over 10 papers: 2 / 2^10; random over 20: (0 + 1) / (B + 1).
     for papers, p in ((10, 2 / 1024), (20, 1 / 1000)):
         ratios = np.stack([np.linspace(0.2, 0.6, papers) + 0.25, np.linspace(0.2, 0.6, papers)], axis=1)
-        assert statistics.paired_test(
-            statistics.macro(ratios), 0, 1, seed=1, resamples=999 if papers == 20 else 9_999
+        assert stats.paired_test(
+            stats.macro(ratios), 0, 1, seed=1, resamples=999 if papers == 20 else 9_999
         ) == pytest.approx(p)
 
 
@@ -347,43 +343,43 @@ def test_exactness_rests_on_the_papers_that_differ() -> None:
     # Five papers differ, fifteen do not: 2^5 swaps, of which none and all reach the observed difference.
     ratios = np.tile([[0.5, 0.5]], (20, 1))
     ratios[:5, 0] += [0.1, 0.2, 0.15, 0.3, 0.05]
-    assert statistics.paired_test(statistics.macro(ratios), 0, 1, seed=1, resamples=100) == 2 / 32
+    assert stats.paired_test(stats.macro(ratios), 0, 1, seed=1, resamples=100) == 2 / 32
 
 
 def test_the_order_of_planners_and_the_size_of_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    measure = statistics.micro(synthetic(40, 2, seed=3), f1)
-    p = statistics.paired_test(measure, 0, 1, seed=1, resamples=999)
-    assert statistics.paired_test(measure, 1, 0, seed=1, resamples=999) == p
-    monkeypatch.setattr(testing, "_CELLS", 40 * 13)
-    assert statistics.paired_test(measure, 0, 1, seed=1, resamples=999) == p
+    measure = stats.micro(synthetic(40, 2, seed=3), f1)
+    p = stats.paired_test(measure, 0, 1, seed=1, resamples=999)
+    assert stats.paired_test(measure, 1, 0, seed=1, resamples=999) == p
+    monkeypatch.setattr(permutation, "_CELLS", 40 * 13)
+    assert stats.paired_test(measure, 0, 1, seed=1, resamples=999) == p
 
 
 def test_holm_by_hand() -> None:
     # Sorted: 0.005 * 4, 0.01 * 3, 0.03 * 2, then 0.04 * 1, raised to the 0.06 before it.
-    np.testing.assert_allclose(statistics.holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(stats.holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
     # The undefined test is not counted: 0.02 * 2 and 0.6 * 1.
-    np.testing.assert_allclose(statistics.holm(np.array([0.6, NAN, 0.02])), [0.6, NAN, 0.04])
-    assert statistics.holm(np.array([])).shape == (0,)
+    np.testing.assert_allclose(stats.holm(np.array([0.6, NAN, 0.02])), [0.6, NAN, 0.04])
+    assert stats.holm(np.array([])).shape == (0,)
 
 
 @settings(deadline=None)  # the first call loads statsmodels
 @given(arrays(np.float64, some.integers(1, 20), elements=some.floats(0, 1)))
 def test_holm_is_that_of_statsmodels(p: Array) -> None:
     multitest = pytest.importorskip("statsmodels.stats.multitest")
-    np.testing.assert_allclose(statistics.holm(p), multitest.multipletests(p, method="holm")[1], atol=1e-12)
+    np.testing.assert_allclose(stats.holm(p), multitest.multipletests(p, method="holm")[1], atol=1e-12)
 
 
 def test_all_pairs_and_against_a_baseline() -> None:
-    measure = statistics.macro(f1(synthetic(12, 4, seed=6)))
-    tests = statistics.all_pairs(measure, seed=1)
+    measure = stats.macro(f1(synthetic(12, 4, seed=6)))
+    tests = stats.all_pairs(measure, seed=1)
     assert np.isnan(np.diag(tests.raw)).all()
     upper = np.triu_indices(4, 1)
     np.testing.assert_array_equal(tests.raw, tests.raw.T)
-    np.testing.assert_allclose(tests.adjusted[upper], statistics.holm(tests.raw[upper]))
-    assert tests.raw[1, 3] == statistics.paired_test(measure, 1, 3, seed=1)
-    baseline = statistics.against(measure, 2, seed=1)
+    np.testing.assert_allclose(tests.adjusted[upper], stats.holm(tests.raw[upper]))
+    assert tests.raw[1, 3] == stats.paired_test(measure, 1, 3, seed=1)
+    baseline = stats.against(measure, 2, seed=1)
     np.testing.assert_allclose(baseline.raw[2], np.where(np.arange(4) == 2, NAN, tests.raw[2]))
-    np.testing.assert_allclose(baseline.adjusted[2, [0, 1, 3]], statistics.holm(tests.raw[2, [0, 1, 3]]))
+    np.testing.assert_allclose(baseline.adjusted[2, [0, 1, 3]], stats.holm(tests.raw[2, [0, 1, 3]]))
     assert np.isnan(baseline.raw[0, 1])
 
 
@@ -392,23 +388,23 @@ def test_rank_intervals_by_hand() -> None:
     p = np.full((4, 4), 0.5)
     p[0, 2] = p[2, 0] = 0.01
     p[3] = p[:, 3] = NAN
-    assert statistics.rank_intervals(np.array([0.7, 0.6, 0.5, NAN]), p) == [(1, 2), (1, 3), (2, 3), None]
+    assert stats.rank_intervals(np.array([0.7, 0.6, 0.5, NAN]), p) == [(1, 2), (1, 3), (2, 3), None]
 
 
 def test_one_planner_is_first() -> None:
-    measure = statistics.macro(np.array([[0.5], [0.7]]))
-    tests = statistics.all_pairs(measure, seed=1)
-    assert statistics.rank_intervals(measure.values, tests.adjusted) == [(1, 1)]
+    measure = stats.macro(np.array([[0.5], [0.7]]))
+    tests = stats.all_pairs(measure, seed=1)
+    assert stats.rank_intervals(measure.values, tests.adjusted) == [(1, 1)]
 
 
 # Decisions -------------------------------------------------------------------------------------------------------
 
 
 def test_the_minimum_detectable_effect_is_found_with_its_power() -> None:
-    effect = statistics.minimum_detectable(0.02)
+    effect = stats.minimum_detectable(0.02)
     assert effect == pytest.approx(0.02 * (1.959964 + 0.841621), rel=1e-6)
-    assert stats.norm.sf(stats.norm.ppf(0.975) - effect / 0.02) == pytest.approx(0.8)
-    assert math.isnan(statistics.minimum_detectable(NAN))
+    assert scipy_stats.norm.sf(scipy_stats.norm.ppf(0.975) - effect / 0.02) == pytest.approx(0.8)
+    assert math.isnan(stats.minimum_detectable(NAN))
 
 
 @pytest.mark.parametrize(
@@ -416,7 +412,7 @@ def test_the_minimum_detectable_effect_is_found_with_its_power() -> None:
     [(100, 0.06, 0.03, 400), (10, 0.3, 0.1, 90), (50, 0.02, 0.03, 23), (50, NAN, 0.03, None), (50, 0.02, 0.0, None)],
 )
 def test_papers_needed(n: int, detectable: float, target: float, papers: int | None) -> None:
-    assert statistics.papers_needed(n, detectable, target) == papers
+    assert stats.papers_needed(n, detectable, target) == papers
 
 
 @pytest.mark.parametrize(
@@ -433,8 +429,8 @@ def test_papers_needed(n: int, detectable: float, target: float, papers: int | N
     ],
 )
 def test_the_verdict_has_three_ways(low: float, high: float, margin: float, plain: str, strict: str) -> None:
-    assert statistics.verdict(low, high, margin) == plain
-    assert statistics.verdict(low, high, margin, strict=True) == strict
+    assert stats.verdict(low, high, margin) == plain
+    assert stats.verdict(low, high, margin, strict=True) == strict
 
 
 # Correction by labels --------------------------------------------------------------------------------------------
@@ -447,7 +443,7 @@ def test_corrected_sums_by_hand() -> None:
     automatic = np.array([1.0, 2.0, 3.0, 4.0, 0.0, 2.0])[:, None, None]
     truth = np.array([0.0, 1.0, 1.0, NAN, NAN, NAN])[:, None, None]
     labelled = np.array([True, True, True, False, False, False])
-    sums, trust = statistics.corrected_sums(automatic, truth, labelled)
+    sums, trust = stats.corrected_sums(automatic, truth, labelled)
     assert trust[0, 0] == pytest.approx(0.5)
     assert sums.sum() == pytest.approx(4.0)
 
@@ -464,7 +460,7 @@ def test_corrected_sums_by_hand() -> None:
 )
 def test_the_weight_of_a_matcher(automatic: list[float], truth: list[float], trust: float, total: float) -> None:
     known = np.array(truth)[:, None, None]
-    sums, found = statistics.corrected_sums(np.array(automatic)[:, None, None], known, ~np.isnan(known[:, 0, 0]))
+    sums, found = stats.corrected_sums(np.array(automatic)[:, None, None], known, ~np.isnan(known[:, 0, 0]))
     assert found[0, 0] == pytest.approx(trust)
     assert sums.sum() == pytest.approx(total)
 
@@ -473,10 +469,10 @@ def test_labelled_papers_are_resampled_apart() -> None:
     """Each resample draws as many labelled papers as there are, so their number is the same in all."""
     labelled = np.arange(12) < 5
     counts = np.stack([labelled.astype(np.float64), np.ones(12)], axis=1)[:, None, :]
-    measure = statistics.micro(counts, lambda s: statistics.divide(s[..., 0], s[..., 1]))
-    (drawn,) = statistics.bootstrap([measure], seed=1, resamples=200, labelled=labelled)
+    measure = stats.micro(counts, lambda s: stats.divide(s[..., 0], s[..., 1]))
+    (drawn,) = stats.bootstrap([measure], seed=1, resamples=200, labelled=labelled)
     np.testing.assert_allclose(drawn, 5 / 12)
-    (found,) = statistics.intervals([measure], seed=1, resamples=200, labelled=labelled)
+    (found,) = stats.intervals([measure], seed=1, resamples=200, labelled=labelled)
     assert found.n[0] == 5
 
 
@@ -485,13 +481,13 @@ def test_the_error_of_a_corrected_difference_is_the_spread_of_its_resamples() ->
     truth = rng.binomial(3, 0.4, (200, 2, 1)).astype(np.float64)
     automatic = np.minimum(truth + rng.binomial(1, 0.3, truth.shape), 3.0)
     labelled = np.arange(200) < 40
-    sums, trust = statistics.corrected_sums(automatic, truth, labelled)
+    sums, trust = stats.corrected_sums(automatic, truth, labelled)
     assert (trust > 0.5).all()
-    measure = statistics.micro(
-        np.concatenate([sums, np.full_like(sums, 3.0)], axis=2), lambda s: statistics.divide(s[..., 0], s[..., 1])
+    measure = stats.micro(
+        np.concatenate([sums, np.full_like(sums, 3.0)], axis=2), lambda s: stats.divide(s[..., 0], s[..., 1])
     )
-    (found,) = statistics.differences([measure], 0, 1, seed=1, labelled=labelled)
-    (drawn,) = statistics.bootstrap([measure], seed=2, labelled=labelled)
+    (found,) = stats.differences([measure], 0, 1, seed=1, labelled=labelled)
+    (drawn,) = stats.bootstrap([measure], seed=2, labelled=labelled)
     assert found.standard_error == pytest.approx(np.std(drawn[:, 1] - drawn[:, 0]) * math.sqrt(40 / 39), rel=0.04)
     assert found.low < found.value < found.high
 
@@ -502,25 +498,25 @@ def test_many_pairs_at_once_have_the_p_of_each_pair_alone(papers: int) -> None:
     values = np.round(rng.random((papers, 9)), 1)
     values[:, 8] = values[:, 7]  # a pair that never differs
     values[0, 3] = np.nan  # a planner that is not defined everywhere takes the general way
-    measure = statistics.macro(values)
-    tests = statistics.all_pairs(measure, seed=3, resamples=499)
+    measure = stats.macro(values)
+    tests = stats.all_pairs(measure, seed=3, resamples=499)
     for i in range(9):
         for j in range(i + 1, 9):
-            alone = statistics.paired_test(measure, i, j, seed=3, resamples=499)
+            alone = stats.paired_test(measure, i, j, seed=3, resamples=499)
             assert tests.raw[i, j] == tests.raw[j, i] == alone, (i, j)
 
 
 def test_intervals_of_many_planners_are_those_of_each_block() -> None:
-    measure = statistics.macro(np.random.default_rng(0).random((30, 120)))
-    together = statistics.intervals([measure], seed=1, resamples=299)[0]
-    alone = statistics.intervals([statistics.macro(measure.sums[:, 100:103, 0])], seed=1, resamples=299)[0]
+    measure = stats.macro(np.random.default_rng(0).random((30, 120)))
+    together = stats.intervals([measure], seed=1, resamples=299)[0]
+    alone = stats.intervals([stats.macro(measure.sums[:, 100:103, 0])], seed=1, resamples=299)[0]
     assert together.low[100:103] == pytest.approx(alone.low, abs=1e-12)
     assert len(together.value) == len(together.n) == 120
 
 
 def test_an_undefined_repetition_is_no_part_of_the_spread() -> None:
     """1 and 3 are 2 apart whatever else was tried: mean 2, best 3, sample SD the square root of 2."""
-    found = statistics.repeats(np.array([1.0, np.nan, 3.0, np.nan, np.nan]), np.array([0, 0, 0, 0, 1]), 2)
+    found = stats.repeats(np.array([1.0, np.nan, 3.0, np.nan, np.nan]), np.array([0, 0, 0, 0, 1]), 2)
     assert found.mean[0] == 2
     assert found.best[0] == 3
     assert found.spread[0] == pytest.approx(math.sqrt(2))
@@ -532,16 +528,16 @@ def test_an_undefined_repetition_is_no_part_of_the_spread() -> None:
 def test_ranks_when_values_tie_and_when_p_is_just_the_level() -> None:
     """A tie is neither better nor worse, however small p is; p must be below the level, not at it."""
     clear = np.array([[np.nan, 0.01], [0.01, np.nan]])
-    assert statistics.rank_intervals(np.array([0.5, 0.5]), clear) == [(1, 2), (1, 2)]
-    assert statistics.rank_intervals(np.array([0.5, 0.4]), clear) == [(1, 1), (2, 2)]
-    assert statistics.rank_intervals(np.array([0.5, 0.4]), np.full((2, 2), 0.05)) == [(1, 2), (1, 2)]
+    assert stats.rank_intervals(np.array([0.5, 0.5]), clear) == [(1, 2), (1, 2)]
+    assert stats.rank_intervals(np.array([0.5, 0.4]), clear) == [(1, 1), (2, 2)]
+    assert stats.rank_intervals(np.array([0.5, 0.4]), np.full((2, 2), 0.05)) == [(1, 2), (1, 2)]
     with pytest.raises(ValueError, match="shorter"):
-        statistics.rank_intervals(np.array([0.5, 0.4]), clear[:1])
+        stats.rank_intervals(np.array([0.5, 0.4]), clear[:1])
 
 
 def test_named_sums_are_numbers_whatever_they_came_as() -> None:
     """Whole numbers become floats, so that half a step of the gradient is half a step."""
-    found = statistics.named({"a": np.array([[1], [2]]), "b": np.array([[2], [2]])}, lambda sums: sums["a"] / sums["b"])
+    found = stats.named({"a": np.array([[1], [2]]), "b": np.array([[2], [2]])}, lambda sums: sums["a"] / sums["b"])
     assert found.sums.dtype == np.float64
     assert found.values.tolist() == [0.75]
 
@@ -549,15 +545,15 @@ def test_named_sums_are_numbers_whatever_they_came_as() -> None:
 @pytest.mark.parametrize("at_once", [2, 300])
 def test_an_interval_is_what_its_replicates_say(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     """Level, number of resamples, seed and labels reach the replicates, in one block of planners or in several."""
-    monkeypatch.setattr(resampling, "_PLANNERS", at_once)
-    measure = statistics.micro(synthetic(30, 5, 1), f1)
+    monkeypatch.setattr(bootstrap, "_PLANNERS", at_once)
+    measure = stats.micro(synthetic(30, 5, 1), f1)
     labelled = np.arange(30) < 12
     for level, flags in itertools.product((0.5, 0.95), (None, labelled)):
-        (found,) = statistics.intervals([measure], seed=3, resamples=201, level=level, labelled=flags)
-        (drawn,) = statistics.bootstrap([measure], seed=3, resamples=201, labelled=flags)
+        (found,) = stats.intervals([measure], seed=3, resamples=201, level=level, labelled=flags)
+        (drawn,) = stats.bootstrap([measure], seed=3, resamples=201, labelled=flags)
         n = 30 if flags is None else 12
         assert found.n.tolist() == [n] * 5
-        ends = [statistics.expanded_interval(drawn[:, planner], n, level)[:2] for planner in range(5)]
+        ends = [stats.expanded_interval(drawn[:, planner], n, level)[:2] for planner in range(5)]
         assert np.stack([found.low, found.high], axis=1) == pytest.approx(np.array(ends))
 
 
@@ -567,21 +563,21 @@ def test_planners_and_sums_are_corrected_one_by_one() -> None:
     automatic = rng.normal(size=(20, 3, 2)) + np.arange(6).reshape(3, 2)
     truth = automatic * rng.random((3, 2)) + rng.normal(size=(20, 3, 2))
     labelled = np.arange(20) % 3 == 0
-    sums, trust = statistics.corrected_sums(automatic, truth, labelled)
+    sums, trust = stats.corrected_sums(automatic, truth, labelled)
     for planner, k in itertools.product(range(3), range(2)):
         alone = (slice(None), slice(planner, planner + 1), slice(k, k + 1))
-        one, weight = statistics.corrected_sums(automatic[alone], truth[alone], labelled)
+        one, weight = stats.corrected_sums(automatic[alone], truth[alone], labelled)
         assert sums[alone] == pytest.approx(one)
         assert trust[planner, k] == pytest.approx(weight[0, 0])
 
 
 def test_seeds_reach_the_swaps_of_every_comparison() -> None:
     """Thirty papers are too many to swap exactly: the same seed gives the same p, and it is that of the pair alone."""
-    measure = statistics.micro(synthetic(30, 3, 2), f1)
-    for tests in (statistics.all_pairs, statistics.against):
-        more = (1,) if tests is statistics.against else ()
+    measure = stats.micro(synthetic(30, 3, 2), f1)
+    for tests in (stats.all_pairs, stats.against):
+        more = (1,) if tests is stats.against else ()
         found = tests(measure, *more, seed=5, resamples=199)
-        alone = statistics.paired_test(measure, 0, 1, seed=5, resamples=199)
+        alone = stats.paired_test(measure, 0, 1, seed=5, resamples=199)
         assert found.raw[0, 1] == found.raw[1, 0] == pytest.approx(alone)
         assert found.raw[0, 1] != tests(measure, *more, seed=6, resamples=199).raw[0, 1]
 
@@ -589,14 +585,14 @@ def test_seeds_reach_the_swaps_of_every_comparison() -> None:
 @pytest.mark.parametrize("flags", [None, np.arange(30) < 12])
 def test_a_difference_is_what_its_replicates_say(flags: NDArray[np.bool_] | None) -> None:
     """Level, number of resamples, seed and labels reach the replicates of a difference and its standard error."""
-    measure = statistics.micro(synthetic(30, 3, 8), f1)
-    (found,) = statistics.differences([measure], 2, 0, seed=3, resamples=201, level=0.5, labelled=flags)
-    (drawn,) = statistics.bootstrap([measure], seed=3, resamples=201, labelled=flags)
+    measure = stats.micro(synthetic(30, 3, 8), f1)
+    (found,) = stats.differences([measure], 2, 0, seed=3, resamples=201, level=0.5, labelled=flags)
+    (drawn,) = stats.bootstrap([measure], seed=3, resamples=201, labelled=flags)
     n = 30 if flags is None else 12
-    low, high, undefined = statistics.expanded_interval(drawn[:, 0] - drawn[:, 2], n, 0.5)
+    low, high, undefined = stats.expanded_interval(drawn[:, 0] - drawn[:, 2], n, 0.5)
     assert (found.low, found.high) == pytest.approx((low, high))
     assert (found.n, found.undefined) == (n, undefined)
-    assert found.standard_error == statistics.standard_error(measure, 2, 0, labelled=flags)
+    assert found.standard_error == stats.standard_error(measure, 2, 0, labelled=flags)
     assert found.value == pytest.approx(float(measure.values[0] - measure.values[2]))
 
 
@@ -606,53 +602,53 @@ def test_a_difference_is_what_its_replicates_say(flags: NDArray[np.bool_] | None
 def test_the_step_of_a_gradient_is_a_share_of_each_sum() -> None:
     """Sums far below 1 and far apart: d(a/b) = (1/b, -a/b^2), although a step of 1e-5 would change b's sign."""
     totals = np.array([[1e-4, 2e-6], [1.0, 2e-6], [3e6, 2.0]])
-    found = gradient(lambda s: statistics.divide(s[..., 0], s[..., 1]), totals)
+    found = gradient(lambda s: stats.divide(s[..., 0], s[..., 1]), totals)
     np.testing.assert_allclose(found, [[1 / b, -a / b**2] for a, b in totals], rtol=1e-6)
 
 
 def test_where_a_sum_is_nothing_the_step_is_a_share_of_its_own_rows_largest() -> None:
     # d(a / (a + b)) = (b, -a) / (a + b)^2; steps of 30, which the second row would lend, go over b = 4 into the void.
     totals = np.array([[0.0, 4.0], [3e6, 1e6]])
-    found = gradient(lambda s: statistics.divide(s[..., 0], s[..., 0] + s[..., 1]), totals)
+    found = gradient(lambda s: stats.divide(s[..., 0], s[..., 0] + s[..., 1]), totals)
     np.testing.assert_allclose(found, [[1 / 4, 0], [1e6 / 16e12, -3e6 / 16e12]], rtol=1e-6, atol=1e-12)
 
 
 def test_measures_are_float64_whatever_their_sums_came_as() -> None:
     """Three in float32 and in whole numbers: a third of them is a third to sixteen digits."""
-    single = statistics.divide(np.array([1], np.float32), np.array([3], np.float32))
+    single = stats.divide(np.array([1], np.float32), np.array([3], np.float32))
     assert single.dtype == np.float64
     for kind in (np.float32, np.int64):
-        measure = statistics.micro(np.full((2, 1, 2), 3, kind), lambda s: statistics.divide(s[..., 0], 3 * s[..., 1]))
+        measure = stats.micro(np.full((2, 1, 2), 3, kind), lambda s: stats.divide(s[..., 0], 3 * s[..., 1]))
         assert measure.sums.dtype == np.float64
         assert measure.values.tolist() == [1 / 3]
 
 
 def test_a_formula_may_go_over_all_its_columns() -> None:
     columns = {name: np.array([[value]]) for name, value in (("hits", 1.0), ("gold", 2.0), ("plan", 5.0))}
-    measure = statistics.named(columns, lambda sums: sum(sums[name] for name in sums) / len(sums))
+    measure = stats.named(columns, lambda sums: sum(sums[name] for name in sums) / len(sums))
     assert measure.sums.tolist() == [[[1.0, 2.0, 5.0]]]
     assert measure.values.tolist() == [8 / 3]
 
 
 def test_which_measures_are_macro() -> None:
     ratios = np.array([[1.0, 0.5]])
-    assert is_macro(statistics.macro(ratios))
-    assert not is_macro(statistics.micro(np.ones((1, 2, 2)), f1))
+    assert is_macro(stats.macro(ratios))
+    assert not is_macro(stats.micro(np.ones((1, 2, 2)), f1))
 
 
 def test_the_spread_of_one_repetition_is_undefined_without_a_warning() -> None:
     with np.errstate(all="raise"):
-        found = statistics.repeats(np.array([0.5, 0.25, 0.75, NAN]), np.array([0, 1, 1, 2]), 3)
+        found = stats.repeats(np.array([0.5, 0.25, 0.75, NAN]), np.array([0, 1, 1, 2]), 3)
     # 1/4 and 3/4 are each 1/4 from their mean: SD sqrt(2 / 16 / 1).
     np.testing.assert_allclose(found.spread, [NAN, math.sqrt(1 / 8), NAN])
 
 
 @pytest.mark.parametrize("resamples", [1, 7, 100])
 def test_there_are_as_many_replicates_as_were_asked_for(monkeypatch: pytest.MonkeyPatch, resamples: int) -> None:
-    measure = statistics.macro(np.array([[0.1], [0.6], [0.9]]))
+    measure = stats.macro(np.array([[0.1], [0.6], [0.9]]))
     for cells in (1, 9, 1_000_000):  # chunks of one, of three, of all
-        monkeypatch.setattr(resampling, "_CELLS", cells)
-        (drawn,) = statistics.bootstrap([measure], seed=1, resamples=resamples)
+        monkeypatch.setattr(bootstrap, "_CELLS", cells)
+        (drawn,) = stats.bootstrap([measure], seed=1, resamples=resamples)
         assert drawn.shape == (resamples, 1)
         assert np.isfinite(drawn).all()
 
@@ -662,27 +658,27 @@ def test_an_expanded_interval_takes_the_quantiles_of_its_level(n: int, level: fl
     # Of 0, 1, ... 10,000 the quantile q is 10,000 q; the undefined replicates are counted and left out.
     replicates = np.concatenate([[NAN] * 3, np.arange(10_001.0)])
     more = () if level is None else (level,)
-    reach = stats.t.ppf((1 + (level or 0.95)) / 2, n - 1) * math.sqrt(n / (n - 1))
-    low, high, undefined = statistics.expanded_interval(replicates, n, *more)
-    assert (low, high) == pytest.approx((1e4 * stats.norm.cdf(-reach), 1e4 * stats.norm.cdf(reach)))
+    reach = scipy_stats.t.ppf((1 + (level or 0.95)) / 2, n - 1) * math.sqrt(n / (n - 1))
+    low, high, undefined = stats.expanded_interval(replicates, n, *more)
+    assert (low, high) == pytest.approx((1e4 * scipy_stats.norm.cdf(-reach), 1e4 * scipy_stats.norm.cdf(reach)))
     assert undefined == 3
-    assert statistics.expanded_levels(n, *more) == pytest.approx((low / 1e4, high / 1e4))
+    assert stats.expanded_levels(n, *more) == pytest.approx((low / 1e4, high / 1e4))
 
 
 def test_planners_are_resampled_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The replicates of many planners are never held at once."""
     together: list[int] = []
-    whole = resampling.bootstrap
+    whole = bootstrap.bootstrap
 
-    def watched(measures: list[statistics.Measure], **how: Any) -> list[Array]:
+    def watched(measures: list[stats.Measure], **how: Any) -> list[Array]:
         together.append(measures[0].sums.shape[1])
         return whole(measures, **how)
 
-    monkeypatch.setattr(resampling, "bootstrap", watched)
-    monkeypatch.setattr(resampling, "_PLANNERS", 2)
+    monkeypatch.setattr(bootstrap, "bootstrap", watched)
+    monkeypatch.setattr(bootstrap, "_PLANNERS", 2)
     for planners, blocks in ((1, [1]), (2, [2]), (5, [2, 2, 1])):
         together.clear()
-        statistics.intervals([statistics.macro(np.ones((3, planners)))], seed=1, resamples=9)
+        stats.intervals([stats.macro(np.ones((3, planners)))], seed=1, resamples=9)
         assert together == blocks
 
 
@@ -704,11 +700,11 @@ STRATA = np.array([[[0.0, 1.0], [a, 1.0]] for a in (4.0, 8.0, 1.0, 2.0, 3.0)])
     ],
 )
 def test_the_error_of_a_corrected_difference_by_hand(labelled: list[bool] | None, variance: float) -> None:
-    measure = statistics.micro(STRATA, lambda s: statistics.divide(s[..., 0], s[..., 1]))
+    measure = stats.micro(STRATA, lambda s: stats.divide(s[..., 0], s[..., 1]))
     flags = None if labelled is None else np.array(labelled)
-    found = statistics.standard_error(measure, 0, 1, labelled=flags)
+    found = stats.standard_error(measure, 0, 1, labelled=flags)
     assert found == pytest.approx(math.sqrt(variance), nan_ok=True)
-    (difference,) = statistics.differences([measure], 0, 1, seed=1, resamples=9, labelled=flags)
+    (difference,) = stats.differences([measure], 0, 1, seed=1, resamples=9, labelled=flags)
     assert difference.standard_error == pytest.approx(math.sqrt(variance), nan_ok=True)
 
 
@@ -720,21 +716,21 @@ def test_papers_on_which_labels_have_nothing_to_say() -> None:
     truth = np.array([0.0, 1.0, NAN, NAN, 99.0, NAN])[:, None, None]
     labelled = np.array([True, True, False, False, True, False])
     doubtful = np.array([True, True, True, True, False, False])[:, None]
-    sums, trust = statistics.corrected_sums(automatic, truth, labelled, doubtful)
+    sums, trust = stats.corrected_sums(automatic, truth, labelled, doubtful)
     assert trust.tolist() == [[0.5]]
     assert sums[:, 0, 0].tolist() == [-0.5, 0.5, 1.0, 2.0, 7.0, 5.0]
     # A planner of whom nothing is doubtful keeps its own sums.
-    sums, trust = statistics.corrected_sums(automatic, truth, labelled, np.zeros((6, 1), bool))
+    sums, trust = stats.corrected_sums(automatic, truth, labelled, np.zeros((6, 1), bool))
     assert sums.tolist() == automatic.tolist()
 
 
 @pytest.mark.parametrize(("gap", "p"), [(1e-200, 1.0), (0.8e-12, 1.0), (1.3e-12, 2 / 2**8)])
 def test_a_difference_of_rounding_is_none(gap: float, p: float) -> None:
     """Eight papers on which the one is ahead by as little as rounding leaves; without the limit p would be 2 / 2^8."""
-    measure = statistics.macro(np.tile([[0.0, gap]], (8, 1)))
-    assert statistics.all_pairs(measure, seed=1).raw[0, 1] == p
+    measure = stats.macro(np.tile([[0.0, gap]], (8, 1)))
+    assert stats.all_pairs(measure, seed=1).raw[0, 1] == p
     if p == 1:
-        assert statistics.paired_test(measure, 0, 1, seed=1) == p
+        assert stats.paired_test(measure, 0, 1, seed=1) == p
 
 
 @pytest.mark.parametrize(("resamples", "tenths"), [(9, True), (16, False), (15, True), (17, False)])
@@ -742,29 +738,29 @@ def test_a_test_is_exact_from_as_many_swaps_as_there_are(resamples: int, tenths:
     # Four papers have 16 swaps: 2 / 16, once there may be as many; else (c + 1) / (B + 1), drawn.
     ratios = np.array([[0.9, 0.1], [0.8, 0.4], [0.7, 0.6], [0.5, 0.45]])
     for p in (
-        statistics.paired_test(statistics.macro(ratios), 0, 1, seed=1, resamples=resamples),
-        statistics.all_pairs(statistics.macro(ratios), seed=1, resamples=resamples).raw[0, 1],
+        stats.paired_test(stats.macro(ratios), 0, 1, seed=1, resamples=resamples),
+        stats.all_pairs(stats.macro(ratios), seed=1, resamples=resamples).raw[0, 1],
     ):
         if tenths:
             assert (p * (resamples + 1)) == pytest.approx(round(p * (resamples + 1)))
-            assert testing._countable(np.ones(4, bool), resamples) is False
+            assert permutation._countable(np.ones(4, bool), resamples) is False
         else:
             assert p == 2 / 16
 
 
 def test_holm_never_exceeds_one_and_keeps_the_shape() -> None:
     # 0.6 * 2 and 0.7 * 1: both 1. In a table the same tests keep their places.
-    np.testing.assert_array_equal(statistics.holm(np.array([0.6, 0.7])), [1.0, 1.0])
-    np.testing.assert_allclose(statistics.holm(np.array([[0.01, 0.04], [NAN, 0.005]])), [[0.02, 0.04], [NAN, 0.015]])
+    np.testing.assert_array_equal(stats.holm(np.array([0.6, 0.7])), [1.0, 1.0])
+    np.testing.assert_allclose(stats.holm(np.array([[0.01, 0.04], [NAN, 0.005]])), [[0.02, 0.04], [NAN, 0.015]])
     # Ties count each: 0.01 * 3 for the first of two, and no less for the second.
-    np.testing.assert_allclose(statistics.holm(np.array([0.01, 0.5, 0.01])), [0.03, 0.5, 0.03])
+    np.testing.assert_allclose(stats.holm(np.array([0.01, 0.5, 0.01])), [0.03, 0.5, 0.03])
 
 
 def test_only_means_of_what_is_defined_everywhere_are_tested_together() -> None:
     ratios = np.array([[0.1, NAN, 0.3], [0.2, 0.5, 0.6]])
-    assert testing._plain(statistics.macro(ratios)).tolist() == [True, False, True]
+    assert permutation._plain(stats.macro(ratios)).tolist() == [True, False, True]
     # Sums of which the second is 1 everywhere, as a mean's would be: 2 hits / (1 + plan).
-    assert testing._plain(statistics.micro(np.ones((5, 4, 3)), f1)).tolist() == [False] * 4
+    assert permutation._plain(stats.micro(np.ones((5, 4, 3)), f1)).tolist() == [False] * 4
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -774,30 +770,30 @@ def test_a_ratio_over_sums_of_one_is_tested_by_its_definition(seed: int) -> None
     sums[:, :, 1] = 1
     sums[:, :, 0] = np.minimum(sums[:, :, 0], 1)
     expected = by_definition(sums[:, 0], sums[:, 1], micro_student)
-    assert statistics.all_pairs(statistics.micro(sums, f1), seed=1).raw[0, 1] == expected
+    assert stats.all_pairs(stats.micro(sums, f1), seed=1).raw[0, 1] == expected
 
 
 @pytest.mark.parametrize(("papers", "resamples"), [(10, 9_999), (30, 499)])
 def test_pairs_together_do_not_depend_on_the_size_of_chunks(
     monkeypatch: pytest.MonkeyPatch, papers: int, resamples: int
 ) -> None:
-    measure = statistics.macro(np.random.default_rng(3).random((papers, 4)) + 0.1 * np.arange(4))
-    whole = statistics.all_pairs(measure, seed=5, resamples=resamples)
-    monkeypatch.setattr(testing, "_CELLS", papers * 7)
-    np.testing.assert_array_equal(statistics.all_pairs(measure, seed=5, resamples=resamples).raw, whole.raw)
+    measure = stats.macro(np.random.default_rng(3).random((papers, 4)) + 0.1 * np.arange(4))
+    whole = stats.all_pairs(measure, seed=5, resamples=resamples)
+    monkeypatch.setattr(permutation, "_CELLS", papers * 7)
+    np.testing.assert_array_equal(stats.all_pairs(measure, seed=5, resamples=resamples).raw, whole.raw)
 
 
 def test_one_product_serves_many_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve planners make 66 pairs, which go 64 at most at a time: 33 and 33."""
     together: list[int] = []
-    reached = testing._reached
+    reached = permutation._reached
 
     def watched(halves: list[Array], *more: int) -> list[Array]:
         together.extend(half.shape[1] for half in halves)
         return reached(halves, *more)
 
-    monkeypatch.setattr(testing, "_reached", watched)
-    statistics.all_pairs(statistics.macro(np.random.default_rng(1).random((6, 12))), seed=1)
+    monkeypatch.setattr(permutation, "_reached", watched)
+    stats.all_pairs(stats.macro(np.random.default_rng(1).random((6, 12))), seed=1)
     assert together == [33, 33]
 
 
@@ -805,6 +801,6 @@ def test_a_small_gain_beside_a_great_one_is_as_clear_as_alone() -> None:
     """Eight papers that all gain: 2 / 2^8, although the pairs tested with it differ ten thousand times more."""
     gain = np.array([1, 2, 3, 4, 5, 6, 7, 8]) * 1e-5
     base = np.linspace(0.1, 0.2, 8)
-    measure = statistics.macro(np.stack([base, base + gain, base + 1e4 * gain], axis=1))
-    tests = statistics.all_pairs(measure, seed=1)
+    measure = stats.macro(np.stack([base, base + gain, base + 1e4 * gain], axis=1))
+    tests = stats.all_pairs(measure, seed=1)
     assert [tests.raw[0, 1], tests.raw[0, 2], tests.raw[1, 2]] == [2 / 256] * 3

@@ -19,14 +19,14 @@ from conftest import entry, gold, plan
 
 from evalkit.cli import group
 from evalkit.errors import EvalkitError, ModelError, SettingsError
-from evalkit.exporting import EXPORTERS
-from evalkit.files import write_texts
-from evalkit.pipeline import score_run
-from evalkit.reading import convert
-from evalkit.records import Plan
-from evalkit.runs import load_run
+from evalkit.matching.embeddings import find_encoder, find_encoder_here
+from evalkit.report.exports import EXPORTERS
+from evalkit.scoring.load import convert
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import JudgeSettings, Settings
-from evalkit.similarity.embedding import find_encoder, find_encoder_here
+from evalkit.storage.files import write_texts
+from evalkit.storage.runs import load_run
+from evalkit.types import Plan
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -36,17 +36,17 @@ UNSAFE = {
     "popen", "unsafe_load", "full_load", "load_all", "FullLoader", "UnsafeLoader", "allow_pickle", "subprocess",
 }  # fmt: skip
 MAY_PICKLE = {
-    "pairing.py": "plans that this process put aside in a file without a name",
-    "engines.py": "work and results on their way between the processes of one run",
+    "scoring/pair.py": "plans that this process put aside in a file without a name",
+    "scoring/executors.py": "work and results on their way between the processes of one run",
 }
 # Who may speak to the network, and with whom.
 NETWORK = {"socket", "http", "urllib", "requests", "httpx", "aiohttp", "openai", "huggingface_hub", "uvicorn"}
 MAY_SPEAK = {
-    "similarity/embedding.py": "a model hub, when the model is not on this machine and --offline is not given",
-    "judging": "the server of a judge that was named",
-    "labelling": "the browser of the person who labels, on 127.0.0.1",
+    "matching/embeddings.py": "a model hub, when the model is not on this machine and --offline is not given",
+    "judges/llm": "the server of a judge that was named",
+    "labels/page": "the browser of the person who labels, on 127.0.0.1",
     "settings.py": "takes addresses apart, and opens none",
-    "reporting/drawing.py": "writes data into an address of the page itself",
+    "report/chart_style.py": "writes data into an address of the page itself",
 }
 
 
@@ -229,7 +229,7 @@ TABLES = ("leaderboard", "papers", "pairs", "plans", "diagnostics")
 
 @pytest.mark.parametrize("name", ["/", "../../", "..", "//x", "é" * 300, "a\0b", " "])
 def test_drafts_of_gold_are_called_something_harmless(name: str) -> None:
-    from evalkit.commands.gold import _file_name
+    from evalkit.cli.gold import _file_name
 
     called = _file_name(name)
     assert called

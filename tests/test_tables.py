@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.ablationbench import ReviewerRow
 from evalkit.errors import InputError
-from evalkit.judgements import Judgements, read_judge
-from evalkit.pipeline import score_run
-from evalkit.reading import read_plans
-from evalkit.records import Action
+from evalkit.judges.recorded import Judgements, read_judge
+from evalkit.metrics.ablationbench import ReviewerRow
+from evalkit.scoring.load import read_plans
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
+from evalkit.types import Action
 
 pa = pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
 import pyarrow.parquet as pq  # noqa: E402

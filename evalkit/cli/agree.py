@@ -1,0 +1,57 @@
+"""`evalkit agree`: a matcher beside labels, or judges beside each other."""
+
+import click
+
+from evalkit.cli.options import JSON, JUDGEMENTS, SCORING, judgements_from
+from evalkit.cli.work_options import keeping
+
+
+@click.command("agree")
+@click.option("--labels", multiple=True, metavar="FILE", help="Labelled pairs as JSONL.")
+@JUDGEMENTS
+@click.option("--pred", metavar="DIR", help="With --judgements: the plans that were judged.")
+@click.option("--gold", metavar="DIR", help="With --judgements: the gold they were judged against.")
+@SCORING["matcher"]
+@SCORING["calibration"]
+@SCORING["model"]
+@keeping
+@JSON
+def command(
+    labels: tuple[str, ...],
+    judgements: tuple[str, ...],
+    pred: str | None,
+    gold: str | None,
+    matcher: str | None,
+    calibration: str | None,
+    model: str | None,
+    cache: str | None,
+    no_cache: bool,
+    as_json: bool,
+) -> None:
+    """Say how well a matcher agrees with labels, or how well judges agree with each other.
+
+    With --labels: precision, recall, F1, average precision, kappa and calibration error of pair decisions, by task,
+    the effect on each planner's score, and the worst disagreements. On labels that the calibration was fitted to,
+    the figures flatter it. With two or more --judgements, and --pred and --gold: kappa and alpha between the judges.
+    """
+    from evalkit.cli.work_options import workplace
+    from evalkit.labels import agree_with
+    from evalkit.report import agreement_text, console, json_output, progress, side_tables
+    from evalkit.scoring.pipeline import compare_judges
+    from evalkit.settings import Settings
+
+    settings = Settings().with_options({"matcher": matcher, "calibration": calibration, "model": model})
+    if bool(labels) == bool(judgements) or (judgements and not (pred and gold)):
+        raise click.UsageError("give either --labels, or --judgements with --pred and --gold")
+    judges = judgements_from(judgements)
+    if judges and pred and gold:
+        found = compare_judges(pred, gold, settings, judges)
+        told = side_tables.agreement(found)
+    else:
+        with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
+            found = agree_with(labels, settings, place.store, advance)
+        told = agreement_text.report(found)
+    if as_json:
+        click.echo(json_output.dump(found))
+    else:
+        console.show(told)

@@ -1,0 +1,60 @@
+"""`evalkit baseline`: a run's scores as a small file that a team commits."""
+
+from __future__ import annotations
+
+import click
+
+from evalkit.cli.options import JSON
+
+FOLDER = click.option("--dir", "folder", default="baselines", help="Folder of baselines.  [default: baselines]")
+
+
+@click.group("baseline")
+def command() -> None:
+    """Keep a run's scores, sums and matched gold entries as a small file for git; compare and gate take it as BASE."""
+
+
+@command.command("set")
+@click.argument("run")
+@click.option("--name", default="main", help="What the baseline is called.  [default: main]")
+@FOLDER
+def set_baseline(run: str, name: str, folder: str) -> None:
+    """Write RUN as the baseline NAME, in place of an earlier one; git keeps what it was."""
+    from evalkit.compare import baseline_path, baseline_text, read_side
+    from evalkit.report import comparison_text, console
+    from evalkit.storage.files import write_text
+
+    path, side = baseline_path(name, folder), read_side(run, folder)
+    write_text(path, baseline_text(side, name))
+    console.show([*comparison_text.baseline(side), f"written to {path}; commit it"])
+
+
+@command.command("show")
+@click.argument("name", default="main")
+@FOLDER
+@JSON
+def show_baseline(name: str, folder: str, as_json: bool) -> None:
+    """Print a baseline's scores and signature. NAME is a name or a file.  [default: main]"""
+    from evalkit.compare import read_side
+    from evalkit.report import comparison_json, comparison_text, console
+
+    side = read_side(name, folder)
+    if as_json:
+        click.echo(comparison_json.baseline(side))
+    else:
+        console.show(comparison_text.baseline(side))
+
+
+@command.command("list")
+@FOLDER
+@JSON
+def list_baselines(folder: str, as_json: bool) -> None:
+    """List the baselines of a folder with the best planner of each."""
+    from evalkit.compare import kept_baselines
+    from evalkit.report import comparison_json, comparison_text, console
+
+    found = kept_baselines(folder)
+    if as_json:
+        click.echo(comparison_json.baselines(found))
+    else:
+        console.show([comparison_text.baselines(found)])

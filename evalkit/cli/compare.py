@@ -1,0 +1,61 @@
+"""`evalkit compare`: what changed between two runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from evalkit.cli.comparison_options import MARKDOWN, pairing, renamed_planners, sides_of
+from evalkit.cli.options import JSON, scoring
+from evalkit.cli.work_options import keeping
+
+
+@click.command("compare")
+@click.argument("places", nargs=-1, metavar="[BASE NEW]")
+@click.option("--pred-base", metavar="DIR", help="Plans to score now as BASE.")
+@click.option("--pred-new", metavar="DIR", help="Plans to score now as NEW.")
+@click.option("--gold", metavar="DIR", help="Gold for --pred-base and --pred-new.")
+@click.option("--metric", default="match_f1", help="The figure that decides; add _micro for sums.  [default: match_f1]")
+@click.option("--target", type=float, default=0.05, help="The difference worth seeing.  [default: 0.05]")
+@click.option("--corrected", is_flag=True, help="Correct the metric by the labels that both runs were scored with.")
+@pairing
+@scoring
+@keeping
+@JSON
+@MARKDOWN
+def command(
+    places: tuple[str, ...],
+    pred_base: str | None,
+    pred_new: str | None,
+    gold: str | None,
+    metric: str,
+    target: float,
+    corrected: bool,
+    renamed: tuple[str, ...],
+    force: bool,
+    as_json: bool,
+    markdown_file: str | None,
+    **options: Any,
+) -> None:
+    """Compare two runs on the papers that both have: BASE and NEW are run folders, or baselines by file or by name.
+
+    Says for each planner how much changed, how sure that is, and what could have been seen; then which gold entries
+    were gained and lost, which papers moved, and what can no longer be read.
+    """
+    from evalkit.compare import compare
+    from evalkit.report import comparison_json, comparison_markdown, comparison_text, console
+    from evalkit.storage.files import write_text
+
+    base, new = sides_of(places, (pred_base, pred_new, gold), options)
+    chances = {"resamples": options["resamples"] or None, "seed": options["seed"]}
+    found = compare(
+        base, new, metric=metric, target=target, renamed=renamed_planners(renamed), force=force,
+        corrected=(metric,) if corrected else (), **chances,
+    )  # fmt: skip
+    if markdown_file:
+        write_text(markdown_file, comparison_markdown.comparison(found))
+    if as_json:
+        click.echo(comparison_json.comparison(found))
+    else:
+        console.show(comparison_text.comparison(found))

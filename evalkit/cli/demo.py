@@ -1,0 +1,26 @@
+"""`evalkit demo`: a sample project to look at and to change."""
+
+import click
+
+from evalkit.cli.options import SCORING
+from evalkit.cli.work_options import keeping, workplace
+
+
+@click.command("demo")
+@click.argument("folder", default="evalkit-demo")
+@click.option("--force", is_flag=True, help="Write over an earlier demo.")
+@SCORING["matcher"]
+@keeping
+def command(folder: str, force: bool, matcher: str | None, cache: str | None, no_cache: bool) -> None:
+    """Write a sample project into FOLDER (two planners, ten papers, their gold), score it, and say what to try next."""
+    from evalkit.report import console, progress
+    from evalkit.scoring.pipeline import score_run
+    from evalkit.settings import Settings
+    from evalkit.storage.files import sample_project, write_texts
+
+    write_texts(sample_project(folder), force=force)
+    settings = Settings().with_options({"matcher": matcher})
+    with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
+        run = score_run(f"{folder}/plans", f"{folder}/gold", settings, progress=advance, place=place)
+    run.save(f"{folder}/run", force=force)
+    console.show([*console.summary(run), console.next_steps(folder)])

@@ -1,0 +1,27 @@
+"""`evalkit export`: a run in the files of other tools."""
+
+from pathlib import Path
+
+import click
+
+FORMATS = ("ablationbench-plans", "ablationbench-judge", "inspect", "metrics-json")
+
+
+@click.command("export")
+@click.argument("run")
+@click.option("--to", "name", required=True, type=click.Choice(FORMATS), help="Whose files to write.")
+@click.option("--out", required=True, metavar="DIR", help="Folder to write them into.")
+@click.option("--force", is_flag=True, help="Replace files that exist.")
+def command(run: str, name: str, out: str, force: bool) -> None:
+    """Write RUN as other tools read it.
+
+    AblationBench's plan and judge folders, Inspect AI's logs (one a planner, papers as samples), or one flat JSON
+    object of numbers for experiment trackers.
+    """
+    from evalkit.report.exports import EXPORTERS
+    from evalkit.storage.files import write_texts
+    from evalkit.storage.runs import load_run
+
+    files = EXPORTERS[name](load_run(run))
+    write_texts({Path(out, *path.split("/")): text for path, text in files.items()}, force=force)
+    click.echo(f"{len(files)} files written to {out}")

@@ -1,0 +1,62 @@
+"""`evalkit gate`: may this change go in?"""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from evalkit.cli.comparison_options import MARKDOWN, pairing, renamed_planners
+from evalkit.cli.options import JSON
+
+
+@click.command("gate")
+@click.argument("base")
+@click.argument("new")
+@click.option("--config", metavar="FILE", help="The gate's rules in TOML.  [default: the shipped configs/gate.toml]")
+@click.option("--margin", type=float, metavar="X", help="Allow a drop of X in place of what the rules' margins allow.")
+@pairing
+@click.option("--strict", is_flag=True, help="What is inconclusive fails, and so does any drop that is sure.")
+@JSON
+@click.option("--junit", "junit_file", metavar="FILE", help="Write the checks as JUnit XML.")
+@MARKDOWN
+@click.option("--annotations", is_flag=True, help="Print GitHub annotations; also when GITHUB_ACTIONS is set.")
+def command(
+    base: str,
+    new: str,
+    config: str | None,
+    margin: float | None,
+    renamed: tuple[str, ...],
+    force: bool,
+    strict: bool,
+    as_json: bool,
+    junit_file: str | None,
+    markdown_file: str | None,
+    annotations: bool,
+) -> None:
+    """Check NEW against BASE by the rules of a file: exit 0 when it may pass, 3 when the gate trips, 2 for bad input.
+
+    BASE and NEW are run folders, or baselines by file or by name. The Markdown is also added to the file that
+    GITHUB_STEP_SUMMARY names, when it is set.
+    """
+    from evalkit.compare import BESIDE, TARGET, compare, judge, parse_gate, read_side
+    from evalkit.errors import GateTripped
+    from evalkit.report import ci, comparison_json, comparison_text, console
+    from evalkit.storage.files import read_text, shipped
+
+    path = config or str(shipped("configs/gate.toml"))
+    rules = parse_gate(read_text(path), path).with_margin(margin)
+    found = compare(
+        read_side(base), read_side(new), metric=rules.metrics[0], figures=(*BESIDE, *rules.metrics),
+        renamed=renamed_planners(renamed), force=force, target=rules.target or TARGET, corrected=rules.corrected,
+    )  # fmt: skip
+    report = judge(found, rules, strict=strict)
+    ci.write(report, junit_file, markdown_file, os.environ.get("GITHUB_STEP_SUMMARY"))
+    if annotations or os.environ.get("GITHUB_ACTIONS") == "true":
+        click.echo("\n".join(ci.workflow_commands(report)), err=True)
+    if as_json:
+        click.echo(comparison_json.gate(report))
+    else:
+        console.show(comparison_text.gate(report))
+    if report.tripped:
+        raise GateTripped(comparison_text.gate_sentence(report))

@@ -1,0 +1,71 @@
+"""`evalkit score`: the main job."""
+
+from typing import Any
+
+import click
+
+from evalkit.cli.judge_options import judging, panel_for, show_estimate
+from evalkit.cli.options import JSON, JUDGEMENTS, judgements_from, labels_from, scoring, settings_from
+from evalkit.cli.report import REPORT
+from evalkit.cli.work_options import taken, working, writing
+
+
+@click.command("score")
+@click.option("--pred", required=True, metavar="DIR", help="Plans: <planner…>/<paper>.<ext>, in any readable format.")
+@click.option("--gold", required=True, metavar="DIR", help="Gold: one file a paper, or one file with many.")
+@click.option("--out", metavar="DIR", help="Run folder to write.  [default: runs/<time>]")
+@click.option("--force", is_flag=True, help="Replace the run that --out holds already.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("csv", "parquet")),
+    default="csv",
+    show_default=True,
+    help="Form of papers, pairs and plans.",
+)
+@REPORT
+@JUDGEMENTS
+@click.option("--labels", multiple=True, metavar="FILE", help="Labels of a random sample of papers; they correct all.")
+@judging
+@scoring
+@working
+@JSON
+def command(
+    pred: str, gold: str, out: str | None, force: bool, form: str, report: bool, judgements: tuple[str, ...],
+    config: str | None, as_json: bool, dry_run: bool, cache: str | None, labels: tuple[str, ...], **options: Any,
+) -> None:  # fmt: skip
+    """Score the plans of one or more planners against gold.
+
+    Writes leaderboard.csv, papers.csv, pairs.csv, diagnostics.csv and run.json into a run folder, and prints the
+    leaderboard. Every gold paper counts for every planner: a missing or unreadable plan is an empty plan.
+    """
+    from evalkit.report import progress
+    from evalkit.storage.folders import fresh_run_folder
+
+    work = taken(options)
+    settings = settings_from(config, options)
+    if dry_run:
+        show_estimate(pred, gold, settings, work, cache, as_json=as_json)
+        return
+    folder = out or fresh_run_folder()
+    judges, truth = judgements_from(judgements), labels_from(labels)
+    with (
+        progress.bar() as advance,
+        panel_for(settings, cache, advance) as panel,
+        writing(work, cache, folder, force=force, form=form) as (place, written),
+    ):
+        from evalkit.scoring.pipeline import score_run
+
+        run = score_run(
+            pred, gold, settings, progress=advance, decider=judges, second_opinion=panel, labels=truth, place=place
+        )
+        written.finish(run)
+    from evalkit.report import console, html, json_output, judge_text, side_tables
+
+    if report:
+        html.write_report(run, f"{folder}/report.html")
+    if as_json:
+        click.echo(json_output.run(run))
+    else:
+        told = judge_text.lines(run, panel.spent() if panel else "", panel.failures if panel else None)
+        console.show([*console.summary(run), *told, *side_tables.tables(run), f"written to {folder}"])

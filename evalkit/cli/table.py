@@ -1,0 +1,36 @@
+"""`evalkit table`: the leaderboard as people paste it."""
+
+import click
+
+FORMATS = ("markdown", "latex", "csv", "html", "json")
+
+
+@click.command("table")
+@click.argument("runs", nargs=-1, required=True)
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="markdown", show_default=True, help="How to write it."
+)
+@click.option("--columns", metavar="A,B,…", help="Columns of leaderboard.csv.  [default: the headline figures]")
+@click.option("--intervals/--no-intervals", default=True, show_default=True, help="Intervals behind the figures.")
+@click.option("--standalone", is_flag=True, help="LaTeX and HTML: a whole document rather than a table to paste.")
+@click.option("--out", metavar="FILE", help="File to write.  [default: standard output]")
+def command(
+    runs: tuple[str, ...], form: str, columns: str | None, intervals: bool, standalone: bool, out: str | None
+) -> None:
+    """Print the leaderboard of one run, or of several side by side, for a paper, a README or a pull request.
+
+    The best of each column is bold; a dagger marks what is not significantly worse than the best. LaTeX needs the
+    package booktabs.
+    """
+    from evalkit.report import leaderboard_tables
+    from evalkit.storage.files import write_text
+    from evalkit.storage.runs import load_runs
+    from evalkit.text import safe_terminal
+
+    chosen = tuple(columns.replace(" ", "").split(",")) if columns else leaderboard_tables.COLUMNS
+    made = leaderboard_tables.table(load_runs(runs), chosen, intervals=intervals)
+    text = leaderboard_tables.RENDERERS[form](made, standalone)
+    if out:
+        write_text(out, text)
+    else:
+        click.echo(safe_terminal(text), nl=False)

@@ -1,0 +1,99 @@
+"""What can be said about a document: takes nothing, gives CODES, a severity and one sentence for each code.
+
+A note is a repair, a warning a doubt, an error something left out. `strict` turns notes into errors.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from evalkit.types import Severity
+
+
+class Code(NamedTuple):
+    """How grave a finding is, and what it means, in one sentence that documentation can print."""
+
+    severity: Severity
+    meaning: str
+
+
+def _table(severity: Severity, **meanings: str) -> dict[str, Code]:
+    return {name.replace("_", "-"): Code(severity, meaning) for name, meaning in meanings.items()}
+
+
+CODES: dict[str, Code] = {
+    **_table(
+        "note",
+        byte_order_mark="The file began with a byte order mark.",
+        line_endings="Lines ended in CR or CRLF; they were read as LF.",
+        control_characters="Control characters or terminal escapes were left out.",
+        lone_surrogate="Half of a surrogate pair became U+FFFD.",
+        mojibake="UTF-8 that had been read in another encoding was read again as UTF-8.",
+        not_nfc="Decomposed characters were composed (NFC).",
+        action_synonym="The action was not spelt REMOVE, REPLACE or ADD; the meaning was clear.",
+        field_synonym="A field had another name than name, ablated_part, action, replacement or metrics.",
+        name_missing="The entry had no name; its part stands in.",
+        part_missing="The entry had no ablated part; its name stands in.",
+        name_from_key="The entry's name was the key it stood under.",
+        text_for_list="A text stood where a list belongs; it became one item, or several where it was itself a list.",
+        list_for_text="A list or an object stood where a text belongs; it became one text.",
+        nested_item="An item of a list was itself a list or an object; it became one text.",
+        inline_options="Options stood on one line and were split.",
+        flat_options="Options stood at the level of the fields instead of below their field.",
+        nested_option="A bullet below an option was joined to it.",
+        trailing_comma="JSON had a comma too many.",
+        missing_comma="JSON lacked a comma.",
+        missing_colon="JSON lacked a colon or a value.",
+        unclosed_bracket="JSON lacked a closing bracket; what followed was read on its own.",
+        stray_bracket="JSON had a bracket or sign that closes or opens nothing.",
+        other_quotes="JSON had strings in quotes other than double ones.",
+        inner_quotes="JSON had quotation marks inside a string that were not escaped.",
+        unclosed_string="JSON had a string without its closing quote; it was ended with its line.",
+        raw_newline="JSON had a string that ran over lines.",
+        bad_escape="JSON had a backslash that escapes nothing; it was kept as a backslash.",
+        latex_escape="JSON read to the letter would have turned a LaTeX command such as \\beta into a control code.",
+        bare_word="JSON had a key or value without quotes.",
+        json_comment="JSON had comments.",
+        code_fence="The data stood in a fenced code block.",
+        text_around_data="Text before or after the data was passed over.",
+        tag_unclosed="A reply did not close its predictions or discussion tag.",
+        yaml_requoted="YAML values that needed quotes were read as if they had them.",
+        yaml_tabs="YAML was indented by tabs; they were read as spaces.",
+    ),
+    **_table(
+        "warning",
+        action_missing="A plan's entry names no action; it is kept with the action unspecified.",
+        action_unknown="The action is none that is known; the entry is kept with the action unspecified.",
+        action_ambiguous="The action names more than one; the entry is kept with the action unspecified.",
+        replacement_missing="An entry replaces or adds and names no replacement.",
+        replacement_unexpected="An entry removes and still names a replacement; it is kept.",
+        metrics_missing="A plan's entry names no metrics.",
+        unknown_field="A field is none that is known; it was passed over.",
+        field_twice="A field stands twice in one entry; the one that says something was taken, else the first.",
+        duplicate_key="A key stands twice in one object; the last one was taken.",
+        duplicate_entry="An entry repeats an earlier one of the same plan; it counts as an entry.",
+        duplicate_name="Two entries of one list have the same name.",
+        text_between_data="Text between objects was passed over.",
+        unread_line="A line inside a plan is neither an entry nor a field of one; it was passed over.",
+        truncated="The data ended in the middle; what was there has been read.",
+        plan_heading_missing="There is no 'Ablation Plan' heading; entries were looked for in the whole document.",
+        tag_missing="A reply has no predictions tag; data was looked for in the whole reply.",
+        only_counted="A reference says how many suggestions there are and not what they are.",
+        no_planner="Neither the document nor its path says who made the plan.",
+        draft="A gold entry is a draft that nobody has confirmed.",
+        review_text="A review's text stands where entries belong; `evalkit gold extract` makes a draft of it.",
+    ),
+    **_table(
+        "error",
+        no_paper="Neither the document nor its path says which paper it is about.",
+        not_an_entry="Something that is no object stands where an entry belongs; it was left out.",
+        entry_without_content="An entry has neither a name nor a part; it was left out.",
+        entry_unreadable="An entry could not be read; it was left out, its neighbours were not.",
+        too_deep="Brackets are nested deeper than any plan's; what they hold was left out.",
+        yaml_aliases="YAML aliases refer to themselves or multiply beyond reason; the document was left out.",
+        no_entries="There is not one entry.",
+        empty_document="There is no text.",
+        not_recognised="The text is in none of the known formats.",
+        more_of_the_kind="Further findings of a kind were counted, not listed.",
+    ),
+}

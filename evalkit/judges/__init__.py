@@ -1,0 +1,1 @@
+"""Others who decide which entries match: language models, and recorded judgements."""

@@ -1,0 +1,145 @@
+"""Takes a run or labels, gives tasks (a gold list against a plan) and the screens to show, in order of their use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evalkit.errors import InputError
+from evalkit.settings import fingerprint
+from evalkit.storage.cells import from_cell
+from evalkit.storage.label_files import LabelledPlan
+from evalkit.storage.runs import Run
+from evalkit.types import Ablation, Action, entry_tree
+
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A gold list against one plan; `chances` are the matcher's probabilities where they are known."""
+
+    paper: str
+    planner: str
+    gold: tuple[Ablation, ...]
+    plan: tuple[Ablation, ...]
+    sample: str = ""
+    trace: str = ""
+    chances: Mapping[Place, float] = field(default_factory=dict)
+    unsure: frozenset[Place] = frozenset()
+
+    def key(self, place: Place) -> str:
+        """What names a pair in the journal: its texts and its places, so that another run's same pair is the same."""
+        sides = [entry_tree(self.gold[place[0]]), entry_tree(self.plan[place[1]])]
+        return fingerprint([self.paper, self.planner, self.sample, place, sides])[:16]
+
+    @property
+    def places(self) -> list[Place]:
+        """Every pair."""
+        return [(g, p) for g in range(len(self.gold)) for p in range(len(self.plan))]
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """One gold entry of a task against its candidates in the plan."""
+
+    task: int
+    gold: int
+    candidates: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Screens in order, and how they were chosen, in the words that go with the labels."""
+
+    screens: tuple[Screen, ...]
+    sampling: str
+
+
+def tasks_of_labels(rows: Iterable[LabelledPlan]) -> list[Task]:
+    """The lists of label files; what they say of their pairs is not shown to who labels them again."""
+    return [Task(row.paper, row.planner, row.gold, row.plan, row.sample) for row in rows if row.gold and row.plan]
+
+
+def tasks_of_run(run: Run) -> list[Task]:
+    """The lists of a run's plans."""
+    keys = ["planner", "paper", "sample"]
+    traces = {tuple(_text(row[key]) for key in keys): _text(row["trace"]) for row in run.plans.to_dict("records")}
+    pairs = run.pairs.assign(sample=run.pairs["sample"].map(_text))
+    found = [_task(rows, traces.get(tuple(map(_text, key)), "")) for key, rows in pairs.groupby(keys, sort=True)]
+    return [task for task in found if task.gold and task.plan]
+
+
+def threshold_of(run: Run) -> float:
+    """From which probability on the run took two entries for a match."""
+    said = run.signature.thresholds.rpartition("/")[2]
+    try:
+        return float(said)
+    except ValueError:
+        return 0.5  # a run by judgements has no threshold but a majority
+
+
+def _task(rows: pd.DataFrame, trace: str) -> Task:
+    first = rows.iloc[0]
+    both = rows[rows["gold_entry"].notna() & rows["plan_entry"].notna()]
+    chances: dict[Place, float] = {}
+    unsure: set[Place] = set()
+    for row in both.to_dict("records"):
+        place = (int(row["gold_entry"]) - 1, int(row["plan_entry"]) - 1)
+        chances[place] = float(row["match_probability"])
+        if str(row["borderline"]) == "True":
+            unsure.add(place)
+    gold, plan = _entries(rows, "gold"), _entries(rows, "plan")
+    sample = _text(first["sample"])
+    return Task(str(first["paper"]), str(first["planner"]), gold, plan, sample, trace, chances, frozenset(unsure))
+
+
+def _entries(rows: pd.DataFrame, side: str) -> tuple[Ablation, ...]:
+    """One side's entries as pairs.csv tells them."""
+    number = f"{side}_entry"
+    own = rows[rows[number].notna()].drop_duplicates(number).sort_values(number)
+    return tuple(_entry({name: row[f"{side}_{name}"] for name in ("name", "part", "action", "replacements", "metrics")})
+                 for row in own.to_dict("records"))  # fmt: skip
+
+
+def _entry(cells: Mapping[str, Any]) -> Ablation:
+    options, metrics = (tuple(filter(None, from_cell(cells[name]))) for name in ("replacements", "metrics"))
+    action = Action(cells["action"]) if _text(cells["action"]) else None
+    return Ablation(_text(cells["name"]), _text(cells["part"]), action, options, metrics)
+
+
+def _text(cell: object) -> str:
+    """A cell as text; missing is empty."""
+    return str(cell) if isinstance(cell, str) else ""
+
+
+def nearest(tasks: Sequence[Task], threshold: float) -> Queue:
+    """Borderline pairs, nearest to the threshold first, those of one gold entry together; all pairs when none is."""
+    some = any(task.unsure for task in tasks)
+    wanted: dict[tuple[int, int], list[tuple[float, int]]] = {}
+    for at, task in enumerate(tasks):
+        for g, p in sorted(task.unsure) if some else task.places:
+            distance = abs(task.chances.get((g, p), 0.0) - threshold)
+            wanted.setdefault((at, g), []).append((distance, p))
+    order = sorted(wanted, key=lambda key: (min(wanted[key]), key))
+    screens = tuple(Screen(*key, tuple(p for _, p in sorted(wanted[key]))) for key in order)
+    return Queue(screens, "nearest to the threshold first" if some else "every pair")
+
+
+def sampled(tasks: Sequence[Task], papers: int, seed: int) -> Queue:
+    """Every pair of a random sample of papers, paper by paper."""
+    names = sorted({task.paper for task in tasks})
+    if not 0 < papers <= len(names):
+        raise InputError(f"--sample-papers {papers}: there are {len(names)} papers with plans")
+    chosen = [names[at] for at in np.random.default_rng(seed).permutation(len(names))[:papers]]
+    screens = tuple(
+        Screen(at, g, tuple(range(len(task.plan))))
+        for name in chosen
+        for at, task in enumerate(tasks) if task.paper == name
+        for g in range(len(task.gold))
+    )  # fmt: skip
+    return Queue(screens, f"papers: {papers} of {len(names)} at random, seed {seed}")

@@ -1,0 +1,1 @@
+"""Gold and a plan to probabilities and an alignment."""

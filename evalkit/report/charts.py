@@ -1,0 +1,310 @@
+"""Takes a Run, gives charts, each of which answers one question; CHARTS is the table of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from evalkit.errors import InputError
+from evalkit.report import chart_style
+from evalkit.report.chart_style import HEAT, SERIES, colour, colours, labels
+from evalkit.report.error_classes import found_by, is_true
+from evalkit.storage.files import write_bytes
+from evalkit.storage.runs import Run
+from evalkit.types import RANKS, Action
+
+if TYPE_CHECKING:
+    import altair as alt
+
+NAMED_PAPERS = 45
+NAMED_PLANNERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A chart: the question it answers, how to read it, and how it is drawn."""
+
+    question: str
+    reading: str
+    draw: Callable[[Any], Any]
+    wide: bool = False
+
+
+def chart(run: Run, kind: str) -> alt.TopLevelMixin:
+    """One of CHARTS for this run; in a notebook it shows itself."""
+    chart_style.require()
+    if kind not in CHARTS:
+        raise InputError(f"no chart is called {kind!r}; there are {', '.join(CHARTS)}")
+    drawn: alt.TopLevelMixin = CHARTS[kind].draw(run)
+    return drawn
+
+
+def write(run: Run, kind: str, path: str) -> None:
+    """Write one chart as a file for print; the ending of the file's name says in which format."""
+    form = Path(path).suffix.lower().removeprefix(".")
+    if form not in chart_style.FORMATS:
+        raise InputError(
+            f"{path}: expected a name that ends in {', '.join(f'.{name}' for name in chart_style.FORMATS)}"
+        )
+    write_bytes(path, chart_style.image(chart(run, kind), form))
+
+
+def _board(run: Run) -> tuple[pd.DataFrame, list[str]]:
+    """The leaderboard with a printable `name` column, and those names best first."""
+    names = labels(run.leaderboard["planner"].tolist())
+    return run.leaderboard.copy().assign(name=run.leaderboard["planner"].map(names)), list(names.values())
+
+
+def _frame(rows: Any, columns: list[str] | None = None) -> pd.DataFrame:
+    """A frame that altair takes as it is: texts as objects."""
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype(dict.fromkeys(frame.select_dtypes(include=["string"]).columns, object))
+
+
+def planners(run: Run) -> alt.TopLevelMixin:
+    """Macro match F1 of each planner with its interval."""
+    import altair as alt
+
+    board, order = _board(run)
+    columns = [name for name in ("name", "match_f1", "match_f1_low", "match_f1_high") if name in board]
+    frame = _frame(board[columns]).assign(shown=board["match_f1"].map(lambda value: f"{value:.3f}"))
+    base = alt.Chart(frame).encode(y=alt.Y("name:N", sort=order, title=None))
+    x = alt.X("match_f1:Q", title="match F1, mean over papers", scale=alt.Scale(domainMin=0))
+    layers = [base.mark_point(filled=True, size=90, opacity=1, color=colour("c0")).encode(x=x)]
+    if "match_f1_low" in frame:
+        ends = {"x": alt.X("match_f1_low:Q", title=""), "x2": "match_f1_high:Q"}
+        layers.insert(0, base.mark_rule(strokeWidth=2.5, opacity=0.45, color=colour("c0")).encode(**ends))
+    layers.append(base.mark_text(dy=-11, color=colour("ink")).encode(x=x, text="shown:N"))
+    return alt.layer(*layers).properties(width=420, height=alt.Step(38))
+
+
+def precision_recall(run: Run) -> alt.TopLevelMixin:
+    """Precision against recall, with curves of equal F1 behind."""
+    import altair as alt
+
+    board, order = _board(run)
+    frame = _frame(board[["name", "match_precision", "match_recall"]])
+    steps = [at / 100 for at in range(1, 101)]
+    most = min(1.0, math.ceil(frame[["match_precision", "match_recall"]].fillna(0.4).max().max() * 10 + 1) / 10)
+    curves = [
+        {"f1": f"F1 {f1}", "recall": recall, "precision": f1 * recall / (2 * recall - f1)}
+        for f1 in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+        for recall in steps
+        if f1 / 2 < recall <= most and f1 * recall <= most * (2 * recall - f1)
+    ]
+    unit = alt.Scale(domain=[0, most])
+    behind = alt.Chart(_frame(curves)).mark_line(strokeWidth=1, color=colour("line"))
+    behind = behind.encode(x=alt.X("recall:Q", scale=unit), y=alt.Y("precision:Q", scale=unit), detail="f1:N")
+    ends = alt.Chart(_frame([row for row in curves if row["recall"] == most])).mark_text(
+        align="left", dx=4, fontSize=10, color=colour("muted")
+    )
+    ends = ends.encode(x="recall:Q", y="precision:Q", text="f1:N")
+    points = alt.Chart(frame).mark_point(filled=True, size=110, opacity=1).encode(
+        x=alt.X("match_recall:Q", title="recall", scale=unit),
+        y=alt.Y("match_precision:Q", title="precision", scale=unit),
+        **_told_apart(order),
+    )  # fmt: skip
+    return alt.layer(behind, ends, points).properties(width=330, height=330)
+
+
+def _told_apart(order: list[str]) -> dict[str, Any]:
+    """Planners by colour and shape; beyond the palette they share the last colour."""
+    import altair as alt
+
+    domain = order[:NAMED_PLANNERS]
+    roles = colours(SERIES)[: len(domain)]
+    shapes = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right"]
+    legend = alt.Legend(title=None, orient="bottom", columns=2)
+    return {
+        "color": alt.Color("name:N", scale=alt.Scale(domain=domain, range=roles), legend=legend),
+        "shape": alt.Shape("name:N", scale=alt.Scale(domain=domain, range=shapes[: len(domain)]), legend=legend),
+    }
+
+
+def ranks(run: Run) -> alt.TopLevelMixin:
+    """Recall and nDCG over the first entries of the plans."""
+    import altair as alt
+
+    board, order = _board(run)
+    kept = board.head(NAMED_PLANNERS)
+    rows = [
+        {"name": row["name"], "k": str(k), "value": row[f"{column}_at_{k}"], "figure": title}
+        for row in kept.to_dict("records") for k in RANKS
+        for column, title in (("recall", "recall of the first k"), ("ndcg", "nDCG of the first k"))
+    ]  # fmt: skip
+    base = alt.Chart(_frame(rows)).encode(
+        x=alt.X("k:O", title="k", axis=alt.Axis(labelAngle=0, grid=False), sort=[str(k) for k in RANKS]),
+        y=alt.Y("value:Q", title=None, scale=alt.Scale(domainMin=0)),
+        color=_told_apart(order)["color"],
+    )
+    both = base.mark_line(strokeWidth=2) + base.mark_point(filled=True, size=60, opacity=1).encode(**_told_apart(order))
+    facet: alt.TopLevelMixin = both.properties(width=190, height=210).facet(
+        column=alt.Column("figure:N", title=None, sort="descending")
+    )
+    return facet
+
+
+def papers(run: Run) -> alt.TopLevelMixin:
+    """Match F1 of every planner on every paper, hardest paper last; a cell leads to its plan."""
+    import altair as alt
+
+    names = labels(run.leaderboard["planner"].tolist())
+    means = run.papers.groupby("paper")["match_f1"].mean().sort_values(ascending=False, kind="stable")
+    titles = labels(means.index.tolist())
+    frame = _frame(run.papers[["planner", "paper", "match_f1"]]).assign(
+        name=run.papers["planner"].map(names),
+        title=run.papers["paper"].map(titles),
+        link=[link(*names) for names in zip(run.papers["paper"], run.papers["planner"], strict=True)],
+    )
+    few = len(titles) <= NAMED_PAPERS
+    legend = alt.Legend(title="match F1", orient="bottom", direction="horizontal", gradientLength=240)
+    axis = alt.Axis(labelAngle=-50, labelLimit=150, ticks=False) if few else None
+    scale = alt.Scale(type="quantize", domain=[0, 1], range=colours(HEAT))
+    width = alt.Step(max(22, min(44, 700 // len(titles)))) if few else 900
+    drawn: alt.TopLevelMixin = (
+        alt.Chart(frame)
+        .mark_rect(stroke=colour("paper"), strokeWidth=1.5 if few else 0, aria=False)
+        .encode(
+            x=alt.X("title:N", sort=list(titles.values()), title=None if few else f"{len(titles)} papers", axis=axis),
+            y=alt.Y("name:N", sort=list(names.values()), title=None, axis=alt.Axis(ticks=False, domain=False)),
+            color=alt.Color("match_f1:Q", scale=scale, legend=legend),
+            href="link:N",
+        )
+        .properties(width=width, height=alt.Step(22))
+    )
+    return drawn
+
+
+def link(paper: str, planner: str) -> str:
+    """The deep link to one plan in the browser."""
+    return f"#paper={chart_style.address(paper)}&planner={chart_style.address(planner)}"
+
+
+def actions(run: Run) -> alt.TopLevelMixin:
+    """What gold does against what the plan does, over aligned pairs."""
+    import altair as alt
+
+    board, order = _board(run)
+    kinds = [action.value for action in Action]
+    rows = []
+    for row in board.head(NAMED_PLANNERS).to_dict("records"):
+        for gold in kinds:
+            cells = {plan: row[f"{gold}_{plan}".lower()] for plan in kinds}
+            total = sum(cells.values())
+            for plan, count in cells.items():
+                share = count / total if total else 0.0
+                rows.append({"name": row["name"], "gold": gold, "plan": plan, "count": round(count, 1), "share": share,
+                             "dark": share >= 0.5})  # fmt: skip
+    base = alt.Chart(_frame(rows)).encode(
+        x=alt.X("plan:N", sort=kinds, title="plan", axis=alt.Axis(labelAngle=0, ticks=False, domain=False)),
+        y=alt.Y("gold:N", sort=kinds, title="gold", axis=alt.Axis(ticks=False, domain=False)),
+    )
+    scale = alt.Scale(type="quantize", domain=[0, 1], range=colours(HEAT))
+    cells = base.mark_rect(stroke=colour("paper"), strokeWidth=2).encode(
+        color=alt.Color("share:Q", scale=scale, legend=None)
+    )
+    texts = base.mark_text().encode(
+        text=alt.Text("count:Q", format="~f"),
+        color=alt.Color("dark:N", scale=alt.Scale(domain=[True, False], range=colours(("paper", "ink"))), legend=None),
+    )
+    both = alt.layer(cells, texts).resolve_scale(color="independent").properties(width=168, height=96)
+    facet: alt.TopLevelMixin = both.facet(facet=alt.Facet("name:N", sort=order, title=None), columns=min(3, len(order)))
+    return facet
+
+
+OUTCOMES = {"match": "full match", "part": "same part only", "candidate": "not aligned"}
+
+
+def probabilities(run: Run) -> alt.TopLevelMixin:
+    """How sure the matcher was: the match probability of the pairs that were kept, with threshold and band."""
+    import altair as alt
+
+    kept = run.pairs[run.pairs["status"].isin(OUTCOMES) & run.pairs["match_probability"].notna()]
+    place = {status: at for at, status in enumerate(OUTCOMES)}
+    bins = (kept["match_probability"].astype(float) * 25).astype(int).clip(0, 24)
+    counted = kept.assign(bin=bins).groupby(["bin", "status"]).size().reset_index(name="pairs")
+    rows = [
+        {"from": at / 25, "to": (at + 1) / 25, "pairs": count, "outcome": OUTCOMES[status], "order": place[status]}
+        for at, status, count in counted.itertuples(index=False)
+    ]
+    legend = alt.Legend(title=None, orient="bottom")
+    scale = alt.Scale(domain=list(OUTCOMES.values()), range=colours(("c0", "c1", "line")))
+    bars = alt.Chart(_frame(rows, ["from", "to", "pairs", "outcome", "order"])).mark_bar(binSpacing=1)
+    bars = bars.encode(
+        x=alt.X("from:Q", bin="binned", title="match probability", scale=alt.Scale(domain=[0, 1])), x2="to:Q",
+        y=alt.Y("pairs:Q", title="pairs", stack="zero"), order="order:Q",
+        color=alt.Color("outcome:N", scale=scale, legend=legend),
+    )  # fmt: skip
+    threshold = float(run.meta["signature"]["thresholds"].split("/")[-1])
+    lines = alt.Chart(_frame([{"at": threshold}])).mark_rule(color=colour("ink"), strokeDash=[4, 3]).encode(x="at:Q")
+    doubt = kept.loc[is_true(kept["borderline"]), "match_probability"].astype(float)
+    layers = [bars, lines]
+    if len(doubt):
+        band = alt.Chart(_frame([{"low": doubt.min(), "high": doubt.max()}])).mark_rect(
+            opacity=0.12, color=colour("c4")
+        )
+        layers.insert(0, band.encode(x="low:Q", x2="high:Q"))
+    return alt.layer(*layers).properties(width=400, height=210)
+
+
+def found(run: Run) -> alt.TopLevelMixin:
+    """How many gold entries were matched by no planner, by one, ... by all."""
+    import altair as alt
+
+    _, hits = found_by(run)
+    everyone = hits.shape[1]
+    times = hits.sum(axis=1).value_counts().reindex(range(everyone + 1), fill_value=0)
+    rows = [{"found": str(count), "entries": int(entries)} for count, entries in times.items()]
+    base = alt.Chart(_frame(rows)).encode(
+        x=alt.X("found:O", sort=None, title=f"planners (of {everyone}) that match the entry",
+                axis=alt.Axis(labelAngle=0, grid=False)),
+        y=alt.Y("entries:Q", title="gold entries", scale=alt.Scale(domainMax=int(times.max() * 1.1) + 1)),
+    )  # fmt: skip
+    bars = base.mark_bar(color=colour("c0"), width={"band": 0.7}) + base.mark_text(dy=-7).encode(text="entries:Q")
+    drawn: alt.TopLevelMixin = bars.properties(width=400, height=210)
+    return drawn
+
+
+CHARTS: dict[str, Kind] = {
+    "planners": Kind(
+        "Who is really ahead?",
+        "Match F1 with its 95% interval. Where intervals overlap widely, the order is not settled.",
+        planners,
+    ),
+    "precision-recall": Kind(
+        "Too much, or too little?",
+        "High, left: few entries, most of them right. Low, right: gold is covered among much else. Curves: equal F1.",
+        precision_recall,
+    ),
+    "ranks": Kind(
+        "Do the important entries come first?",
+        "Recall and nDCG when only the first k entries of each plan count.",
+        ranks,
+    ),
+    "found": Kind(
+        "What does nobody find?",
+        "Gold entries by how many planners match them: 0 are the blind spots that all share.",
+        found,
+    ),
+    "papers": Kind(
+        "Where does it go wrong?",
+        "Match F1 by paper, easiest paper first. A cell opens its plan in the browser below.",
+        papers,
+        wide=True,
+    ),
+    "actions": Kind(
+        "Is it the right kind of ablation?",
+        "Aligned pairs by what gold does (rows) and what the plan does (columns); shades are shares of the row.",
+        actions,
+    ),
+    "probabilities": Kind(
+        "How sure is the matcher?",
+        "Aligned pairs, and the nearest partners of the rest. Dashed: the threshold; shaded: the band of doubt.",
+        probabilities,
+    ),
+}

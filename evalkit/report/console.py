@@ -1,0 +1,234 @@
+"""Takes a Run, gives what a terminal shows: the leaderboard, and gold beside plan. Texts come in disarmed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from evalkit.report import json_output
+from evalkit.scoring.load import Reading
+from evalkit.storage.runs import Run
+from evalkit.text import safe_terminal
+from evalkit.types import Diagnostic, Severity
+
+COLUMNS = {
+    "match_f1": "match F1",
+    "match_precision": "P",
+    "match_recall": "R",
+    "part_f1": "part F1",
+    "action_agreement": "action",
+    "replacement_f1": "options F1",
+    "metric_f1": "metrics F1",
+    "ndcg_at_5": "nDCG@5",
+    "coverage": "coverage",
+}
+SHOWN_DIAGNOSTICS = 8
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A figure with three digits; a dash where it is undefined."""
+    return "–" if value is None or pd.isna(value) else f"{value:.{digits}f}"
+
+
+def interval(row: pd.Series, name: str) -> str:
+    """A figure with its interval behind it, where there is one."""
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    ends = "" if low is None or pd.isna(low) else f" [{number(low, 2)}, {number(high, 2)}]"
+    return number(row[name]) + ends
+
+
+def leaderboard(run: Run) -> Table:
+    """The planners, best first; the best of each column carries a star."""
+    frame = run.leaderboard
+    title = "Leaderboard (macro means over papers; * best; p against the best, Holm)"
+    table = Table(title=title, title_justify="left")
+    table.add_column("planner", overflow="fold", min_width=12)
+    ranked = "rank" in frame
+    for title in ("papers", *(("rank", "p best") if ranked else ()), *COLUMNS.values()):
+        table.add_column(title, justify="right", no_wrap=True)
+    best = {name: frame[name].max() for name in COLUMNS}
+    for _, row in frame.iterrows():
+        cells = [_starred(row, name, best[name]) for name in COLUMNS]
+        rank = (_rank(row), number(row["p_best_holm"])) if ranked else ()
+        table.add_row(Text(safe_terminal(row["planner"])), str(row["papers"]), *rank, *cells)
+    return table
+
+
+def _rank(row: pd.Series) -> str:
+    """A rank with its interval, where it could be another one."""
+    if pd.isna(row["rank"]):
+        return "–"
+    low, high = row["rank_low"], row["rank_high"]
+    return f"{row['rank']}" if low == high else f"{row['rank']} ({low}–{high})"
+
+
+def _starred(row: pd.Series, name: str, best: float) -> Text:
+    """A cell that says whether it holds its column's best value; only the headline has room for its interval."""
+    cell = interval(row, name) if name == "match_f1" else number(row[name])
+    return Text(f"{cell}*", style="bold") if row[name] == best else Text(f"{cell} ")
+
+
+def summary(run: Run) -> Iterator[RenderableType]:
+    """Everything `score` prints: leaderboard, what could not be read or paired, doubt, signature."""
+    yield leaderboard(run)
+    yield from notes(run)
+    yield Text(f"signature: {run.signature}", style="dim")
+
+
+def notes(run: Run) -> Iterator[Text]:
+    """One line for each thing a reader of the leaderboard must know."""
+    totals = run.meta["totals"]
+    for warning in run.meta["warnings"]:
+        yield Text(f"warning: {safe_terminal(warning)}", style="yellow")
+    for row in json_output.records(run.leaderboard):
+        if (row.get("samples") or 1) > 1:
+            best, spread = number(row["match_f1_best"]), number(row["match_f1_spread"])
+            name = safe_terminal(row["planner"])
+            yield Text(f"{name}: up to {row['samples']} samples a paper; best of them {best}, spread {spread}")
+    if totals["borderline_pairs"]:
+        frame = run.leaderboard
+        spans = (
+            f"{safe_terminal(name)} {number(low)} to {number(high)}"
+            for name, low, high in zip(
+                frame["planner"], frame["match_f1_if_none"], frame["match_f1_if_all"], strict=True
+            )
+        )
+        count = f"{totals['borderline_pairs']} of {totals['pairs']} pairs are borderline"
+        yield Text(f"{count}; match F1 if none or all of them matched: {', '.join(spans)}")
+    rows: list[dict[str, Any]] = json_output.records(run.diagnostics)
+    yield from diagnostics([Diagnostic(**row) for row in rows])
+
+
+def diagnostics(found: Sequence[Diagnostic]) -> Iterator[Text]:
+    """What was left out, in full for the first few, and counts of the rest."""
+    errors = [item for item in found if item.severity == "error"]
+    for item in errors[:SHOWN_DIAGNOSTICS]:
+        yield Text(diagnostic(item), style="red")
+    if len(errors) > SHOWN_DIAGNOSTICS:
+        yield Text(f"… and {len(errors) - SHOWN_DIAGNOSTICS} more errors", style="red")
+    counts = Counter(f"{item.code} ({item.severity})" for item in found if item.severity != "error")
+    if counts:
+        yield Text("also: " + ", ".join(f"{count} x {what}" for what, count in counts.most_common()))
+
+
+def diagnostic(item: Diagnostic) -> str:
+    """`path:line: severity [code] message`, as editors and CI like it."""
+    line = "" if item.line is None else f":{item.line}"
+    place = f"{item.path}{line}: " if isinstance(item.path, str) and item.path else ""
+    return safe_terminal(f"{place}{item.severity} [{item.code}] {item.message}")
+
+
+def readings(found: Sequence[Reading]) -> Iterator[Text]:
+    """What `validate` and `convert` print: every diagnostic, grouped by code, then one line of counts."""
+    items = [item for reading in found for item in reading.diagnostics]
+    rank: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
+    grouped = sorted(items, key=lambda item: (rank[item.severity], item.code))
+    for (severity, code), group in groupby(grouped, key=lambda item: (item.severity, item.code)):
+        members = list(group)
+        yield Text(f"{severity} {code}: {len(members)}", style="bold red" if severity == "error" else "bold")
+        for item in members:
+            yield Text(f"  {diagnostic(item)}")
+    plans = [plan for reading in found for plan in reading.plans]
+    entries = sum(len(plan.ablations) for plan in plans)
+    counts = Counter(item.severity for item in items)
+    tail = ", ".join(f"{counts[name]} {name}s" for name in rank)
+    yield Text(f"{len(plans)} plans, {entries} entries; {tail}")
+
+
+def next_steps(folder: str) -> Text:
+    """Where the demo's files are, and three commands to try on them."""
+    where = safe_terminal(folder)
+    commands = (
+        ("see why entries matched or not", f"evalkit show {where}/run --paper swin-transformer"),
+        ("see what was repaired or left out", f"evalkit validate {where}/plans"),
+        ("score again after a change", f"evalkit score --pred {where}/plans --gold {where}/gold --out {where}/run2"),
+    )
+    steps = "\n".join(f"  {command}\n      {why}" for why, command in commands)
+    return Text(f"written: plans and gold in {where}, tables in {where}/run\ntry next:\n{steps}")
+
+
+def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A plain table of texts."""
+    table = Table(*heads)
+    for row in rows:
+        table.add_row(*(Text(safe_terminal(cell)) for cell in row))
+    return table
+
+
+def paper(run: Run, paper: str, planner: str) -> Group:
+    """Gold and one plan side by side: what matched and why, what was missed, what was spurious."""
+    rows = run.pairs[(run.pairs["paper"] == paper) & (run.pairs["planner"] == planner)]
+    table = Table(show_lines=True, expand=True)
+    table.add_column("")
+    table.add_column("gold", ratio=2, overflow="fold")
+    table.add_column("plan", ratio=2, overflow="fold")
+    table.add_column("why", ratio=2, overflow="fold")
+    for _, row in rows[rows["status"] != "candidate"].iterrows():
+        table.add_row(row["status"], _side(row, "gold"), _side(row, "plan"), _why(row, rows))
+    scores = run.papers[(run.papers["paper"] == paper) & (run.papers["planner"] == planner)]
+    return Group(Text(_headline(scores, paper, planner), style="bold"), table)
+
+
+def _headline(scores: pd.DataFrame, paper: str, planner: str) -> str:
+    """One line of figures above the table."""
+    row = scores.iloc[0]
+    figures = ", ".join(f"{title} {number(row[name])}" for name, title in COLUMNS.items() if name in row)
+    return f"{safe_terminal(paper)} · {safe_terminal(planner)} · {row['status']} · {figures}"
+
+
+def _side(row: pd.Series, side: str) -> Text:
+    """An entry's texts, one below the other."""
+    if pd.isna(row[f"{side}_entry"]):
+        return Text("")
+    lines = [f"{int(row[f'{side}_entry'])}. {_text(row[f'{side}_name'])}", _text(row[f"{side}_part"])]
+    action, options = _text(row[f"{side}_action"]), _text(row[f"{side}_replacements"])
+    lines.append(f"{action or 'action unspecified'}{': ' + options if options else ''}")
+    if metrics := _text(row[f"{side}_metrics"]):
+        lines.append(f"metrics: {metrics}")
+    return Text("\n".join(lines))
+
+
+def _why(row: pd.Series, rows: pd.DataFrame) -> Text:
+    """Probabilities and reasons of a pair; for an entry that stayed alone, its nearest partner."""
+    if row["status"] in ("match", "part"):
+        return Text("\n".join(_reasons(row)))
+    side = "gold" if row["status"] == "missed" else "plan"
+    near = rows[rows["status"].isin(("candidate", "match", "part")) & (rows[f"{side}_entry"] == row[f"{side}_entry"])]
+    if near.empty:
+        return Text("nothing to compare it with")
+    closest = near.sort_values("match_probability", ascending=False).iloc[0]
+    other = "plan" if side == "gold" else "gold"
+    head = f"nearest: {other} {int(closest[f'{other}_entry'])}. {_text(closest[f'{other}_name'])}"
+    return Text("\n".join([head, *_reasons(closest)]))
+
+
+def _reasons(row: pd.Series) -> Sequence[str]:
+    """How probable, what spoke for and against, and who decided if not the matcher."""
+    doubt = ", borderline" if row["borderline"] is True or row["borderline"] == "True" else ""
+    lines = [f"match {number(row['match_probability'], 2)}, part {number(row['part_probability'], 2)}{doubt}"]
+    lines += [f"{sign} {_text(row[name])}" for sign, name in (("+", "speaks_for"), ("-", "speaks_against"))
+              if _text(row[name])]  # fmt: skip
+    if row["decided_by"] != "matcher":
+        lines.append(f"decided by {_text(row['decided_by'])}")
+    return lines
+
+
+def _text(value: object) -> str:
+    """A cell as harmless text; missing is empty."""
+    return safe_terminal(value) if isinstance(value, str) else ""
+
+
+def show(parts: Iterable[RenderableType]) -> None:
+    """Print to standard output; colours and NO_COLOR are rich's business, and pipes get plain text."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    for part in parts:
+        console.print(part, highlight=False)

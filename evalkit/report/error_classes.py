@@ -1,0 +1,110 @@
+"""Takes a run's pairs and plans, gives the class of every case: what kind of error it is, and how many a plan has."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from evalkit.storage.runs import Run
+from evalkit.text import normalise
+
+# Class -> (title, what it counts). The order is the order of every table and filter.
+CLASSES: dict[str, tuple[str, str]] = {
+    "match": ("Matched", "aligned pairs that are full matches"),
+    "wrong-action": ("Wrong action", "right part, but removed, replaced or added where gold does something else"),
+    "wrong-replacement": ("Wrong replacement", "right part and action, but no option in common with gold"),
+    "part-only": ("Part only", "right part, and not the same ablation for another reason"),
+    "missed": ("Missed", "gold entries that nothing in the plan stands for"),
+    "spurious": ("Spurious", "plan entries that stand for nothing in gold"),
+    "duplicate": ("Duplicate", "plan entries that repeat another entry of the same plan"),
+    "borderline": ("Borderline", "pairs inside the band of doubt, whatever was decided"),
+    "unread": ("Not read", "plans that are missing, empty or unreadable, or lost an entry on reading"),
+}
+# "Not read" counts plans; everything else counts entries or pairs.
+PLAN = ["planner", "paper", "sample"]
+
+
+def is_true(column: pd.Series) -> pd.Series:
+    """Where a column of True, False and missing says True, however it came back from its file."""
+    return column.astype(object).map(lambda value: str(value) == "True").astype(bool)
+
+
+def is_false(column: pd.Series) -> pd.Series:
+    """Where a column of True, False and missing says False, missing left aside."""
+    return column.astype(object).map(lambda value: str(value) == "False").astype(bool)
+
+
+def keyed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with "" for a missing sample, so that plans can be grouped by it."""
+    return frame.assign(sample=frame["sample"].astype(object).where(frame["sample"].notna(), ""))
+
+
+def classified(pairs: pd.DataFrame) -> pd.Series:
+    """The class of each row of pairs; a candidate that is not aligned has none ("")."""
+    part = pairs["status"] == "part"
+    wrong_action = part & is_false(pairs["same_action"])
+    shared = pd.to_numeric(pairs["shared_options"], errors="coerce")
+    wrong_options = part & ~wrong_action & (shared == 0)
+    found = pd.Series(np.where(pairs["status"] == "candidate", "", pairs["status"]), index=pairs.index, dtype=object)
+    found[part] = "part-only"
+    found[wrong_action] = "wrong-action"
+    found[wrong_options] = "wrong-replacement"
+    found[(pairs["status"] == "spurious") & _repeated(pairs)] = "duplicate"
+    return found
+
+
+def _repeated(pairs: pd.DataFrame) -> pd.Series:
+    """Rows whose plan entry says the same as another entry of its plan."""
+    entries = keyed(pairs[pairs["plan_entry"].notna() & (pairs["status"] != "candidate")])
+    texts = [
+        entries[name].astype(object).where(entries[name].notna(), "").map(normalise)
+        for name in ("plan_part", "plan_action", "plan_replacements")
+    ]
+    said = entries.assign(said=["\0".join(row) for row in zip(*texts, strict=True)])
+    distinct = said.drop_duplicates([*PLAN, "plan_entry"])
+    sizes = distinct.groupby([*PLAN, "said"])["plan_entry"].transform("size")
+    repeated = pd.Series(False, index=pairs.index)
+    repeated[sizes.index[sizes > 1]] = True
+    return repeated
+
+
+def problems(run: Run) -> dict[str, list[list[object]]]:
+    """Path -> what was repaired, doubtful or left out there, as [severity, code, message, line]."""
+    found: dict[str, list[list[object]]] = {}
+    rows = run.diagnostics
+    lines = [None if pd.isna(line) else int(line) for line in rows["line"]]
+    columns = (rows["path"], rows["severity"], rows["code"], rows["message"], lines)
+    for path, severity, code, message, line in zip(*columns, strict=True):
+        if isinstance(path, str) and path:
+            found.setdefault(path, []).append([severity, code, message, line])
+    return found
+
+
+def unread(run: Run) -> pd.Series:
+    """For each row of plans: whether there is no plan, or entries of it were lost on reading."""
+    plans = run.plans
+    failing = {path for path, items in problems(run).items() if any(item[0] == "error" for item in items)}
+    # One file may hold many plans; its errors cannot be laid at the door of one of them.
+    alone = ~plans["path"].duplicated(keep=False)
+    return (plans["status"] != "planned") | (plans["path"].isin(failing) & alone)
+
+
+def counts(run: Run) -> pd.DataFrame:
+    """One row a planner and paper, one column a class: how many cases there are."""
+    rows = keyed(run.pairs).assign(kind=classified(run.pairs))
+    counted = [rows.loc[rows["kind"] != "", ["planner", "paper", "kind"]]]
+    counted.append(rows.loc[is_true(rows["borderline"]), ["planner", "paper"]].assign(kind="borderline"))
+    counted.append(run.plans.loc[unread(run), ["planner", "paper"]].assign(kind="unread"))
+    every = pd.concat(counted)
+    table = every.groupby(["planner", "paper", "kind"]).size().unstack("kind", fill_value=0)
+    index = pd.MultiIndex.from_frame(run.papers[["planner", "paper"]])
+    return table.reindex(index=index, columns=list(CLASSES), fill_value=0)
+
+
+def found_by(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One row a gold entry (paper, gold_entry): its texts, and for each planner whether its plan matched it fully."""
+    rows = run.pairs[run.pairs["status"].isin(("match", "part", "missed")) & run.pairs["gold_entry"].notna()]
+    place = [rows["paper"], rows["gold_entry"].astype(int)]
+    hits = (rows["status"] == "match").groupby([*place, rows["planner"]]).any().unstack("planner", fill_value=False)
+    texts = rows.groupby(place)[["gold_name", "gold_part", "gold_action"]].first()
+    return texts, hits.reindex(columns=run.leaderboard["planner"].tolist(), fill_value=False)

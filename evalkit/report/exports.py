@@ -1,0 +1,258 @@
+"""Takes a Run, gives the files that other tools read: path inside the target folder -> text.
+
+Entries come from the run's pairs, so an export needs nothing but the run folder.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from evalkit.errors import InputError
+from evalkit.metrics import ablationbench
+from evalkit.metrics.ablationbench import AuthorRow
+from evalkit.settings import fingerprint
+from evalkit.storage.cells import from_cell
+from evalkit.storage.runs import Run
+
+Files = dict[str, str]
+LONGEST = 200  # bytes of one step of a path; file systems take 255, with the ending
+EPOCH = "1970-01-01T00:00:00+00:00"
+SCORES = (
+    "match_", "part_", "action_agreement", "replacement_f1", "metric_f1", "recall_at", "precision_at", "ndcg_at",
+    "average_precision", "ab_",
+)  # fmt: skip
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"\\|?*]')
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One plan of a run with its gold list: entries in their order as plain dicts, and the pairs that match fully."""
+
+    planner: str
+    paper: str
+    sample: str
+    status: str
+    gold: tuple[dict[str, Any], ...]
+    plan: tuple[dict[str, Any], ...]
+    matches: tuple[tuple[int, int], ...]
+
+    @property
+    def rows(self) -> list[AuthorRow]:
+        """The matches as a judge's rows."""
+        rows = []
+        for at, entry in enumerate(self.gold, 1):
+            names = [self.plan[p - 1]["name"] for g, p in self.matches if g == at]
+            rows.append(AuthorRow(entry["name"], tuple(names) if len(names) > 1 else names[0] if names else None))
+        return rows
+
+
+def cases(run: Run) -> Iterator[Case]:
+    """Every plan of a run, the missing ones too."""
+    pairs = dict(list(_named(run.pairs).groupby(["planner", "paper", "sample"], sort=False)))
+    for row in _named(run.plans).to_dict("records"):
+        key = (row["planner"], row["paper"], row["sample"])
+        frame = pairs.get(key, run.pairs.iloc[:0])
+        matched = frame[frame["status"] == "match"]
+        places = zip(matched["gold_entry"].astype(int), matched["plan_entry"].astype(int), strict=True)
+        yield Case(*key, row["status"], _entries(frame, "gold"), _entries(frame, "plan"), tuple(sorted(places)))
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame whose names are texts; in a run that was read back an empty name is a missing cell."""
+    names = [name for name in ("planner", "paper", "sample") if name in frame]
+    return frame.assign(**{name: frame[name].astype(object).where(frame[name].notna(), "") for name in names})
+
+
+def _entries(frame: pd.DataFrame, side: str) -> tuple[dict[str, Any], ...]:
+    """One side's entries in their order, in the words of the published format."""
+    rows = frame.dropna(subset=[f"{side}_entry"]).drop_duplicates(f"{side}_entry").sort_values(f"{side}_entry")
+    return tuple(
+        {
+            "name": _text(row[f"{side}_name"]),
+            "ablated_part": _text(row[f"{side}_part"]),
+            "action": _text(row[f"{side}_action"]) or None,
+            "replacement": from_cell(row[f"{side}_replacements"]) or None,
+            "metrics": from_cell(row[f"{side}_metrics"]),
+        }
+        for row in rows.to_dict("records")
+    )
+
+
+def _text(cell: object) -> str:
+    """A cell's text, empty where it is missing."""
+    return str(cell) if isinstance(cell, str) else ""
+
+
+def place(*parts: str) -> str:
+    """A path inside the target folder, whatever the names are: planners may be folders, nothing leads outside."""
+    steps = [step for part in parts for step in part.split("/") if step]
+    return "/".join(_short(_UNSAFE.sub("_", step) if step.strip(". ") else "_" * len(step)) for step in steps) or "_"
+
+
+def _short(step: str) -> str:
+    """A step that any file system takes: the beginning of a long one, and the hash of all of it."""
+    return step if len(step.encode()) <= LONGEST else f"{step[: LONGEST // 5]}-{fingerprint(step)[:12]}"
+
+
+def _file(case: Case) -> str:
+    """Where a plan's rows stand; the samples of a paper stand side by side, as `paper.2`."""
+    name = f"{case.paper}.{case.sample}" if case.sample else case.paper
+    return f"{place(case.planner)}/{place(name.replace('/', '_'))}.jsonl"
+
+
+def _add(files: Files, path: str, text: str) -> None:
+    """Put a file among the others; two may not have one place."""
+    if path in files:
+        raise InputError(f"{path}: two papers or planners of this run would be written to this one file")
+    files[path] = text
+
+
+def plans(run: Run) -> Files:
+    """AblationBench's plan folders: `<planner>/<paper>.jsonl`; a plan that is missing is an empty file there."""
+    files: Files = {}
+    for case in cases(run):
+        _add(files, _file(case), "".join(_line(entry) for entry in case.plan))
+    return files
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """A row of JSON lines."""
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def judge(run: Run) -> Files:
+    """AblationBench's judge folders: `<planner>/<paper>.jsonl` from the run's matches, and evaluations.json of them."""
+    files: Files = {}
+    evaluations: dict[str, list[dict[str, Any]]] = {}
+    for case in cases(run):
+        rows = [{"name_in_paper": row.gold, "name_in_plan": row.plan} for row in case.rows]
+        _add(files, _file(case), "".join(_line(row) for row in rows))
+        evaluations.setdefault(place(case.planner), []).append(_evaluation(case))
+    for folder, found in evaluations.items():
+        _add(files, f"{folder}/evaluations.json", json.dumps(found, ensure_ascii=False, indent=4) + "\n")
+    return files
+
+
+def _evaluation(case: Case) -> dict[str, Any]:
+    """One paper's row of evaluations.json, by that benchmark's rules; what was judged here cost nothing."""
+    tally, hits = ablationbench.author(
+        [entry["name"] for entry in case.gold], [entry["name"] for entry in case.plan], case.rows
+    )
+    wrong = tally.plan - tally.plan_hits
+    return {
+        "id": f"{case.paper}.{case.sample}" if case.sample else case.paper,
+        "true_labels": [True] * tally.gold + [False] * wrong,
+        "pred_labels": [*hits, *[True] * wrong],
+        "precision": tally.precision or 0.0,
+        "recall": tally.recall or 0.0,
+        "f1_score": tally.f1 or 0.0,
+        "ndcg_score": ablationbench.ndcg(hits, len(case.plan)),
+        "cost": 0.0,
+    }
+
+
+def metrics(run: Run) -> Files:
+    """One flat object of numbers for experiment trackers: `<planner>/<figure>`; what is undefined is left out."""
+    cells = {
+        f"{row['planner']}/{name}": _number(value)
+        for row in _named(run.leaderboard).to_dict("records")
+        for name, value in row.items()
+    }
+    numbers = {name: value for name, value in cells.items() if value is not None}
+    return {"metrics.json": json.dumps(numbers, ensure_ascii=False, indent=1) + "\n"}
+
+
+def _number(value: Any) -> float | int | None:
+    """A cell as a number of Python's, None for what is none."""
+    if isinstance(value, str | bool) or value is None or pd.isna(value):
+        return None
+    return float(value) if float(value) % 1 else int(value)
+
+
+def inspect_logs(run: Run) -> Files:
+    """Inspect AI logs, one a planner: papers are samples, figures are scores. Written without Inspect itself.
+
+    A run does not say when it was made, so that the same input gives the same bytes; the time in a log is the epoch.
+    """
+    files: Files = {}
+    scores = {(row["planner"], row["paper"]): row for row in _named(run.papers).to_dict("records")}
+    by_planner: dict[str, dict[str, Case]] = {}
+    for case in cases(run):
+        by_planner.setdefault(case.planner, {}).setdefault(case.paper, case)
+    for row in _named(run.leaderboard).to_dict("records"):
+        planner = row["planner"]
+        samples = [_sample(case, scores[planner, paper]) for paper, case in by_planner[planner].items()]
+        text = json.dumps(_log(run, planner, samples, row), ensure_ascii=False, indent=1)
+        _add(files, f"{place(planner.replace('/', '_'))}.json", text + "\n")
+    return files
+
+
+def _figures(row: Mapping[Any, Any]) -> dict[str, float]:
+    """The figures of a row that have a value; counts and intervals stay in the run."""
+    named = {str(name): value for name, value in row.items() if str(name).startswith(SCORES)}
+    counted = ("_n", "_low", "_high", "_gold", "_plan", "_if_none", "_if_all", "_positives", "_negatives")
+    numbers = {name: _number(value) for name, value in named.items() if not name.endswith(counted)}
+    return {name: float(value) for name, value in numbers.items() if value is not None}
+
+
+def _sample(case: Case, row: Mapping[Any, Any]) -> dict[str, Any]:
+    """One paper: gold is the target, the plan (of several, the first) the answer; a figure without a value no score."""
+    answer = "\n".join(_line(entry).strip() for entry in case.plan)
+    return {
+        "id": case.paper,
+        "epoch": 1,
+        "input": f"Plan the ablations of {case.paper}.",
+        "target": [_line(entry).strip() for entry in case.gold],
+        "messages": [],
+        "output": {
+            "model": case.planner,
+            "choices": [{"message": {"role": "assistant", "content": answer}, "stop_reason": "stop"}],
+        },
+        "scores": {name: {"value": value, "answer": answer} for name, value in _figures(row).items()},
+        "metadata": {"status": case.status, "plans": row["samples"], "matches": [list(pair) for pair in case.matches]},
+    }
+
+
+def _log(run: Run, planner: str, samples: list[dict[str, Any]], row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A whole log: what was run, the means over papers, the samples."""
+    papers = [sample["id"] for sample in samples]
+    return {
+        "version": 2,
+        "status": "success",
+        "eval": {
+            "created": EPOCH,
+            "eval_id": run.signature.digest,
+            "run_id": run.signature.digest,
+            "task": "evalkit",
+            "task_id": f"evalkit-{run.signature.gold}",
+            "dataset": {"name": f"gold {run.signature.gold}", "samples": len(papers), "sample_ids": papers},
+            "model": planner,
+            "config": {},
+            "packages": {"evalkit": run.signature.version},
+            "metadata": {"signature": asdict(run.signature)},
+        },
+        "results": {
+            "total_samples": len(samples),
+            "completed_samples": len(samples),
+            "scores": [
+                {"name": name, "scorer": "evalkit", "metrics": {"mean": {"name": "mean", "value": value}}}
+                for name, value in _figures(row).items()
+            ],
+        },
+        "stats": {"started_at": EPOCH, "completed_at": EPOCH},
+        "samples": samples,
+    }
+
+
+EXPORTERS: Mapping[str, Callable[[Run], Files]] = {
+    "ablationbench-plans": plans,
+    "ablationbench-judge": judge,
+    "inspect": inspect_logs,
+    "metrics-json": metrics,
+}

@@ -1,0 +1,155 @@
+"""Takes a Run, gives what the top of its report says: the verdict in a sentence, facts, leaderboard, errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from evalkit.metrics.figures import FIGURES
+from evalkit.report.chart_style import address
+from evalkit.report.error_classes import CLASSES, counts
+from evalkit.storage.runs import Run
+
+COLUMNS = {
+    "match_precision": "P",
+    "match_recall": "R",
+    "part_f1": "Part F1",
+    "action_agreement": "Action",
+    "replacement_f1": "Options F1",
+    "metric_f1": "Metrics F1",
+    "ndcg_at_5": "nDCG@5",
+    "average_precision": "AP",
+    "coverage": "Coverage",
+}
+View = dict[str, Any]
+
+
+def title(run: Run) -> str:
+    """What was scored, in a line."""
+    planners, papers = len(run.leaderboard), run.papers["paper"].nunique()
+    return f"{planners} planner{'s' * (planners != 1)} on {papers} paper{'s' * (papers != 1)}"
+
+
+def view(run: Run) -> View:
+    """Everything the page's server-made part shows."""
+    return {
+        "verdict": verdict(run),
+        "warnings": list(run.meta.get("warnings", ())),
+        "facts": list(facts(run)),
+        "columns": [{"title": shown, "meaning": FIGURES[name].meaning} for name, shown in COLUMNS.items()],
+        "board": list(board(run)),
+        "most": most(run),
+        "doubt": doubt(run),
+        "classes": [{"kind": kind, "title": name, "meaning": text} for kind, (name, text) in CLASSES.items()],
+        "errors": list(errors(run)),
+        "signature": list(asdict(run.signature).items()),
+        "problems": list(diagnostics(run)),
+    }
+
+
+def value(number: Any) -> float | None:
+    """A figure, or None where it is undefined."""
+    return None if number is None or pd.isna(number) else float(number)
+
+
+def verdict(run: Run) -> str:
+    """Who leads, by how much, and who cannot be told from the leader."""
+    first = run.leaderboard.iloc[0]
+    found = value(first["match_f1"])
+    if found is None:
+        return "No planner has a match F1 that is defined."
+    low, high = value(first.get("match_f1_low")), value(first.get("match_f1_high"))
+    ends = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+    others = run.leaderboard.iloc[1:]
+    if not len(others):
+        return f"{first['planner']}: match F1 {found:.3f}{ends}."
+    lead = f"{first['planner']} has the highest match F1, {found:.3f}{ends}"
+    if "p_best_holm" not in others:
+        return f"{lead}."
+    p = pd.to_numeric(others["p_best_holm"], errors="coerce")
+    open_ = int(((p >= 0.05) | p.isna()).sum())
+    if not open_:
+        return f"{lead}, significantly more than {'the other' if len(others) == 1 else 'every other planner'}."
+    tied = f"{open_} of the other {len(others)} cannot" if open_ < len(others) else "no other planner can"
+    return f"{lead}; {tied} be told from it on these papers (paired permutation test, Holm, 5%)."
+
+
+def facts(run: Run) -> Iterator[View]:
+    """The strip of numbers below the title."""
+    totals, status = run.meta["totals"], run.plans["status"].value_counts()
+    planned, every = int(status.get("planned", 0)), len(run.plans)
+    absent = [f"{int(status[name])} {name}" for name in ("missing", "empty", "unreadable") if status.get(name)]
+    failures = int((run.diagnostics["severity"] == "error").sum())
+    borderline, pairs = totals["borderline_pairs"], max(totals["pairs"], 1)
+    yield _fact("Papers", run.papers["paper"].nunique())
+    yield _fact("Gold entries", int(run.papers.groupby("paper")["gold_entries"].first().sum()))
+    yield _fact("Plans read", f"{planned} of {every}", ", ".join(absent), planned < every)
+    yield _fact("Parse failures", failures, "entries or files left out" if failures else "", failures > 0)
+    yield _fact("Borderline pairs", borderline, f"{100 * borderline / pairs:.1f}% of {totals['pairs']}")
+    yield _fact("Matcher", run.signature.matcher, run.signature.alignment)
+
+
+def _fact(name: str, shown: object, note: str = "", alarm: bool = False) -> View:
+    """One number of the strip."""
+    return {"name": name, "value": shown, "note": note, "alarm": alarm}
+
+
+def board(run: Run) -> Iterator[View]:
+    """The leaderboard's rows."""
+    frame = run.leaderboard
+    # The only planner is not the best of anything.
+    best = {name: frame[name].max() if len(frame) > 1 else None for name in ("match_f1", *COLUMNS)}
+    for row in frame.to_dict("records"):
+        low, high = value(row.get("rank_low")), value(row.get("rank_high"))
+        yield {
+            "planner": row["planner"],
+            "link": address(row["planner"]),
+            "rank": int(value(row.get("rank")) or 0) or "–",
+            "ranks": f"{low:.0f}–{high:.0f}" if low is not None and high is not None and low != high else "",
+            "f1": value(row["match_f1"]),
+            "best_f1": row["match_f1"] == best["match_f1"],
+            "low": value(row.get("match_f1_low")),
+            "high": value(row.get("match_f1_high")),
+            "cells": [{"value": value(row[name]), "best": row[name] == best[name]} for name in COLUMNS],
+        }
+
+
+def most(run: Run) -> float:
+    """Where the little scale of match F1 ends: the next fifth above everything on it."""
+    names = [name for name in ("match_f1", "match_f1_high") if name in run.leaderboard]
+    highest = value(run.leaderboard[names].max().max())
+    return min(1.0, math.ceil(highest * 5 + 1e-9) / 5) if highest else 1.0
+
+
+def doubt(run: Run) -> View | None:
+    """What the headline would be if every borderline pair fell one way, or the other."""
+    totals = run.meta["totals"]
+    if not totals["borderline_pairs"]:
+        return None
+    rows = [
+        {"planner": row["planner"], "none": value(row["match_f1_if_none"]), "f1": value(row["match_f1"]),
+         "all": value(row["match_f1_if_all"])} for row in run.leaderboard.to_dict("records")
+    ]  # fmt: skip
+    return {"count": totals["borderline_pairs"], "pairs": totals["pairs"], "rows": rows}
+
+
+def errors(run: Run) -> Iterator[View]:
+    """How many cases of each class every planner has."""
+    table = counts(run).groupby("planner").sum()
+    for planner in run.leaderboard["planner"]:
+        cells = [{"kind": kind, "count": int(table.loc[planner, kind])} for kind in CLASSES]
+        yield {"planner": planner, "link": address(planner), "cells": cells}
+
+
+def diagnostics(run: Run) -> Iterator[View]:
+    """What was found on reading, by kind, errors first, with one example of each."""
+    rank = {"error": 0, "warning": 1, "note": 2}
+    groups = list(run.diagnostics.groupby(["severity", "code"], sort=True))
+    for (severity, code), rows in sorted(groups, key=lambda group: (rank.get(str(group[0][0]), 3), -len(group[1]))):
+        first = rows.iloc[0]
+        place = f"{first['path']}: " if isinstance(first["path"], str) and first["path"] else ""
+        yield {"severity": severity, "code": code, "count": len(rows), "example": f"{place}{first['message']}"[:400]}

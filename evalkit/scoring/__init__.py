@@ -1,0 +1,1 @@
+"""The main road: load, pair, score, and write a run."""

@@ -1,0 +1,68 @@
+"""Draft gold: takes gold files whose entries nobody has confirmed, gives them back entry by entry decided."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from evalkit.errors import InputError
+from evalkit.storage.files import documents, write_text
+from evalkit.types import Diagnostic, Document, Plan
+
+Decision = Literal["keep", "drop", "later", "stop"]
+Ask = Callable[[str, dict[str, Any]], Decision]
+
+
+def confirm(source: str | Path, ask: Ask) -> tuple[int, int, int]:
+    """Ask about every draft entry below a path; each decision is on disk before the next. Kept, dropped, left."""
+    counts = {"keep": 0, "drop": 0, "later": 0}
+    stopped = False
+    for path, tree in list(draft_files(source)):
+        for entry in [item for item in tree["ablations"] if isinstance(item, dict) and item.get("draft")]:
+            decision = "later" if stopped else ask(str(tree.get("paper") or Path(path).stem), entry)
+            if decision == "stop":
+                stopped, decision = True, "later"
+            counts[decision] += 1
+            if decision == "keep":
+                del entry["draft"]
+            elif decision == "drop":
+                tree["ablations"].remove(entry)
+            if decision != "later":
+                write_draft(path, tree)
+    return counts["keep"], counts["drop"], counts["later"]
+
+
+def draft_files(source: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The gold files below a path that are JSON objects with a list of entries, as `gold extract` writes them."""
+    for document in documents(source, planners=False):
+        if not isinstance(document, Document):
+            raise InputError(f"{document.path}: {document.message}")
+        try:
+            tree = json.loads(document.text)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(tree, dict) and isinstance(tree.get("ablations"), list):
+            yield document.path, tree
+
+
+def write_draft(path: str, tree: Mapping[str, Any]) -> None:
+    """A gold file as `gold extract` writes it."""
+    write_text(path, json.dumps(tree, indent=1, ensure_ascii=False) + "\n")
+
+
+def is_draft(gold: Plan) -> bool:
+    """Whether an entry of a gold list is a draft."""
+    return any(item.code == "draft" for item in gold.diagnostics)
+
+
+def without_drafts(known: Mapping[str, Plan]) -> tuple[dict[str, Plan], list[Diagnostic]]:
+    """Gold lists that are confirmed, and an error for each that is not."""
+    said = "is a draft and not scored: `evalkit gold confirm` decides it, --allow-drafts takes it as it is"
+    problems = [
+        Diagnostic("error", "draft-gold", f"gold for {gold.paper!r} {said}", gold.path)
+        for gold in known.values()
+        if is_draft(gold)
+    ]
+    return {key: gold for key, gold in known.items() if not is_draft(gold)}, problems
