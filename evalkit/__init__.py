@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evalkit.compare import compare as compare
+    from evalkit.comparison import compare as compare
     from evalkit.errors import EvalkitError as EvalkitError
     from evalkit.scoring.load import read_plans as read_plans
     from evalkit.scoring.pipeline import score_run as score
@@ -31,7 +31,7 @@ _HOMES = {
     "Run": "storage.runs",
     "Scorer": "scoring.scorer",
     "Settings": "settings",
-    "compare": "compare",
+    "compare": "comparison",
     "load_run": "storage.runs",
     "read_plans": "scoring.load",
     "score": "scoring.pipeline:score_run",

@@ -120,7 +120,7 @@ def labels(path: str) -> object:
 
 
 def settings(path: str) -> object:
-    from evalkit.compare.gate_rules import parse_gate
+    from evalkit.comparison.gate_rules import parse_gate
     from evalkit.settings import parse_settings
     from evalkit.storage.files import read_text
 
@@ -142,7 +142,12 @@ TARGETS: dict[str, Callable[[], Callable[[bytes], None]]] = {
     "labels": lambda: in_file("labels.jsonl", labels),
     "settings": lambda: in_file("settings.toml", settings),
 }
-MEASURED = ("evalkit/formats/*", "evalkit/text.py", "evalkit/judges/recorded/sheet_files.py", "evalkit/storage/label_files.py")
+MEASURED = (
+    "evalkit/formats/*",
+    "evalkit/text.py",
+    "evalkit/judges/recorded/sheet_files.py",
+    "evalkit/storage/label_files.py",
+)
 
 
 def text_of(data: bytes) -> str:

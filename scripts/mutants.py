@@ -21,22 +21,22 @@ ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / "mutants"
 # Room -> the tests that must notice.
 ROOMS: dict[str, tuple[str, ...]] = {
-    "scoring": ("scoring", "figures"),
-    "figures": ("figures", "scoring"),
-    "alignment": ("alignment",),
-    "overlap": ("overlap", "scoring"),
-    "pairing": ("pairing",),
-    "matching": ("matching",),
-    "statistics/measures": ("statistics",),
-    "statistics/resampling": ("statistics",),
-    "statistics/testing": ("statistics",),
-    "statistics/deciding": ("statistics",),
+    "metrics/counts": ("scoring", "figures"),
+    "metrics/figures": ("figures", "scoring"),
+    "matching/assign": ("alignment",),
+    "metrics/set_overlap": ("overlap", "scoring"),
+    "scoring/pair": ("pairing",),
+    "matching/probability": ("matching",),
+    "stats/measures": ("statistics",),
+    "stats/resampling": ("statistics",),
+    "stats/permutation": ("statistics",),
+    "stats/power": ("statistics",),
 }
 REBUILT = """
 
 @pytest.fixture(autouse=True)
 def rebuilt():
-    from evalkit import figures
+    from evalkit.metrics import figures
 
     table = figures._table()
     figures.FIGURES.clear()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import entry, gold, plan
 
-from evalkit.compare import baseline_path, baseline_text, compare, kept_baselines, read_baseline, read_side, side_of
+from evalkit.comparison import baseline_path, baseline_text, compare, kept_baselines, read_baseline, read_side, side_of
 from evalkit.errors import IncomparableError, InputError
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings

@@ -117,7 +117,7 @@ def test_wrong_input_is_one_line_with_an_address_and_exit_code_2(
 
 
 def test_a_crash_is_exit_code_1_and_keeps_its_traceback(project: Path) -> None:
-    code = "import evalkit.cli, evalkit.scoring.pipeline as p\np.score_run = lambda *a, **k: 1 / 0\nevalkit.cli()"
+    code = "import evalkit.cli, evalkit.scoring.pipeline as p\np.score_run = lambda *a, **k: 1 / 0\nevalkit.cli.main()"
     done = subprocess.run(
         [sys.executable, "-c", code, *SCORE, "--out", "run"], cwd=project, capture_output=True, text=True
     )
@@ -129,9 +129,10 @@ def test_a_crash_is_exit_code_1_and_keeps_its_traceback(project: Path) -> None:
 SLOW = """
 import json, signal, time
 import numpy as np
-from evalkit import cli, pipeline
-from evalkit.similarity.tokens import analyse
-from evalkit.similarity.vectors import TextVectors, on_grid
+from evalkit import cli
+from evalkit.scoring import pipeline
+from evalkit.matching.features.tokens import analyse
+from evalkit.matching.features.vectors import TextVectors, on_grid
 
 class Slow:
     fingerprint = "slow@1"

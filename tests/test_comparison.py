@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import entry, gold, plan
 
-from evalkit.compare import Comparison, Side, baseline_text, compare, side_of
+from evalkit.comparison import Comparison, Side, baseline_text, compare, side_of
 from evalkit.errors import IncomparableError, InputError
 from evalkit.report import comparison_text, console
 from evalkit.scoring.pipeline import score_run

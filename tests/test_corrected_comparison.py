@@ -15,7 +15,7 @@ from test_correction import papers
 
 from evalkit import stats
 from evalkit.cli import group
-from evalkit.compare import (
+from evalkit.comparison import (
     GateReport,
     Side,
     baseline_text,

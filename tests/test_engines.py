@@ -326,7 +326,7 @@ def test_a_worker_that_loads_a_model_is_kept(recwarn: pytest.WarningsRecorder) -
 def test_a_worker_loads_neither_pandas_nor_a_model() -> None:
     """Its start is what a run waits for."""
     program = (
-        "import sys; from evalkit import engines; engines._ready(); print([m for m in ('pandas', 'torch', "
+        "import sys; from evalkit.scoring import executors; executors._ready(); print([m for m in ('pandas', 'torch', "
         "'sentence_transformers', 'joblib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -139,7 +139,7 @@ def test_runs_that_end_at_the_same_moment(tmp_path: Path, force: bool) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from evalkit import folders
+from evalkit.storage import folders
 
 def die(*args, **names):
     os.kill(os.getpid(), signal.SIGKILL)

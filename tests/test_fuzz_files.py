@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_runs import small_run
 
-from evalkit.compare.baseline import baseline_text, read_baseline
-from evalkit.compare.gate_rules import parse_gate
-from evalkit.compare.snapshot import side_of
+from evalkit.comparison.baseline import baseline_text, read_baseline
+from evalkit.comparison.gate_rules import parse_gate
+from evalkit.comparison.snapshot import side_of
 from evalkit.errors import EvalkitError, InputError
 from evalkit.formats import arrow
 from evalkit.judges.recorded import read_judge

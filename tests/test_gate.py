@@ -15,7 +15,7 @@ import yaml
 from conftest import entry, gold, plan
 
 from evalkit import cli
-from evalkit.compare import Check, GateReport, Side, compare, judge, parse_gate, side_of
+from evalkit.comparison import Check, GateReport, Side, compare, judge, parse_gate, side_of
 from evalkit.errors import InputError, SettingsError
 from evalkit.report import ci, comparison_markdown
 from evalkit.scoring.pipeline import score_run
@@ -179,7 +179,7 @@ def test_the_shipped_rules_pass_a_run_against_itself_and_name_every_demand() -> 
     assert judge(compare(FULL, ALL_LOST, figures=gate.metrics), gate).tripped
     # What stands there as a comment is right as well, once its marks are away.
     shown = re.sub(r"^# (?=\[\[rule\]\]|\w+ = )", "", text, flags=re.MULTILINE)
-    from evalkit.compare.gate_rules import DEMANDS
+    from evalkit.comparison.gate_rules import DEMANDS
 
     assert len(parse_gate(shown, "shown").rules) == len(gate.rules) + 2
     assert all(f"{demand} = " in shown for demand in DEMANDS)

@@ -31,7 +31,7 @@ LAYERS = {
             ("matching",),
             ("judges",),
             ("scoring",),
-            ("compare", "labels"),
+            ("comparison", "labels"),
             ("report",),
             ("cli",),
             ("__init__",),

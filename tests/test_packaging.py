@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LOOK = """
 import evalkit, json, pathlib
-from evalkit.files import shipped
+from evalkit.storage.files import shipped
 here = pathlib.Path(evalkit.__file__).parent
 for name in ("configs/default.toml", "references/swin-transformer.json", "sample/plans/sample-planner/careful"):
     assert shipped(name).is_relative_to(here), shipped(name)

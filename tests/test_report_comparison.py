@@ -16,7 +16,7 @@ from test_corrected_comparison import BOTH, FIRST, scored
 from test_report import HARMLESS, Elements
 
 from evalkit.cli import group
-from evalkit.compare import compare, side_of
+from evalkit.comparison import compare, side_of
 from evalkit.scoring.pipeline import score_run
 from evalkit.storage.runs import Run
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 from evalkit import stats
-from evalkit.stats import bootstrap, permutation
+from evalkit.stats import permutation, resampling
 from evalkit.stats.measures import gradient, is_macro
 
 Array = NDArray[np.float64]
@@ -150,7 +150,7 @@ def test_chunks_company_and_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     (whole,) = stats.bootstrap([stats.micro(sums, f1)], seed=7, resamples=500)
     (alone,) = stats.bootstrap([stats.micro(sums[:, 1:2], f1)], seed=7, resamples=500)
     (other,) = stats.bootstrap([stats.micro(sums, f1)], seed=8, resamples=500)
-    monkeypatch.setattr(bootstrap, "_CELLS", 20 * 9 * 7)
+    monkeypatch.setattr(resampling, "_CELLS", 20 * 9 * 7)
     (chunked,) = stats.bootstrap([stats.micro(sums, f1)], seed=7, resamples=500)
     np.testing.assert_array_equal(whole, chunked)
     np.testing.assert_allclose(whole[:, 1:2], alone, rtol=1e-12)
@@ -545,7 +545,7 @@ def test_named_sums_are_numbers_whatever_they_came_as() -> None:
 @pytest.mark.parametrize("at_once", [2, 300])
 def test_an_interval_is_what_its_replicates_say(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     """Level, number of resamples, seed and labels reach the replicates, in one block of planners or in several."""
-    monkeypatch.setattr(bootstrap, "_PLANNERS", at_once)
+    monkeypatch.setattr(resampling, "_PLANNERS", at_once)
     measure = stats.micro(synthetic(30, 5, 1), f1)
     labelled = np.arange(30) < 12
     for level, flags in itertools.product((0.5, 0.95), (None, labelled)):
@@ -647,7 +647,7 @@ def test_the_spread_of_one_repetition_is_undefined_without_a_warning() -> None:
 def test_there_are_as_many_replicates_as_were_asked_for(monkeypatch: pytest.MonkeyPatch, resamples: int) -> None:
     measure = stats.macro(np.array([[0.1], [0.6], [0.9]]))
     for cells in (1, 9, 1_000_000):  # chunks of one, of three, of all
-        monkeypatch.setattr(bootstrap, "_CELLS", cells)
+        monkeypatch.setattr(resampling, "_CELLS", cells)
         (drawn,) = stats.bootstrap([measure], seed=1, resamples=resamples)
         assert drawn.shape == (resamples, 1)
         assert np.isfinite(drawn).all()
@@ -668,14 +668,14 @@ def test_an_expanded_interval_takes_the_quantiles_of_its_level(n: int, level: fl
 def test_planners_are_resampled_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The replicates of many planners are never held at once."""
     together: list[int] = []
-    whole = bootstrap.bootstrap
+    whole = resampling.bootstrap
 
     def watched(measures: list[stats.Measure], **how: Any) -> list[Array]:
         together.append(measures[0].sums.shape[1])
         return whole(measures, **how)
 
-    monkeypatch.setattr(bootstrap, "bootstrap", watched)
-    monkeypatch.setattr(bootstrap, "_PLANNERS", 2)
+    monkeypatch.setattr(resampling, "bootstrap", watched)
+    monkeypatch.setattr(resampling, "_PLANNERS", 2)
     for planners, blocks in ((1, [1]), (2, [2]), (5, [2, 2, 1])):
         together.clear()
         stats.intervals([stats.macro(np.ones((3, planners)))], seed=1, resamples=9)

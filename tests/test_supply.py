@@ -89,7 +89,7 @@ def test_yaml_and_weights_are_read_as_data() -> None:
                 pytest.fail(f"{path}:{node.lineno} {ast.unparse(node)}")
             if isinstance(node, ast.keyword) and node.arg in ("trust_remote_code", "use_safetensors"):
                 assert ast.unparse(node.value) == str(node.arg == "use_safetensors"), path
-    source = (ROOT / "evalkit" / "similarity" / "embedding.py").read_text(encoding="utf-8")
+    source = (ROOT / "evalkit" / "matching" / "embeddings.py").read_text(encoding="utf-8")
     assert "trust_remote_code=False" in source
     assert '"use_safetensors": True' in source
     assert '"*.json", "*.txt", "*.safetensors"' in source

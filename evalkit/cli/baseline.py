@@ -20,7 +20,7 @@ def command() -> None:
 @FOLDER
 def set_baseline(run: str, name: str, folder: str) -> None:
     """Write RUN as the baseline NAME, in place of an earlier one; git keeps what it was."""
-    from evalkit.compare import baseline_path, baseline_text, read_side
+    from evalkit.comparison import baseline_path, baseline_text, read_side
     from evalkit.report import comparison_text, console
     from evalkit.storage.files import write_text
 
@@ -35,7 +35,7 @@ def set_baseline(run: str, name: str, folder: str) -> None:
 @JSON
 def show_baseline(name: str, folder: str, as_json: bool) -> None:
     """Print a baseline's scores and signature. NAME is a name or a file.  [default: main]"""
-    from evalkit.compare import read_side
+    from evalkit.comparison import read_side
     from evalkit.report import comparison_json, comparison_text, console
 
     side = read_side(name, folder)
@@ -50,7 +50,7 @@ def show_baseline(name: str, folder: str, as_json: bool) -> None:
 @JSON
 def list_baselines(folder: str, as_json: bool) -> None:
     """List the baselines of a folder with the best planner of each."""
-    from evalkit.compare import kept_baselines
+    from evalkit.comparison import kept_baselines
     from evalkit.report import comparison_json, comparison_text, console
 
     found = kept_baselines(folder)

@@ -43,7 +43,7 @@ def command(
     Says for each planner how much changed, how sure that is, and what could have been seen; then which gold entries
     were gained and lost, which papers moved, and what can no longer be read.
     """
-    from evalkit.compare import compare
+    from evalkit.comparison import compare
     from evalkit.report import comparison_json, comparison_markdown, comparison_text, console
     from evalkit.storage.files import write_text
 

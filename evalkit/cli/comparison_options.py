@@ -12,7 +12,7 @@ from evalkit.cli.work_options import taken, workplace
 from evalkit.errors import InputError
 
 if TYPE_CHECKING:
-    from evalkit.compare import Side
+    from evalkit.comparison import Side
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -43,7 +43,7 @@ def renamed_planners(pairs: Sequence[str]) -> dict[str, str]:
 
 def sides_of(places: Sequence[str], plans: Sequence[str | None], options: Mapping[str, Any]) -> tuple[Side, Side]:
     """BASE and NEW as they lie there, or two folders of plans scored now, both the same way."""
-    from evalkit.compare import read_side
+    from evalkit.comparison import read_side
 
     choices = {name: value for name, value in options.items() if value is not None and value is not False}
     if any(plans):
@@ -63,7 +63,7 @@ def sides_of(places: Sequence[str], plans: Sequence[str | None], options: Mappin
 
 def _scored(plans: str, gold: str, choices: Mapping[str, Any]) -> Side:
     """A folder of plans, scored with the choices made; bars go to standard error."""
-    from evalkit.compare import side_of
+    from evalkit.comparison import side_of
     from evalkit.report import progress
     from evalkit.scoring.pipeline import score_run
 

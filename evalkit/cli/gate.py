@@ -39,7 +39,7 @@ def command(
     BASE and NEW are run folders, or baselines by file or by name. The Markdown is also added to the file that
     GITHUB_STEP_SUMMARY names, when it is set.
     """
-    from evalkit.compare import BESIDE, TARGET, compare, judge, parse_gate, read_side
+    from evalkit.comparison import BESIDE, TARGET, compare, judge, parse_gate, read_side
     from evalkit.errors import GateTripped
     from evalkit.report import ci, comparison_json, comparison_text, console
     from evalkit.storage.files import read_text, shipped

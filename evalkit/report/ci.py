@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
-from evalkit.compare import Check, GateReport
+from evalkit.comparison import Check, GateReport
 from evalkit.report import comparison_markdown
 from evalkit.report.comparison_text import gate_sentence
 from evalkit.storage.files import append_text, write_text

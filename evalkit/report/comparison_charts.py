@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from evalkit.compare import Comparison
+from evalkit.comparison import Comparison
 from evalkit.errors import InputError
 from evalkit.report import chart_style
 from evalkit.report.chart_style import SERIES, colour, colours, labels

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from evalkit.compare import Comparison, GateReport, Side
-from evalkit.compare.baseline import scores
+from evalkit.comparison import Comparison, GateReport, Side
+from evalkit.comparison.baseline import scores
 from evalkit.report.json_output import dump, records
 
 

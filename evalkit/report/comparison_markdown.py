@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evalkit.compare import Change, Comparison, GateReport
+from evalkit.comparison import Change, Comparison, GateReport
 from evalkit.report.comparison_text import NO_TEST, gate_sentence, gold_entry, interval, number, p_value, plan_entries
 from evalkit.report.escaping import markdown
 from evalkit.report.json_output import records

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evalkit.compare import Change, Comparison, compare, side_of
+from evalkit.comparison import Change, Comparison, compare, side_of
 from evalkit.report import browser_data, chart_style, comparison_charts
 from evalkit.report.chart_style import address
 from evalkit.report.comparison_text import gold_entry, interval, plan_entries

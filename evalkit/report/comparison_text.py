@@ -13,8 +13,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evalkit.compare import Change, Comparison, GateReport, Side
-from evalkit.compare.baseline import scores
+from evalkit.comparison import Change, Comparison, GateReport, Side
+from evalkit.comparison.baseline import scores
 from evalkit.report.escaping import plain
 
 BESIDE = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evalkit.compare import Comparison
+from evalkit.comparison import Comparison
 from evalkit.report import (
     chart_style,
     charts,

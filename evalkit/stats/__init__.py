@@ -8,7 +8,10 @@ one metric of one weighted sum, and resampling, swapping and linearising treat t
 Modules: `measures` (what is estimated), `resampling` (intervals), `testing` (p, Holm, ranks), `deciding` (verdicts).
 """
 
-from evalkit.stats.bootstrap import (
+from evalkit.stats.measures import Measure, Repeats, divide, macro, micro, named, repeats
+from evalkit.stats.permutation import PairTests, against, all_pairs, holm, paired_test, rank_intervals
+from evalkit.stats.power import Verdict, minimum_detectable, papers_needed, verdict
+from evalkit.stats.resampling import (
     FEW_PAPERS,
     RESAMPLES,
     Difference,
@@ -22,9 +25,6 @@ from evalkit.stats.bootstrap import (
     intervals,
     standard_error,
 )
-from evalkit.stats.measures import Measure, Repeats, divide, macro, micro, named, repeats
-from evalkit.stats.permutation import PairTests, against, all_pairs, holm, paired_test, rank_intervals
-from evalkit.stats.power import Verdict, minimum_detectable, papers_needed, verdict
 
 __all__ = [
     "FEW_PAPERS",

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalkit.stats.bootstrap import RESAMPLES
 from evalkit.stats.measures import Array, Flags, Indices, Measure, Metric, divide, gradient, is_macro
+from evalkit.stats.resampling import RESAMPLES
 
 _CELLS = 1_000_000  # cells of one chunk of swaps
 _TOGETHER = 64  # pairs that one matrix product serves

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from evalkit.judges.recorded import comparison, gaps
+from evalkit.judges.recorded import gaps, judge_agreement
 from evalkit.judges.recorded.votes import Votes
 from evalkit.types import Diagnostic, Plan
 
@@ -24,4 +24,4 @@ class Judgements(Votes):
 
     def report(self, work: Sequence[tuple[Plan, Plan]], top_k: int | None) -> dict[str, Any]:
         """Who judged, how far they agree, and whether a recount gives the figures they published."""
-        return {**comparison.agreement(self, work), "published": comparison.published(self, work, top_k)}
+        return {**judge_agreement.agreement(self, work), "published": judge_agreement.published(self, work, top_k)}

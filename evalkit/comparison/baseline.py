@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from evalkit.compare.snapshot import CARRIED, GOLD_TEXTS, Side, paper_sums, side_of
+from evalkit.comparison.snapshot import CARRIED, GOLD_TEXTS, Side, paper_sums, side_of
 from evalkit.errors import InputError
 from evalkit.metrics.figures import HEADLINES
 from evalkit.scoring.aggregate import COUNTED, MACRO

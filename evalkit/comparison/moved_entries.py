@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from evalkit.compare.snapshot import GOLD_TEXTS, Side
+from evalkit.comparison.snapshot import GOLD_TEXTS, Side
 
 Pairs = Sequence[tuple[str, str]]
 PAPER_COLUMNS = ["planner", "paper", "base", "new", "difference", "base_status", "new_status"]

@@ -13,11 +13,11 @@ from fnmatch import fnmatchcase
 import pandas as pd
 
 from evalkit import stats
-from evalkit.compare.comparison import Comparison
-from evalkit.compare.differences import Change
-from evalkit.compare.gate_rules import Gate, Rule
-from evalkit.compare.moved_entries import PARSE_FAILURES
-from evalkit.compare.paired_papers import papers_of, per_paper, shared_papers
+from evalkit.comparison.comparison import Comparison
+from evalkit.comparison.differences import Change
+from evalkit.comparison.gate_rules import Gate, Rule
+from evalkit.comparison.moved_entries import PARSE_FAILURES
+from evalkit.comparison.paired_papers import papers_of, per_paper, shared_papers
 from evalkit.errors import InputError
 from evalkit.stats import Verdict
 from evalkit.text import nearest, normalise, normalise_id

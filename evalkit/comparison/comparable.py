@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.compare.snapshot import Side
+from evalkit.comparison.snapshot import Side
 from evalkit.errors import IncomparableError, InputError
 from evalkit.text import nearest
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from evalkit import stats
-from evalkit.compare.snapshot import Side
+from evalkit.comparison.snapshot import Side
 from evalkit.errors import InputError
 from evalkit.metrics.figures import FIGURES, HEADLINES
 from evalkit.text import nearest

@@ -13,8 +13,8 @@ from dataclasses import replace
 import pandas as pd
 
 from evalkit import stats
-from evalkit.compare.differences import MARK, Chance, Change, Outcome, moved, still
-from evalkit.compare.snapshot import Side
+from evalkit.comparison.differences import MARK, Chance, Change, Outcome, moved, still
+from evalkit.comparison.snapshot import Side
 from evalkit.errors import InputError
 from evalkit.scoring import correction
 from evalkit.text import nearest

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from evalkit.compare.corrected import CORRECTABLE
-from evalkit.compare.differences import MARK
-from evalkit.compare.paired_papers import COMPARABLE
+from evalkit.comparison.corrected import CORRECTABLE
+from evalkit.comparison.differences import MARK
+from evalkit.comparison.paired_papers import COMPARABLE
 from evalkit.errors import SettingsError
 from evalkit.text import nearest
 

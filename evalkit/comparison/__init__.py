@@ -5,13 +5,13 @@ Modules: `sides` (what a comparison knows of one scoring), `baselines` (a side a
 (the same, corrected by labels), `changes` (gained and lost), `comparing` (all of it), `rules` and `gate`.
 """
 
-from evalkit.compare.baseline import baseline_path, baseline_text, kept_baselines, read_baseline, read_side
-from evalkit.compare.comparison import TARGET, Comparison, compare
-from evalkit.compare.differences import Change
-from evalkit.compare.gate import Check, GateReport, judge
-from evalkit.compare.gate_rules import Gate, Rule, parse_gate
-from evalkit.compare.paired_papers import BESIDE
-from evalkit.compare.snapshot import Side, side_of
+from evalkit.comparison.baseline import baseline_path, baseline_text, kept_baselines, read_baseline, read_side
+from evalkit.comparison.comparison import TARGET, Comparison, compare
+from evalkit.comparison.differences import Change
+from evalkit.comparison.gate import Check, GateReport, judge
+from evalkit.comparison.gate_rules import Gate, Rule, parse_gate
+from evalkit.comparison.paired_papers import BESIDE
+from evalkit.comparison.snapshot import Side, side_of
 
 __all__ = [
     "BESIDE",

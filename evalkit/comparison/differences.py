@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from evalkit import stats
-from evalkit.compare.paired_papers import measure
+from evalkit.comparison.paired_papers import measure
 
 Outcome = Literal["better", "worse", "inconclusive", "no change"]
 LEVEL = 0.05

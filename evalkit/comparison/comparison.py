@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 
 from evalkit import stats
-from evalkit.compare.baseline import as_side
-from evalkit.compare.comparable import Papers, incomparable, judge_of, paired, unshared_papers, unshared_planners
-from evalkit.compare.corrected import corrected_changes, correction_doubts
-from evalkit.compare.differences import Chance, Change, tested, with_holm
-from evalkit.compare.moved_entries import entry_changes, new_failures, paper_changes
-from evalkit.compare.paired_papers import BESIDE, checked_figures, per_paper, shared_papers
-from evalkit.compare.snapshot import Side
+from evalkit.comparison.baseline import as_side
+from evalkit.comparison.comparable import Papers, incomparable, judge_of, paired, unshared_papers, unshared_planners
+from evalkit.comparison.corrected import corrected_changes, correction_doubts
+from evalkit.comparison.differences import Chance, Change, tested, with_holm
+from evalkit.comparison.moved_entries import entry_changes, new_failures, paper_changes
+from evalkit.comparison.paired_papers import BESIDE, checked_figures, per_paper, shared_papers
+from evalkit.comparison.snapshot import Side
 from evalkit.storage.runs import Run, shown
 
 TARGET = 0.05  # the difference worth seeing, unless the user names another
