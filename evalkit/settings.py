@@ -118,38 +118,6 @@ def _is_here(url: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What pins a number. Two runs may be compared when nothing but `plans` differs."""
-
-    version: str
-    settings: str
-    matcher: str
-    calibration: str
-    model: str
-    alignment: str
-    thresholds: str
-    missing: str
-    top_k: str
-    seed: str
-    gold: str
-    plans: str
-    judge: str = "none"
-
-    def __str__(self) -> str:
-        return "|".join(f"{name}:{value}" for name, value in asdict(self).items())
-
-    @property
-    def digest(self) -> str:
-        """Twelve hex digits that stand for the whole line where it would be too long."""
-        return fingerprint(asdict(self))[:12]
-
-    def differences(self, other: Signature) -> dict[str, tuple[str, str]]:
-        """The items in which two signatures differ, plans left aside."""
-        ours, theirs = asdict(self), asdict(other)
-        return {name: (ours[name], theirs[name]) for name in ours if name != "plans" and ours[name] != theirs[name]}
-
-
 def fingerprint(value: object) -> str:
     """The sha256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

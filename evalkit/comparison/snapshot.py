@@ -16,7 +16,8 @@ from evalkit.metrics.figures import figures
 from evalkit.scoring.aggregate import COUNTED, MACRO
 from evalkit.scoring.correction import CORRECTED, HITS, LABELLED, is_labelled
 from evalkit.scoring.rows import TEXT_COLUMNS
-from evalkit.settings import Signature, fingerprint
+from evalkit.settings import fingerprint
+from evalkit.storage.signature import Signature
 from evalkit.storage.runs import Run
 from evalkit.text import normalise_id
 from evalkit.types import COUNT_NAMES

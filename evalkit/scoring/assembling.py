@@ -14,7 +14,8 @@ import pandas as pd
 from evalkit import stats
 from evalkit.scoring import aggregate
 from evalkit.scoring.rows import PAIR_COLUMNS, PLAN_COLUMNS, Compat, Marks, Outcome, Row, joined
-from evalkit.settings import Settings, Signature
+from evalkit.settings import Settings
+from evalkit.storage.signature import Signature
 from evalkit.storage.frames import content
 from evalkit.storage.runs import SCHEMA_VERSION, Run, RunFolder, WrittenRun
 from evalkit.types import COUNT_NAMES, Diagnostic

@@ -36,7 +36,8 @@ from evalkit.scoring.worker import (
     thresholds,
     undecided,
 )
-from evalkit.settings import Settings, Signature, content_digest
+from evalkit.settings import Settings, content_digest
+from evalkit.storage.signature import Signature
 from evalkit.storage.cache import Store
 from evalkit.storage.files import Spool, temporary_folder
 from evalkit.storage.label_files import Labels

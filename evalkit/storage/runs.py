@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from evalkit.errors import InputError
-from evalkit.settings import Signature
+from evalkit.storage.signature import Signature
 from evalkit.storage.cells import Tables
 from evalkit.storage.files import read_bytes, read_text
 from evalkit.storage.folders import Building, building
