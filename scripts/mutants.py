@@ -30,6 +30,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "stats/measures": ("statistics",),
     "stats/resampling": ("statistics",),
     "stats/permutation": ("statistics",),
+    "stats/multiplicity": ("statistics",),
+    "stats/ppi": ("statistics",),
     "stats/power": ("statistics",),
 }
 REBUILT = """

@@ -44,7 +44,7 @@ def test_a_baseline_is_read_as_it_was_written() -> None:
         assert (len(found.entries), len(found.failures)) == (0, 0)
 
 
-def test_the_file_says_one_fact_a_line_sorted_and_without_texts() -> None:
+def test_the_file_has_one_sorted_fact_a_line() -> None:
     text = baseline_text(side_of(scored(), "run"), "main")
     content = json.loads(text)
     assert "secret" not in text
@@ -73,7 +73,7 @@ def test_a_pull_request_shows_only_what_moved() -> None:
     assert len(others) == 3, others
 
 
-def test_compare_takes_a_baseline_and_takes_texts_from_the_run() -> None:
+def test_compare_takes_texts_from_the_run() -> None:
     kept = read_baseline(baseline_text(side_of(scored(), "run"), "main"), "main.json")
     found = compare(kept, side_of(scored(keep=False), "run"))
     row = found.entries.iloc[0]

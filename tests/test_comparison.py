@@ -81,7 +81,7 @@ def test_holm_is_over_the_planners() -> None:
     assert [item.verdict for item in found.headline] == ["better", "inconclusive"]
 
 
-def test_a_run_against_itself_has_no_difference_at_all(tmp_path: Path) -> None:
+def test_a_run_against_itself_has_no_difference(tmp_path: Path) -> None:
     run = score_run(plans(a=(GATE,), b=()), GOLDS, LEXICAL)
     memory, disk = side_of(run, "memory"), side_of(load_run(run.save(tmp_path / "run")), "disk")
     for base, new in ((memory, memory), (memory, disk), (disk, memory)):
@@ -95,7 +95,7 @@ def test_a_run_against_itself_has_no_difference_at_all(tmp_path: Path) -> None:
         assert (found.papers["difference"].fillna(0) == 0).all()
 
 
-def test_one_paper_against_itself_is_no_change_and_a_warning() -> None:
+def test_one_paper_against_itself_warns() -> None:
     one = side(plans()[:1], golds=GOLDS[:1])
     found = compare(one, one)
     assert found.headline[0].verdict == "no change"
@@ -128,7 +128,7 @@ def test_micro_figures_are_ratios_of_sums() -> None:
         ({"papers": {f"k{n}": "v" for n in range(7)}}, "papers.k4 = None and 'v' and 2 more);"),
     ],
 )
-def test_what_differs_in_more_than_plans_is_refused_by_name(settings: dict[str, object], told: str) -> None:
+def test_other_differences_than_plans_are_refused_by_name(settings: dict[str, object], told: str) -> None:
     base, new = side(plans(), "base"), side(plans(a=(GATE,)), "new", **settings)
     with pytest.raises(IncomparableError, match="base and new differ in more than their plans") as refused:
         compare(base, new)
@@ -138,7 +138,7 @@ def test_what_differs_in_more_than_plans_is_refused_by_name(settings: dict[str, 
     assert found.headline[0].difference == pytest.approx(-1 / 36)
 
 
-def test_a_judge_is_named_by_the_signature_and_its_settings_are_not_poured_out() -> None:
+def test_another_judge_is_refused_without_its_settings() -> None:
     one, two = (JudgeSettings(models=(name,), url="http://10.0.0.1/v1", prices={name: (1, 2)}) for name in "ab")
     base, new = side(plans(), "base", judge=one), side(plans(a=(GATE,)), "new", judge=two)
     # No pair was sent to either: nothing differs but what they would have cost.
@@ -155,7 +155,7 @@ def test_a_judge_is_named_by_the_signature_and_its_settings_are_not_poured_out()
     assert compare(*asked).warnings == ("new: the judge's answers are incomplete (2 of 7 left to the matcher)",)
 
 
-def test_forced_over_other_gold_compares_what_both_have_and_says_so() -> None:
+def test_forced_over_other_gold_compares_shared_papers() -> None:
     other = [gold(GATE, entry("loss weight"), paper="paper a"), *GOLDS[1:11], gold(*BOTH, paper="paper m")]
     found = compare(side(plans(), "old"), side(plans(), "new", other), force=True)
     assert set(found.forced) == {"gold"}
@@ -187,7 +187,7 @@ def test_an_unknown_figure_is_refused_with_the_nearest() -> None:
         compare(side(plans()), side(plans()), metric="match_f2")
 
 
-def test_new_failures_to_read_are_told_and_old_ones_are_not() -> None:
+def test_only_new_failures_to_read_are_listed() -> None:
     def broken(paper: str) -> Plan:
         error = Diagnostic("error", "not-recognised", "expected a plan", f"p/{paper}.md", 1)
         return Plan(paper, "p", (), (error,), f"p/{paper}.md")
@@ -209,14 +209,14 @@ def test_new_failures_to_read_are_told_and_old_ones_are_not() -> None:
     ]
 
 
-def test_a_plan_that_is_skipped_because_it_cannot_be_read_is_a_failure() -> None:
+def test_a_skipped_unreadable_plan_is_a_failure() -> None:
     base, new = side(plans(), missing="skip"), side(plans(a=()), missing="skip")
     found = compare(base, new)
     assert found.only_papers == ((("p", "paper a"),), ())
     assert found.failures[["paper", "kind"]].to_numpy().tolist() == [["paper a", "absent"]]
 
 
-def test_samples_are_averaged_inside_the_paper_and_changes_are_shares() -> None:
+def test_samples_are_averaged_and_changes_are_shares() -> None:
     def sampled(*kept: tuple[Ablation, ...]) -> list[Plan]:
         first = [plan(*entries, paper="paper a", planner="p", sample=str(i)) for i, entries in enumerate(kept)]
         return [*first, *plans()[1:]]
@@ -233,13 +233,13 @@ def test_samples_are_averaged_inside_the_paper_and_changes_are_shares() -> None:
     )
 
 
-def test_entries_are_known_by_what_they_say_not_by_where_they_stand() -> None:
+def test_entries_are_identified_by_content_not_position() -> None:
     turned = [gold(*reversed(BOTH), paper=paper) for paper in PAPERS]
     found = compare(side(plans()), side(plans(a=(GATE,)), golds=turned), force=True)
     assert found.entries["gold_name"].tolist() == ["optimizer warmup"]
 
 
-def test_a_repeated_gold_entry_keeps_an_id_of_its_own() -> None:
+def test_a_repeated_gold_entry_has_its_own_id() -> None:
     twice = [gold(GATE, GATE, paper="paper a"), *GOLDS[1:]]
     found = compare(side(plans(a=(GATE, GATE)), golds=twice), side(plans(a=(GATE,)), golds=twice))
     assert len(found.entries) == 1
@@ -251,14 +251,14 @@ def shown(found: Comparison, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def test_the_console_shows_how_much_how_sure_and_where(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_console_shows_size_certainty_and_place(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(compare(side(plans(), "before"), side(plans(a=(GATE,)), "after")), capsys)
     for part in ("after against before: match_f1", "inconclusive", "0.078", "30 papers", "1 lost, 0 gained",
                  "REPLACE: none; linear", "optimizer warmup → none", "Papers that changed: 1 of 12"):  # fmt: skip
         assert part in text, part
 
 
-def test_nothing_from_a_plan_begins_a_line_or_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_texts_cannot_begin_lines_or_steer_terminals(capsys: pytest.CaptureFixture[str]) -> None:
     evil = entry("gate", name="::error::x\n::add-mask::y \x1b[2J [red]gate[/red] \u202e")
     golds = [gold(evil, WARMUP, paper=paper) for paper in PAPERS]
     text = shown(compare(side(plans((evil,)), golds=golds), side(plans((WARMUP,)), golds=golds)), capsys)

@@ -76,7 +76,7 @@ def test_a_loss_that_the_matcher_does_not_see() -> None:
     assert [item.figure for item in found.headline] == ["match_f1"]
 
 
-def test_labels_that_agree_say_nothing_of_papers_on_which_the_matcher_does_not() -> None:
+def test_agreeing_labels_do_not_decide_unlabelled_papers() -> None:
     same = compare(BASE, BASE, corrected=["match_f1"]).corrected[0]
     assert (same.difference, same.low, same.high, same.verdict) == (0, 0, 0, "no change")
     # Paper 13 has no labels and lost what the matcher saw; the labels, the same for all, know of no difference.
@@ -97,7 +97,7 @@ def test_only_labels_that_both_have_count() -> None:
     assert any("1 papers are labelled in both; match_f1_corrected needs two" in text for text in one.warnings)
 
 
-def test_what_has_no_labels_or_cannot_be_corrected_is_refused() -> None:
+def test_missing_labels_and_uncorrectable_figures_are_refused() -> None:
     plain = side_of(score_run([Plan("p00", "a", GOLDS[0].ablations)], GOLDS, QUICK), "plain")
     for pair in ((plain, BASE), (BASE, plain)):
         with pytest.raises(InputError, match=r"plain has no labels: .* both sides scored with `evalkit score --labels"):
@@ -111,7 +111,7 @@ def test_what_has_no_labels_or_cannot_be_corrected_is_refused() -> None:
 
 
 @pytest.mark.parametrize("samples", ["", "12"])
-def test_a_run_its_folder_and_its_baseline_give_the_same(tmp_path: Path, samples: str) -> None:
+def test_run_folder_and_baseline_give_the_same(tmp_path: Path, samples: str) -> None:
     run = scored("balance parameter", BOTH, samples=samples)
     memory = replace(side_of(run, "base"), doubts=("not random",))
     disk = side_of(evalkit_load(run.save(tmp_path / "run")), "base")
@@ -131,7 +131,7 @@ def evalkit_load(folder: Path) -> Run:
     return load_run(folder)
 
 
-def test_the_corrected_interval_covers_where_the_plain_one_does_not() -> None:
+def test_the_corrected_interval_covers() -> None:
     # Base matches an entry of four with a half, new with 0.4: the truth is -0.1. The matcher flatters new: it sees a
     # match more on every second paper. 80 papers, 30 of them labelled.
     rng, truth, inside = np.random.default_rng(1), -0.1, {"plain": 0, "corrected": 0}
@@ -200,7 +200,7 @@ def test_rules_that_ask_for_what_there_is_not(rule: str, told: str) -> None:
     assert told in str(refused.value)
 
 
-def test_every_output_shows_it_and_says_that_there_is_no_test(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_output_shows_corrections_without_a_test(capsys: pytest.CaptureFixture[str]) -> None:
     found = compare(BASE, NEW, corrected=["match_f1"])
     console.show(comparison_text.comparison(found))
     for text in (capsys.readouterr().out, comparison_markdown.comparison(found)):

@@ -87,7 +87,7 @@ def test_each_demand(rule: str, new: Side, verdict: str) -> None:
     assert report.tripped == (verdict == "regressed")
 
 
-def test_what_is_inconclusive_passes_unless_told_otherwise_and_says_what_could_be_seen() -> None:
+def test_inconclusive_passes_by_default_and_states_its_power() -> None:
     rule = "margin = 0.01"
     assert not judged(rule, ONE_LOST).tripped
     assert judged(rule, ONE_LOST, choices="[gate]\ninconclusive = 'fail'").tripped
@@ -105,7 +105,7 @@ def test_strict_takes_any_sure_drop_for_a_regression() -> None:
     assert judged("margin = 0.5", ALL_LOST, strict=True).verdict == "regressed"
 
 
-def test_every_demand_of_a_rule_is_a_check_on_every_planner_of_its_pattern() -> None:
+def test_each_demand_checks_each_matching_planner() -> None:
     base = side([*plans(planner="lab/a"), *plans(planner="lab/b"), *plans(planner="other")])
     new = side([*plans(planner="lab/a"), *plans((GATE,), "lab/b"), *plans((), "other")])
     report = judged("planner = 'lab/*'\nmargin = 0.1\ncoverage = 1", new, base)
@@ -115,7 +115,7 @@ def test_every_demand_of_a_rule_is_a_check_on_every_planner_of_its_pattern() -> 
     assert len({(check.planner, check.name) for check in report.checks}) == 4
 
 
-def test_a_planner_that_is_gone_is_a_regression_unless_the_file_says_otherwise() -> None:
+def test_a_missing_planner_is_a_regression_by_default() -> None:
     base = side([*plans(planner="kept"), *plans(planner="gone")])
     new = side(plans(planner="kept"))
     report = judged("margin = 0.1", new, base)
@@ -126,7 +126,7 @@ def test_a_planner_that_is_gone_is_a_regression_unless_the_file_says_otherwise()
     assert not judged("planner = 'kept'\nmargin = 0.1", new, base).tripped
 
 
-def test_a_file_that_is_no_text_at_all_is_a_new_parse_failure() -> None:
+def test_a_binary_file_is_a_new_parse_failure() -> None:
     run = score_run(plans(a=()), GOLDS, LEXICAL)
     row = {"severity": "error", "code": "not-text", "path": "p/paper a.md", "message": "expected text"}
     found = replace(run, diagnostics=run.diagnostics.iloc[:0])
@@ -165,14 +165,14 @@ def test_rules_that_could_not_hold_anything_are_refused() -> None:
         ("[[rule", "not valid TOML"),
     ],
 )
-def test_wrong_rules_are_refused_with_the_place_and_the_nearest_name(text: str, told: str) -> None:
+def test_wrong_rules_are_refused_with_place_and_suggestion(text: str, told: str) -> None:
     with pytest.raises(SettingsError) as refused:
         parse_gate(text, "gate.toml")
     assert str(refused.value).startswith("gate.toml: ")
     assert told in str(refused.value)
 
 
-def test_the_shipped_rules_pass_a_run_against_itself_and_name_every_demand() -> None:
+def test_shipped_rules_pass_themselves_and_name_every_demand() -> None:
     text = shipped("configs/gate.toml").read_text(encoding="utf-8")
     gate = parse_gate(text, "configs/gate.toml")
     assert not judge(compare(FULL, FULL, figures=gate.metrics), gate, strict=True).tripped
@@ -255,7 +255,7 @@ def repeated(side: Side, times: int) -> Side:
     return replace(side, papers=papers.assign(paper=papers["key"]), gold=gold, found=tiled(side.found))
 
 
-def test_markdown_of_ten_thousand_papers_stays_below_a_mebibyte() -> None:
+def test_markdown_of_ten_thousand_papers_stays_small() -> None:
     golds = [gold(GATE, paper="x")]
     runs = [score_run([plan(item, paper="x", planner="p")], golds, LEXICAL) for item in (GATE, WARMUP)]
     base, new = (repeated(side_of(run, "run"), 10_000) for run in runs)
@@ -330,9 +330,7 @@ def test_a_gate_writes_what_ci_reads(evalkit: Command, monkeypatch: pytest.Monke
     assert Path("summary.md").read_text() == "what was there\n" + Path("gate.md").read_text()
 
 
-def test_a_job_summary_that_is_nearly_full_gets_a_shorter_page(
-    evalkit: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_nearly_full_job_summary_gets_less(evalkit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
     for size in (1024 * 1024 - 4200, 1024 * 1024 - 10):
         Path("summary.md").write_text("x" * size)
@@ -374,7 +372,7 @@ def test_compare_scores_two_folders_of_plans(evalkit: Command) -> None:
         assert evalkit(*wrong)[0] == 2, wrong
 
 
-def test_a_fifth_of_all_entries_dropped_trips_the_gate_and_a_margin_of_one_does_not(evalkit: Command) -> None:
+def test_a_fifth_of_entries_lost_trips_the_gate(evalkit: Command) -> None:
     parts = ("gate", "optimizer warmup", "temporal attention", "contrastive loss", "tokenizer vocabulary")
     golds = [gold(*map(entry, parts), paper=f"{i:03}") for i in range(30)]
     luck = random.Random(0)
@@ -397,7 +395,7 @@ def test_a_fifth_of_all_entries_dropped_trips_the_gate_and_a_margin_of_one_does_
 
 
 @pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])
-def test_workflow_files_are_yaml_and_call_what_there_is(name: str) -> None:
+def test_workflow_files_are_valid_and_call_existing_commands(name: str) -> None:
     text = (ROOT / "docs" / "ci" / name).read_text(encoding="utf-8")
     content = yaml.safe_load(text)
     if name == "github.yml":
@@ -420,7 +418,7 @@ def test_workflow_files_are_yaml_and_call_what_there_is(name: str) -> None:
         assert {word for word in words if word.startswith("--")} <= known
 
 
-def test_diagnostics_of_other_planners_files_do_not_count_here() -> None:
+def test_other_planners_diagnostics_do_not_count() -> None:
     error = Diagnostic("error", "not-recognised", "expected a plan", "q/paper a.md", 1)
     bad = Plan("paper a", "q", (), (error,), "q/paper a.md")
     base = side([*plans(), *plans(planner="q")])

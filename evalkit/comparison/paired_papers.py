@@ -50,4 +50,4 @@ def measure(base: pd.DataFrame, new: pd.DataFrame, figure: str) -> stats.Measure
         return stats.macro(np.stack([base[figure], new[figure]], axis=1).astype(np.float64))
     counts = base.select_dtypes("number").columns.intersection(new.columns)
     columns = {str(name): np.stack([base[name], new[name]], axis=1).astype(np.float64) for name in counts}
-    return stats.named(columns, FIGURES[MICRO.get(figure, figure)].formula)
+    return stats.formula_measure(columns, FIGURES[MICRO.get(figure, figure)].formula)

@@ -114,7 +114,7 @@ def with_uncertainty(
     }
     if baseline:
         place = _place(baseline, planners)
-        tests = stats.against(measures[0], place, seed=seed, resamples=resamples)
+        tests = stats.against_baseline(measures[0], place, seed=seed, resamples=resamples)
         extra |= {"p_baseline": tests.raw[place], "p_baseline_holm": tests.adjusted[place]}
     wide = table.assign(**extra).astype(dict.fromkeys(("rank", "rank_low", "rank_high"), "Int64"))
     return wide.loc[:, _ordered(list(wide.columns))]

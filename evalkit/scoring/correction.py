@@ -86,7 +86,7 @@ def _micro(sides: Sequence[pd.DataFrame], name: str, labelled: Flags) -> Measure
     truth = np.stack([_zero(_stack(sides, f"label_{hit}")) for hit in HITS], axis=2)
     sums, _ = stats.corrected_sums(hits, truth, labelled, doubtful(sides))
     columns = {hit: sums[:, :, at] for at, hit in enumerate(HITS)} | {size: _stack(sides, size) for size in SIZES}
-    return stats.named(columns, FIGURES[name].formula)
+    return stats.formula_measure(columns, FIGURES[name].formula)
 
 
 def doubtful(sides: Sequence[pd.DataFrame]) -> Flags:

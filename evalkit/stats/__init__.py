@@ -1,23 +1,22 @@
-"""Takes arrays of sums or ratios, one row a paper; gives intervals, tests, ranks and verdicts. Pure.
+"""Statistics over papers: arrays in, arrays out; intervals, tests, ranks, power and verdicts.
 
 The paper is the sampling unit. A `Measure` holds sums [papers, planners, k] and a metric, a function of sums that is
 vectorised over leading axes and NaN where undefined. A micro measure is the metric of the summed papers; a macro
 measure is the mean of per-paper ratios, carried as two sums (the ratio or 0, and whether it is defined). So both are
 one metric of one weighted sum, and resampling, swapping and linearising treat them alike.
-
-Modules: `measures` (what is estimated), `resampling` (intervals), `testing` (p, Holm, ranks), `deciding` (verdicts).
 """
 
-from evalkit.stats.measures import Measure, Repeats, divide, macro, micro, named, repeats
-from evalkit.stats.permutation import PairTests, against, all_pairs, holm, paired_test, rank_intervals
+from evalkit.stats.measures import Measure, divide, formula_measure, macro, micro
+from evalkit.stats.multiplicity import holm, rank_intervals
+from evalkit.stats.permutation import PairTests, against_baseline, all_pairs, paired_test
 from evalkit.stats.power import Verdict, minimum_detectable, papers_needed, verdict
+from evalkit.stats.ppi import corrected_sums
 from evalkit.stats.resampling import (
     FEW_PAPERS,
     RESAMPLES,
     Difference,
     Intervals,
     bootstrap,
-    corrected_sums,
     differences,
     expanded_interval,
     expanded_levels,
@@ -33,9 +32,8 @@ __all__ = [
     "Intervals",
     "Measure",
     "PairTests",
-    "Repeats",
     "Verdict",
-    "against",
+    "against_baseline",
     "all_pairs",
     "bootstrap",
     "corrected_sums",
@@ -44,16 +42,15 @@ __all__ = [
     "expanded_interval",
     "expanded_levels",
     "few_papers",
+    "formula_measure",
     "holm",
     "intervals",
     "macro",
     "micro",
     "minimum_detectable",
-    "named",
     "paired_test",
     "papers_needed",
     "rank_intervals",
-    "repeats",
     "standard_error",
     "verdict",
 ]

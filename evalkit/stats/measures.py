@@ -1,8 +1,9 @@
-"""Takes sums or ratios of papers, gives measures: what the resamples resample and the swaps swap."""
+"""Measures: per-paper sums and a metric of their totals, the common input of resampling and permutation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import UserDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ Metric = Callable[[Array], Array]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Sums [papers, planners, k] and the metric of them; make one with `micro`, `named` or `macro`."""
+    """Sums [papers, planners, k] and their metric; made by `micro`, `formula_measure` or `macro`."""
 
     sums: Array
     metric: Metric
@@ -28,60 +29,54 @@ class Measure:
 
     @property
     def values(self) -> Array:
-        """The measure of each planner."""
+        """Return the measure [planners] over all papers."""
         return self.metric(self.sums.sum(axis=0))
 
     @property
     def n(self) -> Indices:
-        """The papers of each planner that say something: a non-zero sum (micro), a defined ratio (macro)."""
+        """Count the papers [planners] that say something: a non-zero sum (micro) or a defined ratio (macro)."""
         return np.asarray((self.sums != 0).any(axis=2).sum(axis=0), dtype=np.int64)
 
 
-def divide(over: Array, under: Array) -> Array:
-    """`over / under`, NaN where `under` is 0."""
-    return np.asarray(over / np.where(under == 0, np.nan, under), dtype=np.float64)
+def divide(numerator: Array, denominator: Array) -> Array:
+    """Divide, giving NaN where the denominator is 0."""
+    return np.asarray(numerator / np.where(denominator == 0, np.nan, denominator), dtype=np.float64)
 
 
 def micro(sums: Array, metric: Metric) -> Measure:
-    """The metric of the summed papers. Pass only the sums that the metric uses: they decide which papers count."""
+    """Measure the metric of the summed papers. Pass only sums that the metric uses: they decide which papers count."""
     return Measure(np.asarray(sums, dtype=np.float64), metric)
 
 
-def named(columns: Mapping[str, Array], formula: Callable[[Mapping[str, Any]], Array]) -> Measure:
-    """The micro measure of a formula over named sums [papers, planners]; takes along only the sums that it reads."""
-    reads = _Reads(columns)
-    formula(reads)
-    names = tuple(reads.names)
+def formula_measure(columns: Mapping[str, Array], formula: Callable[[Mapping[str, Any]], Array]) -> Measure:
+    """Measure a formula over named sums [papers, planners], keeping only the sums that it reads."""
+    log = _ReadLog(columns)
+    formula(log)
+    names = tuple(log.read)
     sums = np.stack([np.asarray(columns[name], dtype=np.float64) for name in names], axis=2)
     return Measure(sums, lambda drawn: formula({name: drawn[..., i] for i, name in enumerate(names)}))
 
 
-class _Reads(Mapping[str, Any]):
-    """Columns that remember which of them were read."""
+class _ReadLog(UserDict[str, Any]):
+    """A mapping that records which of its keys were read."""
 
     def __init__(self, columns: Mapping[str, Array]) -> None:
-        self.columns = columns
-        self.names: dict[str, None] = {}
+        super().__init__(columns)
+        self.read: dict[str, None] = {}
 
-    def __getitem__(self, name: str) -> Array:
-        self.names[name] = None
-        return self.columns[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.columns)
-
-    def __len__(self) -> int:
-        return len(self.columns)
+    def __getitem__(self, name: str) -> Any:
+        self.read[name] = None
+        return super().__getitem__(name)
 
 
 def macro(ratios: Array) -> Measure:
-    """The mean over papers of `ratios` [papers, planners]; NaN is undefined and left out."""
+    """Measure the mean over papers of `ratios` [papers, planners]; NaN is undefined and left out."""
     defined = ~np.isnan(ratios)
     return Measure(np.stack([np.where(defined, ratios, 0.0), defined.astype(np.float64)], axis=2), _mean)
 
 
 def is_macro(measure: Measure) -> bool:
-    """Whether a measure is one that `macro` made."""
+    """Tell whether a measure was made by `macro`."""
     return measure.metric is _mean
 
 
@@ -90,37 +85,11 @@ def _mean(sums: Array) -> Array:
 
 
 def gradient(metric: Metric, totals: Array) -> Array:
-    """Central differences of the metric at `totals` [rows, k].
+    """Return the gradient [rows, k] of the metric at `totals` [rows, k] by central differences.
 
     The step is 1e-5 of each sum, so that no denominator changes sign; where a sum is 0, of the row's largest.
     """
     size = np.abs(totals)
     step = 1e-5 * np.where(size > 0, size, size.max(axis=1, keepdims=True))
-    moves = step[:, :, None] * np.eye(totals.shape[1])
-    return divide(metric(totals[:, None, :] + moves) - metric(totals[:, None, :] - moves), 2 * step)
-
-
-@dataclass(frozen=True, slots=True)
-class Repeats:
-    """Several plans of one paper as one: mean, best and spread (sample SD) of the defined values, and their number."""
-
-    mean: Array
-    best: Array
-    spread: Array
-    n: Indices
-
-
-def repeats(values: Array, paper: Indices, papers: int) -> Repeats:
-    """Average repeated plans inside their paper: `values` [plans, ...] and the paper index of each plan."""
-    defined = ~np.isnan(values)
-    filled = np.where(defined, values, 0.0)
-    shape = (papers, *values.shape[1:])
-    n, total, squares = np.zeros(shape, dtype=np.int64), np.zeros(shape), np.zeros(shape)
-    best = np.full(shape, np.nan)
-    np.add.at(n, paper, defined)
-    np.add.at(total, paper, filled)
-    np.fmax.at(best, paper, values)
-    mean = divide(total, n.astype(np.float64))
-    np.add.at(squares, paper, np.where(defined, filled - mean[paper], 0.0) ** 2)
-    variance = np.divide(squares, n - 1, out=np.full(shape, np.nan), where=n > 1)
-    return Repeats(mean, best, np.sqrt(variance), n)
+    offsets = step[:, :, None] * np.eye(totals.shape[1])
+    return divide(metric(totals[:, None, :] + offsets) - metric(totals[:, None, :] - offsets), 2 * step)

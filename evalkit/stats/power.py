@@ -1,4 +1,4 @@
-"""Takes an interval or a standard error of a difference, gives what it means: a verdict, and what could be seen."""
+"""What an interval or a standard error of a difference means: a verdict, and what could have been detected."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ Verdict = Literal["pass", "regressed", "inconclusive"]
 
 
 def minimum_detectable(standard_error: float, *, power: float = 0.8, level: float = 0.05) -> float:
-    """The difference a two-sided test finds with that power: (z(1 - level/2) + z(power)) * SE, by default 2.80 SE."""
+    """Return the difference a two-sided test finds with that power: (z(1 - level/2) + z(power)) * SE."""
     from scipy.special import ndtri
 
     return float(ndtri(1 - level / 2) + ndtri(power)) * standard_error
 
 
 def papers_needed(n: int, detectable: float, target: float) -> int | None:
-    """Papers that bring the minimum detectable effect down to `target`: n * (detectable / target)^2, rounded up."""
+    """Return how many papers bring the minimum detectable effect down to `target`: n * (detectable / target)^2."""
     if math.isnan(detectable) or not target > 0:
         return None
     # 90.00000000000001 papers are 90.
@@ -24,7 +24,7 @@ def papers_needed(n: int, detectable: float, target: float) -> int | None:
 
 
 def verdict(low: float, high: float, margin: float, *, strict: bool = False) -> Verdict:
-    """What the interval of a difference says of a drop by `margin`; NaN ends are inconclusive.
+    """Judge a drop by `margin` from the interval of a difference; NaN ends are inconclusive.
 
     *regressed*: the upper end is below -margin, or below 0 with `strict` (even when the lower end is above -margin);
     *pass*: the lower end is not below -margin, so that a run against itself passes with margin 0.
