@@ -102,7 +102,7 @@ def in_file(name: str, read: Callable[[str], object]) -> Callable[[bytes], None]
 
 
 def documents(path: str) -> object:
-    from evalkit.storage.files import documents
+    from evalkit.storage.discovery import documents
 
     return list(documents(path, planners=True))
 

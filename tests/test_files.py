@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evalkit.errors import InputError, OutputError
-from evalkit.storage import files
+from evalkit.storage import discovery, files
 from evalkit.types import Diagnostic, Document
 
 
@@ -20,7 +20,7 @@ def write(path: Path, content: str | bytes = "text") -> Path:
 
 
 def found(root: Path, *, planners: bool = True) -> list[tuple[str | None, str | None]]:
-    items = files.documents(root, planners=planners)
+    items = discovery.documents(root, planners=planners)
     return [(item.planner, item.paper) for item in items if isinstance(item, Document)]
 
 
@@ -61,21 +61,21 @@ def test_one_file_is_a_source_too(tmp_path: Path) -> None:
 def test_bytes_that_are_not_utf8_are_told(tmp_path: Path, content: bytes, code: str) -> None:
     write(tmp_path / "a" / "bad.md", content)
     write(tmp_path / "a" / "good.md")
-    items = list(files.documents(tmp_path, planners=True))
+    items = list(discovery.documents(tmp_path, planners=True))
     assert [item.code for item in items if isinstance(item, Diagnostic)] == [code]
     assert any(isinstance(item, Document) and item.paper == "good" for item in items)
 
 
 def test_windows_text_is_read_all_the_same(tmp_path: Path) -> None:
     write(tmp_path / "a" / "p.md", b"caf\xe9")
-    assert next(item.text for item in files.documents(tmp_path, planners=True) if isinstance(item, Document)) == "café"
+    assert next(item.text for item in discovery.documents(tmp_path, planners=True) if isinstance(item, Document)) == "café"
 
 
 def test_a_file_of_fifty_megabytes_is_left_out_and_named(tmp_path: Path) -> None:
     huge = write(tmp_path / "a" / "huge.md")
     os.truncate(huge, 50 * 2**20)
     write(tmp_path / "a" / "small.md")
-    items = list(files.documents(tmp_path, planners=True))
+    items = list(discovery.documents(tmp_path, planners=True))
     assert [(item.code, item.path) for item in items if isinstance(item, Diagnostic)] == [("too-large", str(huge))]
     assert found(tmp_path) == [("a", "small")]
 
@@ -84,7 +84,7 @@ def test_a_file_of_fifty_megabytes_is_left_out_and_named(tmp_path: Path) -> None
 def test_no_permission_is_told_and_loses_nothing_else(tmp_path: Path) -> None:
     write(tmp_path / "a" / "shut.md").chmod(0)
     write(tmp_path / "a" / "open.md")
-    items = list(files.documents(tmp_path, planners=True))
+    items = list(discovery.documents(tmp_path, planners=True))
     assert [item.code for item in items if isinstance(item, Diagnostic)] == ["unreadable"]
 
 
@@ -97,8 +97,8 @@ def test_what_the_system_refuses_is_told(tmp_path: Path, monkeypatch: pytest.Mon
             raise PermissionError(13, "Permission denied")
         return Path(path).open(*how, **more)
 
-    monkeypatch.setattr(files, "open", refuse, raising=False)
-    items = list(files.documents(tmp_path, planners=True))
+    monkeypatch.setattr(discovery, "open", refuse, raising=False)
+    items = list(discovery.documents(tmp_path, planners=True))
     told = [item.message for item in items if isinstance(item, Diagnostic)]
     assert told == ["expected a readable file, found: permission denied"]
     assert found(tmp_path) == [("a", "open")]
@@ -106,7 +106,7 @@ def test_what_the_system_refuses_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_dangling_link_is_told(tmp_path: Path) -> None:
     (tmp_path / "gone.md").symlink_to(tmp_path / "nowhere")
-    items = list(files.documents(tmp_path, planners=True))
+    items = list(discovery.documents(tmp_path, planners=True))
     assert [item.code for item in items if isinstance(item, Diagnostic)] == ["unreadable"]
 
 
@@ -114,7 +114,7 @@ def test_what_would_never_end_is_not_waited_for(tmp_path: Path) -> None:
     """A pipe that nobody writes to, and a device, are told and passed over."""
     os.mkfifo(tmp_path / "pipe.md")
     (tmp_path / "zero.json").symlink_to("/dev/zero")
-    items = list(files.documents(tmp_path, planners=True))
+    items = list(discovery.documents(tmp_path, planners=True))
     assert [item.message for item in items if isinstance(item, Diagnostic)] == [
         "expected a file, found something else"
     ] * 2
@@ -123,9 +123,9 @@ def test_what_would_never_end_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_no_folder_and_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="plans: no such file or folder"):
-        list(files.documents(tmp_path / "plans", planners=True))
+        list(discovery.documents(tmp_path / "plans", planners=True))
     with pytest.raises(InputError, match="holds no documents"):
-        list(files.documents(tmp_path, planners=True))
+        list(discovery.documents(tmp_path, planners=True))
 
 
 def test_a_folder_where_a_file_belongs(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from evalkit.labels.page.journal import read_journal
 from evalkit.matching.features import features
 from evalkit.matching.probability import Calibration, load_calibration, probabilities
 from evalkit.settings import parse_settings
-from evalkit.storage.files import documents, read_text, shipped
+from evalkit.storage.discovery import documents
+from evalkit.storage.files import read_text, shipped
 from evalkit.storage.label_files import LabelledPlan, read_labels, write_labels
 from evalkit.storage.runs import load_run
 from evalkit.types import Diagnostic

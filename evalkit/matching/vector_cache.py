@@ -10,7 +10,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +18,7 @@ import numpy as np
 from evalkit.errors import ModelError
 from evalkit.matching.features.tokens import analyse
 from evalkit.matching.features.vectors import GRID, TextVectors
-from evalkit.storage.cache import Store
-from evalkit.storage.files import code_digest
+from evalkit.storage.cache import Store, dependencies
 
 if TYPE_CHECKING:
     from evalkit.matching.embeddings import Encoder
@@ -114,7 +113,7 @@ class KeptEncoder:
             self._near.popitem(last=False)
 
     def _key(self, text: str) -> bytes:
-        said = f"vectors\0{ENCODING}\0{_code()}\0{self.fingerprint}\0{text}"
+        said = f"vectors\0{ENCODING}\0{dependencies(READING)}\0{self.fingerprint}\0{text}"
         return hashlib.sha256(said.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -125,11 +124,6 @@ def _check(made: dict[str, TextVectors]) -> None:
             raise ModelError(
                 f"the encoder gave {len(vectors.words)} word vectors for the {words} words of {text!r:.80}"
             )
-
-
-@cache
-def _code() -> str:
-    return code_digest(READING)
 
 
 @lru_cache(maxsize=4)

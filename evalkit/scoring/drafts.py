@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evalkit.errors import InputError
-from evalkit.storage.files import documents, write_text
+from evalkit.storage.discovery import documents
+from evalkit.storage.files import write_text
 from evalkit.types import Diagnostic, Document, Plan
 
 Decision = Literal["keep", "drop", "later", "stop"]

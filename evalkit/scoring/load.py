@@ -15,7 +15,8 @@ from evalkit.scoring.pair import Slip, packed
 from evalkit.scoring.plan_cache import plans_of
 from evalkit.settings import Settings, content_digest
 from evalkit.storage.cache import Store
-from evalkit.storage.files import Spool, documents, write_texts
+from evalkit.storage.discovery import documents
+from evalkit.storage.files import Spool, write_texts
 from evalkit.types import Diagnostic, Document, Plan
 
 Source = str | Path | Iterable[Plan]

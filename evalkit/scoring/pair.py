@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from evalkit.settings import Settings
-from evalkit.storage.files import paper_name
+from evalkit.storage.discovery import paper_name
 from evalkit.text import normalise_id
 from evalkit.types import Diagnostic, Plan, Portable
 

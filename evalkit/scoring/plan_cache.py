@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Iterable, Sequence
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 from evalkit.formats import parse_document
-from evalkit.storage.cache import Store
-from evalkit.storage.files import code_digest
+from evalkit.storage.cache import Store, dependencies
 from evalkit.types import Ablation, Action, Diagnostic, Document, Plan
 
 # The rooms whose code says what a text is read as: when one changes, nothing that was kept is used any more.
 READERS = ("formats", "types", "scoring/plan_cache", "text")
+# The libraries that do; Python's tables of characters are among them.
+LIBRARIES = ("python", "ftfy", "pyyaml")
 LARGEST = 10_000_000  # characters of a document that is kept; a larger one is read anew
 
 
@@ -63,15 +61,9 @@ def _nameless(document: Document) -> Document:
 def _key(nameless: Document, strict: bool, gold: bool) -> bytes:
     """What stands for a text and everything besides its path that decides what it is read as."""
     how = (strict, gold, nameless.planner, nameless.paper)
-    said = hashlib.sha256(f"reading\0{_code()}\0{how}\0".encode())
+    said = hashlib.sha256(f"reading\0{dependencies(READERS, LIBRARIES)}\0{how}\0".encode())
     said.update(nameless.text.encode("utf-8", "surrogatepass"))
     return said.digest()
-
-
-@cache
-def _code() -> str:
-    """What stands for the code that reads: ours, YAML's, and Python's tables of characters."""
-    return f"{code_digest(READERS)} {platform.python_version()} {version('pyyaml')}"
 
 
 def remembered(plans: Iterable[Plan]) -> bytes:

@@ -23,10 +23,10 @@ from evalkit.scoring.pair import Slip, opened
 from evalkit.scoring.rows import Outcome, Row, marks_of, pair_rows, plan_row
 from evalkit.scoring.score_codec import recalled, remembered
 from evalkit.settings import Settings
-from evalkit.storage.cache import Store
+from evalkit.storage.cache import Store, dependencies
 from evalkit.storage.cells import Tables
 from evalkit.storage.cells import signed as signed_rows
-from evalkit.storage.files import code_digest, read_text, shipped
+from evalkit.storage.files import read_text, shipped
 from evalkit.types import Opinion, Plan, Portable, Question, ScoredPlan, Thresholds
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # The rooms whose code moves a decision or a count: when one changes, nothing that was kept is used any more.
 DECIDING = ("types", "text", "matching", "metrics", "scoring/worker", "scoring/score_codec")
+# The libraries whose results do; Python's tables of characters are among them.
+LIBRARIES = ("python", "ftfy", "numpy", "rapidfuzz", "scipy")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Orders:
     def key(self) -> str:
         """What stands for everything that decides besides gold and plan."""
         said = (
-            code_of_decisions(), repr(self.calibration), thresholds(self.calibration, self.settings),
+            dependencies(DECIDING, LIBRARIES), repr(self.calibration), thresholds(self.calibration, self.settings),
             self.settings.matcher, self.settings.alignment, self.encoder.fingerprint if self.encoder else "",
         )  # fmt: skip
         return hashlib.sha256(repr(said).encode()).hexdigest()
@@ -80,12 +82,6 @@ class Task(Portable):
 @lru_cache(maxsize=1024)
 def _gold(content: bytes) -> Plan:
     return opened(content)
-
-
-@cache
-def code_of_decisions() -> str:
-    """The hash of the code that decides."""
-    return code_digest(DECIDING)
 
 
 def score_batch(tasks: Sequence[Task], orders: Orders) -> Outcome:

@@ -7,11 +7,15 @@ read.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from importlib.metadata import version
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +35,23 @@ def in_batches(items: Iterable[bytes], size: int = _AT_ONCE) -> Iterable[list[by
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
+
+
+@cache
+def dependencies(modules: tuple[str, ...], packages: tuple[str, ...] = ()) -> str:
+    """Return what a cached value depends on besides its input: our source and the versions of libraries.
+
+    `modules` are parts of evalkit ("formats", "scoring/rows"); `packages` are distributions, or "python".
+    A key that holds this is not found again after any of them has changed.
+    """
+    top = Path(__file__).parent.parent
+    source = hashlib.sha256()
+    for module in sorted(modules):
+        files = sorted(path for path in (top / module).rglob("*") if path.suffix in (".py", ".json"))
+        for path in files or [top / f"{module}.py"]:
+            source.update(f"{path.name}\0".encode() + path.read_bytes())
+    versions = [platform.python_version() if name == "python" else version(name) for name in packages]
+    return " ".join((source.hexdigest(), *versions))
 
 
 class Store:

@@ -20,7 +20,7 @@ from evalkit.formats.tree import Node
 from evalkit.judges.recorded.earlier_run import from_pairs
 from evalkit.judges.recorded.sheets import Figures, Judge, Mark, Ref, Sheet, names_in
 from evalkit.metrics.ablationbench import AuthorRow, Names, ReviewerRow
-from evalkit.storage.files import documents
+from evalkit.storage.discovery import documents
 from evalkit.text import repair, repair_document
 from evalkit.types import Diagnostic, Document
 
