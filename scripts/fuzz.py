@@ -145,7 +145,7 @@ TARGETS: dict[str, Callable[[], Callable[[bytes], None]]] = {
 MEASURED = (
     "evalkit/formats/*",
     "evalkit/text.py",
-    "evalkit/judges/recorded/sheet_files.py",
+    "evalkit/judges/recorded/judgement_files.py",
     "evalkit/storage/label_files.py",
 )
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from evalkit.cli import group
 from evalkit.cli.export import FORMATS
 from evalkit.errors import InputError
-from evalkit.judges.recorded import Judge, Judgements, Sheet, read_judge
+from evalkit.judges.recorded import Judgement, Judgements, RecordedJudge, read_judge
 from evalkit.labels.page import tasks_of_run
 from evalkit.metrics.ablationbench import AuthorRow
 from evalkit.report.browser_data import documents
@@ -42,9 +42,9 @@ QUICK = Settings(resamples=0, alignment="group")
 
 
 def run_of(*plans: Plan, rows: tuple[AuthorRow, ...] = ROWS) -> Run:
-    judge = Judge("judge", (Sheet("paper", None, "", author=rows),), {})
-    judges = [Sheet("paper", p.planner, "", author=rows) for p in plans] if len(plans) > 1 else judge.sheets
-    return score_run(plans, [GOLD], QUICK, decider=Judgements([Judge("judge", tuple(judges), {})]))
+    judge = RecordedJudge("judge", (Judgement("paper", None, "", author=rows),), {})
+    judges = [Judgement("paper", p.planner, "", author=rows) for p in plans] if len(plans) > 1 else judge.judgements
+    return score_run(plans, [GOLD], QUICK, decider=Judgements([RecordedJudge("judge", tuple(judges), {})]))
 
 
 def written(run: Run, name: str, folder: Path) -> Path:
@@ -112,9 +112,9 @@ def test_cells_that_others_wrote_are_read_too(cell: str | None, expected: list[s
 
 def test_a_missing_plan_is_an_empty_file(tmp_path: Path) -> None:
     other = gold(entry("a"), paper="other")
-    sheet = Sheet("paper", None, "", author=(AuthorRow("a", None),))
+    judgement = Judgement("paper", None, "", author=(AuthorRow("a", None),))
     run = score_run(
-        [plan(entry("b"))], [gold(entry("a")), other], QUICK, decider=Judgements([Judge("j", (sheet,), {})])
+        [plan(entry("b"))], [gold(entry("a")), other], QUICK, decider=Judgements([RecordedJudge("j", (judgement,), {})])
     )
     assert EXPORTERS["ablationbench-plans"](run)["planner/other.jsonl"] == ""
 
@@ -123,7 +123,7 @@ def test_matches_come_back_as_a_judge_with_its_figures(tmp_path: Path) -> None:
     run = run_of(PLAN)
     folder = written(run, "ablationbench-judge", tmp_path)
     judge = read_judge(folder)
-    assert judge.sheets[0].author == ROWS
+    assert judge.judgements[0].author == ROWS
     again = score_run([PLAN], [GOLD], QUICK, decider=Judgements([judge]))
     assert again.papers["match_f1"].tolist() == run.papers["match_f1"].tolist()
     assert again.meta["judges"]["published"] == {"compared": 1, "equal": 1, "differing": []}
@@ -135,11 +135,11 @@ def test_matches_come_back_as_a_judge_with_its_figures(tmp_path: Path) -> None:
 
 def test_samples_come_back_as_samples(tmp_path: Path) -> None:
     plans = [plan(entry("a", name="p1"), sample="1"), plan(entry("b", name="p2"), sample="2")]
-    sheets = [
-        Sheet("paper", None, "", author=(AuthorRow("g1", "p2"),), sample="2"),
-        Sheet("paper", None, "", sample="1"),
+    judgements = [
+        Judgement("paper", None, "", author=(AuthorRow("g1", "p2"),), sample="2"),
+        Judgement("paper", None, "", sample="1"),
     ]
-    run = score_run(plans, [GOLD], QUICK, decider=Judgements([Judge("judge", tuple(sheets), {})]))
+    run = score_run(plans, [GOLD], QUICK, decider=Judgements([RecordedJudge("judge", tuple(judgements), {})]))
     assert (run.papers["samples"].tolist(), run.papers["match_f1"].tolist()) == ([2], [(0 + 2 / 4) / 2])
     folder = written(run, "ablationbench-plans", tmp_path / "plans")
     judge = read_judge(written(run, "ablationbench-judge", tmp_path / "judge"))

@@ -70,9 +70,9 @@ def test_author_rows_as_judges_write_them(write: Any) -> None:
             author("g5", []),
         ]
     )
-    (sheet,) = read_judge(folder).sheets
-    assert (sheet.planner, sheet.paper, sheet.task) == ("planner", "paper", "author")
-    assert sheet.author == (
+    (judgement,) = read_judge(folder).judgements
+    assert (judgement.planner, judgement.paper, judgement.task) == ("planner", "paper", "author")
+    assert judgement.author == (
         AuthorRow("g1", "p1"),
         AuthorRow("g2", ("p2", "p3")),
         AuthorRow("g3", None),
@@ -84,14 +84,14 @@ def test_author_rows_as_judges_write_them(write: Any) -> None:
 def test_reviewer_rows_as_judges_write_them(write: Any) -> None:
     folder = write([reviewer("p1", True), reviewer("p2", "False"), {"name_in_plan": "p3"}, reviewer("p4", "perhaps")])
     judge = read_judge(folder)
-    assert judge.sheets[0].reviewer == (ReviewerRow("p1", True), ReviewerRow("p2", False), ReviewerRow("p3", False))
-    assert judge.sheets[0].task == "reviewer"
+    assert judge.judgements[0].reviewer == (ReviewerRow("p1", True), ReviewerRow("p2", False), ReviewerRow("p3", False))
+    assert judge.judgements[0].task == "reviewer"
     assert [(item.code, item.line) for item in judge.diagnostics] == [("judgement-unreadable", 4)]
 
 
 def test_a_numeric_name_stays_text(write: Any) -> None:
     folder = write('{"name_in_paper": 001, "name_in_plan": 1e5}\n{"name_in_paper": "002", "name_in_plan": 2.50}')
-    assert read_judge(folder).sheets[0].author == (AuthorRow("001", "1e5"), AuthorRow("002", "2.50"))
+    assert read_judge(folder).judgements[0].author == (AuthorRow("001", "1e5"), AuthorRow("002", "2.50"))
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def test_a_numeric_name_stays_text(write: Any) -> None:
     ],
 )
 def test_odd_wrappings_lose_nothing(write: Any, text: str) -> None:
-    assert read_judge(write(text)).sheets[0].author == (AuthorRow("g1", "p1"),)
+    assert read_judge(write(text)).judgements[0].author == (AuthorRow("g1", "p1"),)
 
 
 def test_one_bad_row_takes_no_other_with_it(write: Any) -> None:
     folder = write([author("g1", "p1"), {"other": 1}, author("g2", {"a": "b"}), author("g3", ["p3", 7, {}])])
     judge = read_judge(folder)
-    assert judge.sheets[0].author == (AuthorRow("g1", "p1"), AuthorRow("g2", None), AuthorRow("g3", ("p3", "7")))
+    assert judge.judgements[0].author == (AuthorRow("g1", "p1"), AuthorRow("g2", None), AuthorRow("g3", ("p3", "7")))
     assert [item.line for item in judge.diagnostics] == [2, 3, 4]
 
 
@@ -119,7 +119,7 @@ def test_replies_and_figures_beside_the_rows_are_no_sheets(write: Any) -> None:
     write("{}", place="planner/paper.json.log")
     write('[{"id": "paper", "precision": 0.25, "f1_score": 0.4}]', place="planner/evaluations.json")
     judge = read_judge(folder)
-    assert len(judge.sheets) == 1
+    assert len(judge.judgements) == 1
     assert judge.published == {("planner", "paper"): {"precision": 0.25, "f1_score": 0.4}}
 
 
@@ -141,7 +141,7 @@ def test_a_kept_reply_of_the_reviewer_task(write: Any) -> None:
     lines = json.dumps(reviewer("p1", True)) + "\n" + json.dumps(reviewer("p2", False))
     reply = {"choices": [{"message": {"content": f"<predictions>\n{lines}\n</predictions>"}}]}
     judge = read_judge(write(json.dumps(reply), place="planner/paper.json.log"))
-    assert judge.sheets[0].reviewer == (ReviewerRow("p1", True), ReviewerRow("p2", False))
+    assert judge.judgements[0].reviewer == (ReviewerRow("p1", True), ReviewerRow("p2", False))
 
 
 def test_a_folder_without_judgements_is_refused(tmp_path: Path) -> None:

@@ -98,9 +98,9 @@ def test_what_people_said_about_judges_plans(tmp_path: Path) -> None:
     rows = [{"name_in_plan": "a", "appears_in_review": True}, {"name_in_plan": "b", "appears_in_review": False}]
     labels = "\n".join(json.dumps(row) for row in rows)
     path = as_parquet(tmp_path / "people.parquet", [{"id": "planner/paper-a", "labels": labels}])
-    (sheet,) = read_judge(path).sheets
-    assert (sheet.planner, sheet.paper, sheet.task) == ("planner", "paper-a", "reviewer")
-    assert sheet.reviewer == (ReviewerRow("a", True), ReviewerRow("b", False))
+    (judgement,) = read_judge(path).judgements
+    assert (judgement.planner, judgement.paper, judgement.task) == ("planner", "paper-a", "reviewer")
+    assert judgement.reviewer == (ReviewerRow("a", True), ReviewerRow("b", False))
 
 
 @pytest.mark.parametrize("name", ["broken.parquet", "broken.arrow"])

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit import stats
 from evalkit.errors import InputError
-from evalkit.judges.roles import Decider, SecondOpinion
 from evalkit.matching.assign import align
 from evalkit.matching.embeddings import find_encoder, find_encoder_here
 from evalkit.matching.features import features
@@ -52,6 +51,8 @@ from evalkit.types import (
 )
 
 if TYPE_CHECKING:
+    from evalkit.judges.llm import Panel
+    from evalkit.judges.recorded import Judgements
     from evalkit.matching.embeddings import Encoder
     from evalkit.matching.features.vectors import TextVectors
     from evalkit.storage.runs import Run, RunFolder
@@ -73,7 +74,7 @@ class Workplace:
     folder: RunFolder | None = None
 
 
-def judge_plan(gold: Plan, plan: Plan, decider: Decider, settings: Settings) -> ScoredPlan:
+def judge_plan(gold: Plan, plan: Plan, decider: Judgements, settings: Settings) -> ScoredPlan:
     """One plan against one gold list, when somebody else has decided what belongs together."""
     alignment = decider.align(gold, plan, settings.alignment)
     score = score_paper(gold, plan, alignment, (alignment, alignment))
@@ -87,8 +88,8 @@ def score_run(
     *,
     encoder: Encoder | None = None,
     progress: Progress | None = None,
-    decider: Decider | None = None,
-    second_opinion: SecondOpinion | None = None,
+    decider: Judgements | None = None,
+    second_opinion: Panel | None = None,
     labels: Labels | None = None,
     place: Workplace | None = None,
 ) -> Run:
@@ -222,7 +223,7 @@ def score_whole(
     pred: Source,
     gold: Source,
     orders: Orders,
-    second_opinion: SecondOpinion | None,
+    second_opinion: Panel | None,
     labels: Labels | None,
     progress: Progress | None,
 ) -> Run:
@@ -301,9 +302,9 @@ def open_questions(
         return list(questions(work, calibration, settings, encode(work, found, progress) if found else None))
 
 
-def score_judged(pred: Source, gold: Source, settings: Settings, decider: Decider) -> Run:
+def score_judged(pred: Source, gold: Source, settings: Settings, decider: Judgements) -> Run:
     """Score from what a decider says; no similarity is computed and no model is needed."""
-    decider = decider.under(former_planners(pred, settings))
+    decider = decider.with_former_names(former_planners(pred, settings))
     known, work, problems = decided_work(pred, gold, settings, decider)
     scored = [judge_plan(g, p, decider, settings) for g, p in work]
     pins = {"matcher": "judgements", "calibration": decider.digest, "model": "none", "thresholds": "majority"}
@@ -311,15 +312,15 @@ def score_judged(pred: Source, gold: Source, settings: Settings, decider: Decide
     return assemble(scored, problems, settings, signature, {"judges": decider.report(work, settings.top_k)})
 
 
-def compare_judges(pred: Source, gold: Source, settings: Settings, decider: Decider) -> Mapping[str, Any]:
+def compare_judges(pred: Source, gold: Source, settings: Settings, decider: Judgements) -> Mapping[str, Any]:
     """How far judges agree about these plans, and what stood in the way of comparing them; nothing is scored."""
-    decider = decider.under(former_planners(pred, settings))
+    decider = decider.with_former_names(former_planners(pred, settings))
     _, work, problems = decided_work(pred, gold, settings, decider)
     return {**decider.report(work, settings.top_k), "problems": [asdict(item) for item in problems]}
 
 
 def decided_work(
-    pred: Source, gold: Source, settings: Settings, decider: Decider
+    pred: Source, gold: Source, settings: Settings, decider: Judgements
 ) -> tuple[dict[str, Plan], list[tuple[Plan, Plan]], list[Diagnostic]]:
     """Gold, the plans that the decider can say something about, and everything that was missing or unknown."""
     known, table, problems = read_sides(pred, gold, settings)

@@ -1,8 +1,8 @@
-"""Somebody else's alignment: takes what judges wrote, gives Alignments, their agreement, and AblationBench's counts."""
+"""Recorded judgements: read what judges wrote, and decide pairs by their votes."""
 
 from evalkit.judges.recorded.judge_agreement import agreement
-from evalkit.judges.recorded.judgements import Judgements
-from evalkit.judges.recorded.sheet_files import read_judge
-from evalkit.judges.recorded.sheets import Judge, Mark, Ref, Sheet
+from evalkit.judges.recorded.judgement_files import read_judge
+from evalkit.judges.recorded.records import EntryRef, Judgement, MarkedPair, RecordedJudge
+from evalkit.judges.recorded.voting import Judgements
 
-__all__ = ["Judge", "Judgements", "Mark", "Ref", "Sheet", "agreement", "read_judge"]
+__all__ = ["EntryRef", "Judgement", "Judgements", "MarkedPair", "RecordedJudge", "agreement", "read_judge"]
