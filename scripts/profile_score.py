@@ -28,7 +28,7 @@ written by pandas in the first process: 1.8 s. (4) The tests of all pairs drew t
 opened the cache anew. (6) Reading a plan looked at texts letter by letter: 5 of 15 seconds.
 
 After: work is handed out one batch for one that came back, packed once; workers start before the first process loads
-pandas and reads gold, and need no pandas; rows are written by `cells.py`, counts travel as one array, swaps are drawn
+pandas and reads gold, and need no pandas; rows are written by `csv.py`, counts travel as one array, swaps are drawn
 once for pairs that differ on as many papers. The first process works alone for about 2.5 s of its 6.8: 0.4 at the
 start, 0.7 between reading and scoring (pairing, the signature, which decisions are kept), 1.2 for intervals and tests,
 0.2 at the end. What is left is reading plans (9 s, in workers) and their rows (6 s, in workers).

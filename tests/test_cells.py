@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evalkit.storage.cells import cell, csv_text, signed
-from evalkit.storage.frames import to_csv
+from evalkit.storage.csv import cell, csv_text, signed, to_csv
 
 KINDS = pd.DataFrame(
     {

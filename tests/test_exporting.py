@@ -23,8 +23,7 @@ from evalkit.report.exports import EXPORTERS, cases, place
 from evalkit.scoring.load import read_plans
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
-from evalkit.storage.cells import from_cell, in_cell
-from evalkit.storage.frames import FORMS
+from evalkit.storage.csv import FORMS, from_cell, in_cell
 from evalkit.storage.runs import Run, load_run
 from evalkit.types import Plan
 

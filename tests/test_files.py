@@ -68,7 +68,9 @@ def test_bytes_that_are_not_utf8_are_told(tmp_path: Path, content: bytes, code: 
 
 def test_windows_text_is_read_all_the_same(tmp_path: Path) -> None:
     write(tmp_path / "a" / "p.md", b"caf\xe9")
-    assert next(item.text for item in discovery.documents(tmp_path, planners=True) if isinstance(item, Document)) == "café"
+    assert (
+        next(item.text for item in discovery.documents(tmp_path, planners=True) if isinstance(item, Document)) == "café"
+    )
 
 
 def test_a_file_of_fifty_megabytes_is_left_out_and_named(tmp_path: Path) -> None:

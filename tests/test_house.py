@@ -46,7 +46,7 @@ MAY_OPEN_FILES: dict[str, str] = {
     "storage/discovery.py": "reads every document below a folder",
     "storage/files.py": "reads and writes files, whole or not at all",
     "storage/folders.py": "a run's folder is written whole or not at all",
-    "storage/frames.py": "pyarrow writes a Parquet file itself",
+    "storage/parquet.py": "pyarrow writes a Parquet file itself",
     "storage/cache.py": "what is kept between runs lives in one SQLite file",
     "judges/llm/replies.py": "kept replies live in one SQLite file",
 }

@@ -13,8 +13,8 @@ from conftest import entry, gold, plan
 
 from evalkit.cli import group
 from evalkit.labels.page import tasks_of_run
-from evalkit.storage.frames import WHOLE
 from evalkit.storage.label_files import LabelledPlan, write_labels
+from evalkit.storage.parquet import WHOLE
 from evalkit.storage.runs import LONG, TABLES, load_run
 
 pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")

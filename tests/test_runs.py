@@ -14,7 +14,7 @@ from conftest import entry, gold, plan
 from evalkit.errors import InputError
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
-from evalkit.storage.frames import to_csv
+from evalkit.storage.csv import to_csv
 from evalkit.storage.runs import Run, load_run
 
 HOSTILE = ["=1+1", "+x", "-x", "@x", "'quoted", "\tx", "001", "NA", "null", "a,b", 'say "x"', "two\nlines", "ünï"]

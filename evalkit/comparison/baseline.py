@@ -20,9 +20,9 @@ from evalkit.errors import InputError
 from evalkit.metrics.figures import HEADLINES
 from evalkit.scoring.aggregate import COUNTED, MACRO
 from evalkit.scoring.correction import HITS, LABELLED
-from evalkit.storage.signature import Signature
 from evalkit.storage.files import read_text
 from evalkit.storage.runs import Run, load_run
+from evalkit.storage.signature import Signature
 
 BASELINE_VERSION = 1
 BASELINES = "baselines"

@@ -17,8 +17,8 @@ from evalkit.scoring.aggregate import COUNTED, MACRO
 from evalkit.scoring.correction import CORRECTED, HITS, LABELLED, is_labelled
 from evalkit.scoring.rows import TEXT_COLUMNS
 from evalkit.settings import fingerprint
-from evalkit.storage.signature import Signature
 from evalkit.storage.runs import Run
+from evalkit.storage.signature import Signature
 from evalkit.text import normalise_id
 from evalkit.types import COUNT_NAMES
 

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from evalkit.report.error_classes import CLASSES, classified, counts, found_by, is_true, keyed, problems
-from evalkit.storage.cells import from_cell
+from evalkit.storage.csv import from_cell
 from evalkit.storage.runs import Run
 
 FIGURES = ("match_f1", "match_precision", "match_recall", "part_f1")

@@ -17,7 +17,7 @@ from evalkit.errors import InputError
 from evalkit.metrics import ablationbench
 from evalkit.metrics.ablationbench import AuthorRow
 from evalkit.settings import fingerprint
-from evalkit.storage.cells import from_cell
+from evalkit.storage.csv import from_cell
 from evalkit.storage.runs import Run
 
 Files = dict[str, str]

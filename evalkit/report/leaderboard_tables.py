@@ -19,7 +19,7 @@ from evalkit.metrics.figures import FIGURES
 from evalkit.report import escaping, json_output
 from evalkit.report.summary import COLUMNS as TITLES
 from evalkit.report.summary import value
-from evalkit.storage.frames import to_csv
+from evalkit.storage.csv import to_csv
 from evalkit.storage.runs import Run
 
 COLUMNS = ("match_f1", "match_precision", "match_recall", "part_f1", "action_agreement", "metric_f1", "coverage")

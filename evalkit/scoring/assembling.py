@@ -15,9 +15,9 @@ from evalkit import stats
 from evalkit.scoring import aggregate
 from evalkit.scoring.rows import PAIR_COLUMNS, PLAN_COLUMNS, Compat, Marks, Outcome, Row, joined
 from evalkit.settings import Settings
-from evalkit.storage.signature import Signature
-from evalkit.storage.frames import content
+from evalkit.storage.parquet import content
 from evalkit.storage.runs import SCHEMA_VERSION, Run, RunFolder, WrittenRun
+from evalkit.storage.signature import Signature
 from evalkit.types import COUNT_NAMES, Diagnostic
 
 PACKAGES = ("numpy", "scipy", "pandas", "rapidfuzz", "sentence-transformers", "torch")

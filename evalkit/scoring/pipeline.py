@@ -36,10 +36,10 @@ from evalkit.scoring.worker import (
     undecided,
 )
 from evalkit.settings import Settings, content_digest
-from evalkit.storage.signature import Signature
 from evalkit.storage.cache import Store
 from evalkit.storage.files import Spool, temporary_folder
 from evalkit.storage.label_files import Labels
+from evalkit.storage.signature import Signature
 from evalkit.types import (
     Diagnostic,
     Opinion,

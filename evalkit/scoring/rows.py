@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.set_overlap import metrics_in_common, options_in_common
-from evalkit.storage.cells import in_cell
+from evalkit.storage.csv import in_cell
 from evalkit.types import COUNT_NAMES, Ablation, CompatScore, Pair, PaperScore, ScoredPlan
 
 Row = tuple[object, ...]

@@ -24,8 +24,8 @@ from evalkit.scoring.rows import Outcome, Row, marks_of, pair_rows, plan_row
 from evalkit.scoring.score_codec import recalled, remembered
 from evalkit.settings import Settings
 from evalkit.storage.cache import Store, dependencies
-from evalkit.storage.cells import Tables
-from evalkit.storage.cells import signed as signed_rows
+from evalkit.storage.csv import Tables
+from evalkit.storage.csv import signed as signed_rows
 from evalkit.storage.files import read_text, shipped
 from evalkit.types import Opinion, Plan, Portable, Question, ScoredPlan, Thresholds
 
@@ -121,9 +121,9 @@ def _as_csv(frame: str, rows: Sequence[Row], tables: Tables) -> bytes:
 def _as_parquet(frame: str, rows: Sequence[Row], tables: Tables) -> bytes:
     """Rows of a long table as Arrow, by way of the frame that they are."""
     from evalkit.scoring import aggregate
-    from evalkit.storage import frames
+    from evalkit.storage import parquet
 
-    return frames.content(getattr(aggregate, frame)(rows), tables)
+    return parquet.content(getattr(aggregate, frame)(rows), tables)
 
 
 WRITERS = {"csv": _as_csv, "parquet": _as_parquet}

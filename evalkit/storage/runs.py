@@ -15,11 +15,11 @@ from typing import Any
 import pandas as pd
 
 from evalkit.errors import InputError
-from evalkit.storage.signature import Signature
-from evalkit.storage.cells import Tables
+from evalkit.storage.csv import TEXTS, Tables, from_csv, to_csv
 from evalkit.storage.files import read_bytes, read_text
 from evalkit.storage.folders import Building, building
-from evalkit.storage.frames import TEXTS, ParquetFile, content, from_csv, from_parquet, to_csv
+from evalkit.storage.parquet import ParquetFile, content, from_parquet
+from evalkit.storage.signature import Signature
 from evalkit.text import normalise_id
 
 SCHEMA_VERSION = 1
@@ -95,7 +95,7 @@ class RunFolder:
         return Tables(signature.digest, self.form)
 
     def add(self, name: str, content: bytes, head: Iterable[str]) -> None:
-        """Rows of a long table, as a worker or `frames.content` gave them."""
+        """Rows of a long table, as a worker or `parquet.content` gave them."""
         if self.form == "parquet":
             if name not in self._parquet:
                 self._parquet[name] = ParquetFile(self._folder.path(f"{name}.parquet"))

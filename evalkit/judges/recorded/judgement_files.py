@@ -72,8 +72,9 @@ def _same_task(judgements: Sequence[Judgement]) -> list[Judgement]:
 
 def _judge_of_run(path: Path) -> RecordedJudge:
     """Read the alignment of an earlier run from its pairs.csv or pairs.parquet."""
+    from evalkit.storage.csv import from_csv
     from evalkit.storage.files import read_bytes, read_text
-    from evalkit.storage.frames import from_csv, from_parquet
+    from evalkit.storage.parquet import from_parquet
 
     parquet = path.suffix.lower() == ".parquet"
     frame = from_parquet(read_bytes(path), str(path)) if parquet else from_csv(read_text(path), str(path))

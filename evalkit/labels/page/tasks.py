@@ -11,7 +11,7 @@ import pandas as pd
 
 from evalkit.errors import InputError
 from evalkit.settings import fingerprint
-from evalkit.storage.cells import from_cell
+from evalkit.storage.csv import from_cell
 from evalkit.storage.label_files import LabelledPlan
 from evalkit.storage.runs import Run
 from evalkit.types import Ablation, Action, entry_tree
