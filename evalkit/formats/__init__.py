@@ -1,6 +1,6 @@
-"""Documents to plans and back: takes a Document in any of FORMATS, gives Plans; writes Plans as text."""
+"""Documents to plans and back, in any of FORMATS, with diagnostics (CODES) of what was repaired or lost."""
 
-from evalkit.formats.codes import CODES
+from evalkit.formats.diagnostics import CODES
 from evalkit.formats.registry import FORMATS, Format, parse_document, recognise, write_plans
 
 __all__ = ["CODES", "FORMATS", "Format", "parse_document", "recognise", "write_plans"]

@@ -1,14 +1,14 @@
-"""One entry: takes the fields that a document gives it, gives an Ablation or says why there is none."""
+"""Entries: turn the fields of an object into an Ablation, and report what is doubtful about it and its list."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from evalkit.formats.findings import Reading
-from evalkit.formats.tree import Node, plain
-from evalkit.text import repair, split_outside_brackets, tokens
+from evalkit.formats.diagnostics import ParseContext
+from evalkit.formats.tree import Node, as_text
+from evalkit.text import normalise, repair, split_outside_brackets, tokens
 from evalkit.types import Ablation, Action
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -21,8 +21,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
     "metrics": ("metrics", "metric", "evaluationmetrics", "measures", "reportedmetrics", "metricstoreport"),
 }  # fmt: skip
-# What entries carry beside their five fields and evalkit has no use for.
-PASSED_OVER = frozenset(
+# Keys of entries beside their five fields that are no mistake.
+OTHER_KEYS = frozenset(
     ("id", "index", "rank", "number", "priority", "importance", "rationale", "reason", "reasoning", "motivation",
      "description", "details", "hypothesis", "justification", "note", "notes", "comment", "source", "confidence",
      "cost", "section", "table", "paper", "paperid", "planner", "plannerid", "sample", "expectedresult",
@@ -44,165 +44,166 @@ _ACTION_OF = {
 }
 _NO_LETTER = re.compile(r"[\W_]+")
 _BULLETS = ("- ", "* ", "+ ", "• ")
+_NO = ("", "false", "no", "0", "none", "null")
 
 
 @lru_cache(maxsize=4096)
 def key_of(label: str) -> str:
-    """A field's label without case, blanks and punctuation: "Ablated Part" is "ablatedpart"."""
+    """Return a label without case, blanks and punctuation: "Ablated Part" is "ablatedpart"."""
     return _NO_LETTER.sub("", label.casefold())
 
 
 def field_of(label: str) -> str | None:
-    """The field a label stands for, if it stands for one."""
+    """Return the field that a label stands for, if it stands for one."""
     return _FIELD_OF.get(key_of(label))
 
 
-def read_entry(node: Node, reading: Reading, name: str = "") -> Ablation | None:
-    """The entry that an object describes; `name` is what it was called from outside."""
+def read_entry(node: Node, context: ParseContext, name: str = "") -> Ablation | None:
+    """Return the entry that an object describes; `name` is what it was called from outside."""
     if not isinstance(node.value, dict):
         expected = "expected an entry with a name, an ablated part and an action"
-        reading.add("not-an-entry", f"{expected}, found {node.kind}", node.line)
+        context.report("not-an-entry", f"{expected}, found {node.kind}", node.line)
         return None
-    fields = _fields(node.value, reading)
-    title, part = (_text(fields.get(field), reading) for field in ("name", "ablated_part"))
-    title, part = _completed(title or name, part, node, reading)
-    if not title:
+    fields = _fields(node.value, context)
+    name, part = _text(fields.get("name"), context) or name, _text(fields.get("ablated_part"), context)
+    if not name and not part:
+        context.report("entry-without-content", "expected a name and an ablated part, found neither", node.line)
         return None
-    action = _action(fields.get("action"), node, reading)
-    replacements = _items(fields.get("replacement"), "replacement", reading)
-    metrics = _items(fields.get("metrics"), "metrics", reading)
-    draft, source = _beside(node.value)
-    entry = Ablation(title, part, action, replacements, metrics, draft, source)
-    if reading.gold and draft:
-        reading.add("draft", f"{title[:40]!r} is a draft that nobody has confirmed", node.line)
-    _doubts(entry, node, reading)
+    if not name:
+        context.report("name-missing", f"expected a name, found none; the part {part[:40]!r} stands in", node.line)
+    elif not part:
+        message = f"expected an ablated part, found none; the name {name[:40]!r} stands in"
+        context.report("part-missing", message, node.line)
+    name, part = name or part, part or name
+    action = _action(fields.get("action"), node, context)
+    replacements = _items(fields.get("replacement"), "replacement", context)
+    metrics = _items(fields.get("metrics"), "metrics", context)
+    entry = Ablation(name, part, action, replacements, metrics, *_draft_and_source(node.value))
+    _check_entry(entry, node.line, context)
     return entry
 
 
-def _beside(value: dict[str, Node]) -> tuple[bool, str]:
-    """Whether an entry is a draft, and the sentence it was taken from; no score rests on that, so no repair is told."""
-    draft, source = False, ""
-    for label, node in value.items():
-        key = key_of(label)
-        if key == "draft":
-            draft |= _is_yes(node)
-        elif key == "source" and isinstance(node.value, str):
-            source = repair(node.value)[0].strip()
-    return draft, source
-
-
-def _is_yes(node: Node) -> bool:
-    """Whether a mark is set; one that says anything but no counts, so that no draft passes for confirmed."""
-    return plain(node).strip().casefold() not in ("", "false", "no", "0", "none", "null")
-
-
-def _fields(value: dict[str, Node], reading: Reading) -> dict[str, Node]:
-    """The five fields among the keys of an object."""
+def _fields(value: dict[str, Node], context: ParseContext) -> dict[str, Node]:
+    """Pick the five fields among the keys of an object."""
     fields: dict[str, Node] = {}
     for label, node in value.items():
         field = field_of(label)
         if field is None:
-            if key_of(label) not in PASSED_OVER:
-                known = "name, ablated_part, action, replacement, metrics"
-                reading.add("unknown-field", f"expected one of {known}, found {label[:40]!r}", node.line)
+            if key_of(label) not in OTHER_KEYS:
+                message = f"expected one of name, ablated_part, action, replacement, metrics, found {label[:40]!r}"
+                context.report("unknown-field", message, node.line)
             continue
         if key_of(label) != FIELDS[field][0]:
-            reading.add("field-synonym", f"expected {field!r}, found {label[:40]!r}", node.line)
+            context.report("field-synonym", f"expected {field!r}, found {label[:40]!r}", node.line)
         if field in fields:
-            reading.add("field-twice", f"expected {field!r} once, found it again as {label[:40]!r}", node.line)
+            context.report("field-twice", f"expected {field!r} once, found it again as {label[:40]!r}", node.line)
         if field not in fields or not fields[field].value:
             fields[field] = node
     return fields
 
 
-def _text(node: Node | None, reading: Reading) -> str:
+def _draft_and_source(value: dict[str, Node]) -> tuple[bool, str]:
+    """Return whether an entry is a draft, and the sentence it was taken from.
+
+    A mark that says anything but no counts, so that no draft passes for confirmed. No score rests on the source, so its
+    repairs are not reported.
+    """
+    by_key = [(key_of(label), node) for label, node in value.items()]
+    draft = any(key == "draft" and as_text(node).strip().casefold() not in _NO for key, node in by_key)
+    sources = [node.value for key, node in by_key if key == "source" and isinstance(node.value, str)]
+    return draft, repair(sources[-1])[0].strip() if sources else ""
+
+
+def _text(node: Node | None, context: ParseContext) -> str:
     if node is None or node.value is None:
         return ""
     if not isinstance(node.value, str):
-        reading.add("list-for-text", f"expected a text, found {node.kind}", node.line)
-    return reading.clean(plain(node), node.line)
+        context.report("list-for-text", f"expected a text, found {node.kind}", node.line)
+    return context.clean(as_text(node), node.line)
 
 
-def _completed(name: str, part: str, node: Node, reading: Reading) -> tuple[str, str]:
-    """Name and part, where one of them stands in for the other."""
-    if not name and not part:
-        reading.add("entry-without-content", "expected a name and an ablated part, found neither", node.line)
-    elif not name:
-        reading.add("name-missing", f"expected a name, found none; the part {part[:40]!r} stands in", node.line)
-    elif not part:
-        reading.add(
-            "part-missing", f"expected an ablated part, found none; the name {name[:40]!r} stands in", node.line
-        )
-    return name or part, part or name
-
-
-def _action(node: Node | None, entry: Node, reading: Reading) -> Action | None:
-    found = _text(node, reading)
+def _action(node: Node | None, entry: Node, context: ParseContext) -> Action | None:
+    text = _text(node, context)
     line = node.line if node else entry.line
-    if not found:
-        if not reading.gold:
-            reading.add("action-missing", "expected REMOVE, REPLACE or ADD, found no action", line)
+    if not text:
+        if not context.gold:
+            context.report("action-missing", "expected REMOVE, REPLACE or ADD, found no action", line)
         return None
-    if found in Action.__members__:
-        return Action(found)
-    words = tokens(found.replace("_", " "))
-    meant = {_ACTION_OF[word] for word in words if word in _ACTION_OF}
-    if len(meant) != 1 or "not" in words:
-        code = "action-ambiguous" if len(meant) > 1 else "action-unknown"
-        reading.add(code, f"expected REMOVE, REPLACE or ADD, found {found[:40]!r}", line)
+    if text in Action.__members__:
+        return Action(text)
+    words = tokens(text.replace("_", " "))
+    actions = {_ACTION_OF[word] for word in words if word in _ACTION_OF}
+    message = f"expected REMOVE, REPLACE or ADD, found {text[:40]!r}"
+    if len(actions) != 1 or "not" in words:
+        context.report("action-ambiguous" if len(actions) > 1 else "action-unknown", message, line)
         return None
-    action = meant.pop()
-    reading.add("action-synonym", f"expected REMOVE, REPLACE or ADD, found {found[:40]!r}; read as {action}", line)
+    action = actions.pop()
+    context.report("action-synonym", f"{message}; read as {action}", line)
     return action
 
 
-def _items(node: Node | None, field: str, reading: Reading) -> tuple[str, ...]:
-    """A list of texts; a single text or an object becomes one."""
+def _items(node: Node | None, field: str, context: ParseContext) -> tuple[str, ...]:
+    """Return a list of texts; a single text or an object becomes one."""
     if node is None or node.value is None:
         return ()
     if isinstance(node.value, str):
-        items = _from_text(reading.clean(node.value, node.line), field)
+        items = _split_list(context.clean(node.value, node.line), field)
         if items:
             message = f"expected a list of {field}, found {node.kind}; read as {len(items)}"
-            reading.add("text-for-list", message, node.line)
+            context.report("text-for-list", message, node.line)
         return items
+    texts = []
     if isinstance(node.value, dict):
-        reading.add("text-for-list", f"expected a list of {field}, found an object; read key by key", node.line)
-        return tuple(item for item in _from_object(node.value, reading) if item)
-    return tuple(text for item in node.value if (text := _item(item, reading)))
+        context.report("text-for-list", f"expected a list of {field}, found an object; read key by key", node.line)
+        for key, inner in node.value.items():  # {"rate": [0.1, 0.2]} is "rate: 0.1" and "rate: 0.2"
+            for item in inner.value if isinstance(inner.value, tuple) else (inner,):
+                texts.append(context.clean(f"{key}: {as_text(item)}", item.line))
+    else:
+        for item in node.value:
+            if not isinstance(item.value, str | None):
+                context.report("nested-item", f"expected a text, found {item.kind}", item.line)
+            texts.append(context.clean(as_text(item), item.line))
+    return tuple(text for text in texts if text)
 
 
-def _item(node: Node, reading: Reading) -> str:
-    if not isinstance(node.value, str | None):
-        reading.add("nested-item", f"expected a text, found {node.kind}", node.line)
-    return reading.clean(plain(node), node.line)
-
-
-def _from_object(value: dict[str, Node], reading: Reading) -> list[str]:
-    """A key with several values is as many items: {"rate": [0.1, 0.2]} is "rate: 0.1" and "rate: 0.2"."""
-    pairs = ((key, node.value if isinstance(node.value, tuple) else (node,)) for key, node in value.items())
-    return [reading.clean(f"{key}: {plain(node)}", node.line) for key, nodes in pairs for node in nodes]
-
-
-def _from_text(text: str, field: str) -> tuple[str, ...]:
-    """A text that is itself a list: by bullets or semicolons, metrics also by commas."""
+def _split_list(text: str, field: str) -> tuple[str, ...]:
+    """Split a text that is itself a list: by bullets or semicolons, metrics also by commas."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if len(lines) > 1 and all(line.startswith(_BULLETS) for line in lines):
         return tuple(line[2:].strip() for line in lines if line[2:].strip())
     items = split_outside_brackets(text, ";")
-    if len(items) < 2 and field == "metrics":
-        items = split_outside_brackets(text, ",")
-    return items
+    return split_outside_brackets(text, ",") if len(items) < 2 and field == "metrics" else items
 
 
-def _doubts(entry: Ablation, node: Node, reading: Reading) -> None:
-    """What an entry should say and does not; gold may leave all of it out."""
+def _check_entry(entry: Ablation, line: int, context: ParseContext) -> None:
+    """Report what an entry should say and does not; gold may leave all of it out."""
+    if context.gold and entry.draft:
+        context.report("draft", f"{entry.name[:40]!r} is a draft that nobody has confirmed", line)
     if entry.action is Action.REMOVE and entry.replacements:
-        found = f"expected no replacement where the action is REMOVE, found {len(entry.replacements)}"
-        reading.add("replacement-unexpected", found, node.line)
-    if reading.gold:
+        message = f"expected no replacement where the action is REMOVE, found {len(entry.replacements)}"
+        context.report("replacement-unexpected", message, line)
+    if context.gold:
         return
     if entry.action in (Action.REPLACE, Action.ADD) and not entry.replacements:
-        reading.add("replacement-missing", f"expected a replacement for {entry.action}, found none", node.line)
+        context.report("replacement-missing", f"expected a replacement for {entry.action}, found none", line)
     if not entry.metrics:
-        reading.add("metrics-missing", "expected metrics, found none", node.line)
+        context.report("metrics-missing", "expected metrics, found none", line)
+
+
+def check_entries(entries: Sequence[Ablation], lines: Sequence[int], context: ParseContext, line: int = 1) -> None:
+    """Report entries of a finished list that repeat another, share its name, or are missing altogether."""
+    if not entries:
+        context.report("no-entries", "expected at least one entry, found none", line)
+    by_content: dict[object, int] = {}
+    by_name: dict[str, int] = {}
+    for i, (entry, entry_line) in enumerate(zip(entries, lines, strict=True)):
+        name = normalise(entry.name)
+        options = tuple(sorted(normalise(option) for option in entry.replacements))
+        earlier = by_content.setdefault((name, normalise(entry.part), entry.action, options), i)
+        namesake = by_name.setdefault(name, i)
+        if earlier != i:
+            message = f"{entry.name!r} repeats the entry of line {lines[earlier]}"
+            context.report("duplicate-entry", message, entry_line)
+        elif namesake != i:
+            message = f"{entry.name!r} is also the name of the entry of line {lines[namesake]}"
+            context.report("duplicate-name", message, entry_line)

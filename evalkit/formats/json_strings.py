@@ -1,14 +1,11 @@
-"""One JSON string: takes a text and where a quotation mark stands, gives its value, its end and what was wrong.
-
-Strict strings are taken by one pattern; the rest is scanned once, from quotation mark to quotation mark.
-"""
+"""JSON strings as models write them: strict ones by one pattern, others in one scan from quotation mark to mark."""
 
 from __future__ import annotations
 
 import re
 
 CLOSING = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`"}
-Departures = list[tuple[str, str]]
+Departures = list[tuple[str, str]]  # code and message
 
 _STRICT = re.compile(r'"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)"')
 _SPACE = re.compile(r"[ \t\n\xa0]*+")
@@ -19,70 +16,62 @@ _STARTS_VALUE = re.compile(
 _NEXT_LINE = re.compile(r"\n[ \t]*+(?:[}\]]|\{[ \t]*+[\"'}]|[\"'“]?[A-Za-z_][\w ]{0,40}[\"'”]?[ \t]*+:|```|</|\Z)")
 _KEY = re.compile(r"[\"'“][A-Za-z_][\w ]{0,40}+[\"'”][ \t]*+:")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
-_PLAIN = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "'": "'", "\n": "\n"}
+_ESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "'": "'", "\n": "\n"}
 # Commands of LaTeX whose first letter JSON takes for an escape; \b and \f are never meant.
 _LATEX = re.compile(
     r"\\(?:[bf][A-Za-z]|(?:n(?:u|eq|abla)|r(?:ho|angle|ightarrow)|"
     r"t(?:o|au|op|an|anh|heta|imes|ilde|ext|extbf|extit|extrm|extsc|extsubscript))(?![A-Za-z]))"
 )
-_SPELT = {"\\n": "\\u000a", "\\t": "\\u0009"}
+_SPELLED = {"\\n": "\\u000a", "\\t": "\\u0009"}
 
 
 def read_string(text: str, start: int, *, key: bool = False) -> tuple[str, int, Departures, bool]:
-    """The value, where it ends, what was wrong, and whether the text ended inside it."""
+    """Return the value at a quotation mark, its end, what was wrong, and whether the text ended inside it."""
     departures: Departures = []
     strict = _STRICT.match(text, start)
     if strict and _closes(text, strict.end() - 1, key):
-        return _decoded(strict.group(1), departures), strict.end(), departures, False
+        return _unescaped(strict.group(1), departures), strict.end(), departures, False
     body, end, cut = _scan(text, start, departures, key)
-    return _decoded(body, departures), end, departures, cut
+    return _unescaped(body, departures), end, departures, cut
 
 
 def _scan(text: str, start: int, departures: Departures, key: bool) -> tuple[str, int, bool]:
-    """A string that departs from the standard: where does it end?"""
+    """Find where a string that departs from the standard ends."""
     close = CLOSING[text[start]]
     if text[start] != '"':
         departures.append(("other-quotes", f"expected double quotes, found {text[start]}"))
     stops = re.compile(rf"[{re.escape(close)}\\\n]")
-    told: set[str] = set()
+    inside: dict[str, str] = {}
     pos = start + 1
     while stop := stops.search(text, pos):
-        at, pos = stop.start(), stop.end()
+        index, pos = stop.span()
         if stop.group() == "\\":
             pos += 1
+        elif _begins_something_else(text, start, index, key):
+            departures.append(("unclosed-string", f"expected {close}, found what follows the string"))
+            return text[start + 1 : index].rstrip().removesuffix(","), index, False
         elif stop.group() == "\n":
-            if _NEXT_LINE.match(text, at):
-                return _unclosed(text, start, at, departures)
-            told.add("raw-newline")
-        elif not key and _KEY.match(text, at) and text[start + 1 : at].rstrip().endswith(","):
-            return _unclosed(text, start, at, departures)
-        elif _closes(text, at, key):
-            departures += _explained(told, close)
-            return text[start + 1 : at], pos, False
+            inside["raw-newline"] = "expected a string on one line, found one that runs on"
+        elif _closes(text, index, key):
+            departures += sorted(inside.items())
+            return text[start + 1 : index], pos, False
         else:
-            told.add("inner-quotes")
-    departures += _explained(told, close)
+            inside["inner-quotes"] = f"expected \\{close} inside a string, found {close}"
+    departures += sorted(inside.items())
     return text[start + 1 :], len(text), True
 
 
-def _unclosed(text: str, start: int, end: int, departures: Departures) -> tuple[str, int, bool]:
-    """A string that ends where something else begins: the next line of data, or the next key."""
-    departures.append(("unclosed-string", f"expected {CLOSING[text[start]]}, found what follows the string"))
-    return text[start + 1 : end].rstrip().removesuffix(","), end, False
+def _begins_something_else(text: str, start: int, index: int, key: bool) -> bool:
+    """Does the next line of data, or the next key, begin inside a string? Then it was never closed."""
+    if text[index] == "\n":
+        return _NEXT_LINE.match(text, index) is not None
+    return not key and _KEY.match(text, index) is not None and text[start + 1 : index].rstrip().endswith(",")
 
 
-def _explained(told: set[str], close: str) -> Departures:
-    messages = {
-        "inner-quotes": f"expected \\{close} inside a string, found {close}",
-        "raw-newline": "expected a string on one line, found one that runs on",
-    }
-    return [(code, messages[code]) for code in sorted(told)]
-
-
-def _closes(text: str, at: int, key: bool) -> bool:
+def _closes(text: str, index: int, key: bool) -> bool:
     """Does the quotation mark at this place end its string? What follows tells; always true of strict JSON."""
-    after = _SPACE.match(text, at + 1)
-    pos = after.end() if after else at + 1
+    after = _SPACE.match(text, index + 1)
+    pos = after.end() if after else index + 1
     following = text[pos : pos + 1]
     if following == ",":
         beyond = _SPACE.match(text, pos + 1)
@@ -93,36 +82,35 @@ def _closes(text: str, at: int, key: bool) -> bool:
         return key
     if following in "#/":
         return text.startswith(("//", "/*", " #"), pos if following == "/" else pos - 1)
-    return _KEY.match(text, pos) is not None or ("\n" in text[at:pos] and following in "\"'“{[")
+    return _KEY.match(text, pos) is not None or ("\n" in text[index:pos] and following in "\"'“{[")
 
 
-def _decoded(body: str, departures: Departures) -> str:
-    """Escapes resolved; a backslash that escapes nothing, or begins a LaTeX command, stays a backslash."""
+def _unescaped(body: str, departures: Departures) -> str:
+    """Resolve escapes; a backslash that escapes nothing, or begins a LaTeX command, stays a backslash."""
     if "\\" not in body:
         return body
-    told: set[str] = set()
+    codes: set[str] = set()
 
     def resolve(match: re.Match[str]) -> str:
         escape = match.group(1)
         if _LATEX.match(body, match.start()):
-            told.add("latex-escape")
+            codes.add("latex-escape")
             return match.group()
         if len(escape) == 5:
             return chr(int(escape[1:], 16))
-        if escape not in _PLAIN:
-            told.add("bad-escape")
-        return _PLAIN.get(escape, match.group())
+        if escape not in _ESCAPED:
+            codes.add("bad-escape")
+        return _ESCAPED.get(escape, match.group())
 
     value = _ESCAPE.sub(resolve, body)
-    for code in sorted(told):
-        departures.append((code, f"expected a doubled backslash, found one in {body[:40]!r}"))
+    departures += [(code, f"expected a doubled backslash, found one in {body[:40]!r}") for code in sorted(codes)]
     if any("\ud800" <= c <= "\udfff" for c in value):
         value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return value
 
 
 def unambiguous(json_text: str) -> str:
-    """JSON in which no newline or tab can be taken for the beginning of a LaTeX command when it is read again."""
+    """Spell out every newline or tab of a JSON text that could be taken for the beginning of a LaTeX command."""
     return _ESCAPE.sub(
-        lambda m: _SPELT.get(m.group(), m.group()) if _LATEX.match(json_text, m.start()) else m.group(), json_text
+        lambda m: _SPELLED.get(m.group(), m.group()) if _LATEX.match(json_text, m.start()) else m.group(), json_text
     )

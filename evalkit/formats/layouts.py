@@ -1,21 +1,23 @@
-"""Trees to plans: takes the values of a JSON, JSONL or YAML document in whatever arrangement, gives its Plans.
+"""Layouts of plans in data: find the plans in the trees of JSON or YAML, and make such trees of plans.
 
-Known arrangements: a list of entries; an object with a list (`ablations`, `plan`, `predictions`, ...); a list or rows
-of such objects; an object of papers; rows of entries that name their paper; AblationBench's plans.json and replies.
+Known layouts: a list of entries; an object with a list (`ablations`, `plan`, `predictions`, ...); a list or rows of
+such objects; an object of papers; rows of entries that name their paper; AblationBench's plans.json and replies.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from evalkit.formats.checks import check_entries
-from evalkit.formats.entries import field_of, key_of, read_entry
-from evalkit.formats.findings import Reading
+from evalkit.formats.diagnostics import ParseContext
+from evalkit.formats.entries import check_entries, field_of, key_of, read_entry
+from evalkit.formats.reply_tags import read_embedded
 from evalkit.formats.tree import Node
 from evalkit.text import repair
-from evalkit.types import Ablation, Diagnostic, Plan
+from evalkit.types import Ablation, Diagnostic, Plan, entry_tree
 
 LISTS = frozenset(
     ("ablations", "entries", "plan", "plans", "predictions", "suggestions", "ablationplan", "ablationsuggestions",
@@ -31,9 +33,7 @@ ABOUT = {
     for name in ("title", "source", "confidence", "extracted_by", "prompt", "num_ablation_suggestions", "review_text")
 }
 DEEPEST = 4
-
-TextReader = Callable[[str, Reading, int], "tuple[list[Node], str]"]
-"""How a text inside a tree (a kept reply, JSONL in a string) becomes values and a trace."""
+_COUNT = re.compile("0|[1-9][0-9]{0,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,111 +47,114 @@ class Owner:
 
 @dataclass(slots=True)
 class _Group:
+    """The entries of one owner, each with the name it was called from outside, and what is said of all of them."""
+
+    line: int
     entries: list[tuple[Node, str]] = field(default_factory=list)
     traces: list[str] = field(default_factory=list)
     about: dict[str, str] = field(default_factory=dict)
-    line: int = 1
     stated: bool = False  # the document says that this plan exists, even if it is empty
 
     def counts(self) -> bool:
         return self.stated or bool(self.entries) or any(self.traces)
 
 
-def read_plans(nodes: list[Node], reading: Reading, read_text: TextReader, trace: str = "") -> list[Plan]:
-    """Every plan in the values of a document, in the order of first mention."""
-    sorter = _Sorter(reading, read_text)
+def read_plans(nodes: list[Node], context: ParseContext, trace: str = "") -> list[Plan]:
+    """Return every plan in the values of a document, in the order of first mention."""
+    grouper = _Grouper(context)
     for node in nodes:
-        sorter.sort(node, Owner(), 0)
-    sorter.group(next(iter(sorter.groups), Owner()), 1).traces.append(trace)
-    groups = sorter.settled()
-    found = _shared_out(reading.take(), list(groups.values()))
+        grouper.visit(node, Owner(), 0)
+    grouper.group(next(iter(grouper.groups), Owner()), 1).traces.append(trace)
+    groups = grouper.settled()
+    shares = _shares(context.take(), list(groups.values()))
     plans = []
-    for number, (owner, group) in enumerate(groups.items()):
-        reading.again(found[number])
-        plans.append(_plan(owner, group, reading))
+    for (owner, group), share in zip(groups.items(), shares, strict=True):
+        context.restore(share)
+        plans.append(_plan(owner, group, context))
     return plans
 
 
-def _shared_out(found: Sequence[Diagnostic], groups: list[_Group]) -> dict[int, list[Diagnostic]]:
-    """What was found before there were plans, by the plan whose entry it follows; else by the first."""
+def _shares(diagnostics: Sequence[Diagnostic], groups: list[_Group]) -> list[list[Diagnostic]]:
+    """Share diagnostics out among groups: to that whose entry they follow, else to the first."""
     starts = sorted((node.line, number) for number, group in enumerate(groups) for node, _ in group.entries)
-    shares: dict[int, list[Diagnostic]] = {number: [] for number in range(len(groups))}
-    for diagnostic in found:
-        at = bisect_right(starts, (diagnostic.line or 0, len(groups)))
-        shares[starts[at - 1][1] if at else 0].append(diagnostic)
+    shares: list[list[Diagnostic]] = [[] for _ in groups]
+    for diagnostic in diagnostics:
+        following = bisect_right(starts, (diagnostic.line or 0, len(groups)))
+        shares[starts[following - 1][1] if following else 0].append(diagnostic)
     return shares
 
 
-def _plan(owner: Owner, group: _Group, reading: Reading) -> Plan:
+def _plan(owner: Owner, group: _Group, context: ParseContext) -> Plan:
     entries: list[Ablation] = []
     lines: list[int] = []
     for node, name in group.entries:
-        if (entry := read_entry(node, reading, name)) is not None:
+        if (entry := read_entry(node, context, name)) is not None:
             entries.append(entry)
             lines.append(node.line)
-    check_entries(entries, lines, reading, group.line)
-    trace = "\n\n".join(text for text in group.traces if text)
-    return reading.plan(
-        entries, paper=owner.paper, planner=owner.planner, trace=trace, sample=owner.sample,
+    check_entries(entries, lines, context, group.line)
+    return context.plan(
+        entries,
+        paper=owner.paper,
+        planner=owner.planner,
+        trace="\n\n".join(text for text in group.traces if text),
+        sample=owner.sample,
         about=tuple(group.about.items()),
-    )  # fmt: skip
+    )
 
 
-class _Sorter:
-    """Walks down to the entries and sorts them by paper, planner and sample."""
+class _Grouper:
+    """Walks down to the entries and groups them by paper, planner and sample."""
 
-    def __init__(self, reading: Reading, read_text: TextReader) -> None:
-        self.reading, self.read_text = reading, read_text
+    def __init__(self, context: ParseContext) -> None:
+        self.context = context
         self.groups: dict[Owner, _Group] = {}
 
     def group(self, owner: Owner, line: int) -> _Group:
-        return self.groups.setdefault(owner, _Group(line=line))
+        return self.groups.setdefault(owner, _Group(line))
 
     def settled(self) -> dict[Owner, _Group]:
-        """The groups without those that only led to others: a list whose rows name their own papers is no plan."""
+        """Return the groups without those that only led to others: a list whose rows name their papers is no plan."""
         full = {owner: group for owner, group in self.groups.items() if group.counts()}
         papers = {owner.paper for owner in full} | ({""} if full else set())
         return {o: g for o, g in self.groups.items() if o in full or o.paper not in papers}
 
-    def sort(self, node: Node, owner: Owner, depth: int, key: str = "") -> None:
-        """One value: entries go to their group, everything else is opened."""
+    def visit(self, node: Node, owner: Owner, depth: int, name: str = "") -> None:
+        """Put an entry, or what stands where one belongs, into its group, and open everything else."""
         value = node.value
         if isinstance(value, tuple) and depth < DEEPEST:
             self.group(owner, node.line)
             for item in value:
-                self.sort(item, owner, depth + 1)
+                self.visit(item, owner, depth + 1)
         elif isinstance(value, str) and depth:
-            self._text(node, value, owner, depth)
+            self._embedded(node, value, owner, depth)
         elif isinstance(value, dict) and depth < DEEPEST and not _is_entry(value):
             self._object(node, value, owner, depth)
         elif isinstance(value, dict):
-            owner = self._owner(value, owner, PAPER[:2])
-            self.group(owner, node.line).entries.append((node, key))
+            self.group(self._owner(value, owner, PAPER[:2]), node.line).entries.append((node, name))
         else:
             self.group(owner, node.line).entries.append((node, ""))
 
-    def _text(self, node: Node, value: str, owner: Owner, depth: int) -> None:
-        nodes, trace = self.read_text(value, self.reading, node.line)
+    def _embedded(self, node: Node, text: str, owner: Owner, depth: int) -> None:
+        nodes, trace = read_embedded(text, self.context, node.line)
         group = self.group(owner, node.line)
         group.traces.append(trace)
         for inner in nodes:
-            self.sort(inner, owner, min(depth + 1, DEEPEST - 1))
-        if not nodes and value.strip():
+            self.visit(inner, owner, min(depth + 1, DEEPEST - 1))
+        if not nodes and text.strip():
             group.entries.append((node, ""))
 
     def _object(self, node: Node, value: dict[str, Node], owner: Owner, depth: int) -> None:
-        """An object that is no entry: a plan, a kept reply, or a table of papers or of entries."""
+        """Open an object that is no entry: a plan, a kept reply, or a table of papers or of entries."""
         if (reply := _reply_text(value)) is not None:
-            self._text(reply, str(reply.value), owner, depth + 1)
-        elif (content := _content(value, gold=self.reading.gold)) is not None:
+            self._embedded(reply, str(reply.value), owner, depth + 1)
+        elif (content := _content(value, gold=self.context.gold)) is not None:
             self._plan_object(node, value, content, owner, depth)
         elif (count := _suggestions(value)) is not None:
-            self._counted(node, value, count, owner)
+            self._suggested(node, value, count, owner)
         elif any(key_of(label) == "reviewtext" for label in value):
-            group = self.group(self._owner(value, owner, PAPER), node.line)
-            group.stated = True
+            self.group(self._owner(value, owner, PAPER), node.line).stated = True
             expected = "expected entries, found the text of a review; `evalkit gold extract` makes a draft of it"
-            self.reading.add("review-text", expected, node.line)
+            self.context.report("review-text", expected, node.line)
         elif value and all(isinstance(inner.value, dict | tuple) for inner in value.values()):
             for label, inner in value.items():
                 self._member(label, inner, owner, depth)
@@ -166,89 +169,85 @@ class _Sorter:
         if key_of(label) not in ("plans", "papers"):
             group = self.group(owner, node.line)
             group.stated = True
-            group.traces.append(_first(value, TRACE, self.reading))
+            group.traces.append(_first(value, TRACE, self.context))
             group.about |= _about(value)
         if isinstance(inner.value, dict):
             for name, member in inner.value.items():
                 self._member(name, member, owner, depth)
         elif inner.value is not None:
-            self.sort(inner, owner, depth + 1)
+            self.visit(inner, owner, depth + 1)
 
-    def _counted(self, node: Node, value: dict[str, Node], count: int, owner: Owner) -> None:
-        """A paper of which only the number of suggestions in its reviews is known."""
+    def _suggested(self, node: Node, value: dict[str, Node], count: int, owner: Owner) -> None:
+        """Make entries for a paper of which only the number of suggestions in its reviews is known."""
         group = self.group(self._owner(value, owner, PAPER), node.line)
-        said = f"expected entries, found that there are {count}; only judgements can score them"
-        self.reading.add("only-counted", said, node.line)
+        message = f"expected entries, found that there are {count}; only judgements can score them"
+        self.context.report("only-counted", message, node.line)
         for number in range(1, count + 1):
             name = Node(node.line, f"suggestion {number}")
             group.entries.append((Node(node.line, {"name": name, "ablated_part": name}), ""))
 
     def _member(self, label: str, node: Node, owner: Owner, depth: int) -> None:
-        """A value under a key that names it: an entry under its name, anything else under its paper."""
+        """Visit a value under a key that names it: an entry under its name, anything else under its paper."""
         if isinstance(node.value, dict) and (_is_entry(node.value) or depth + 1 >= DEEPEST):
             if not any(field_of(key) == "name" for key in node.value):
-                self.reading.add(
-                    "name-from-key", f"expected a name in the entry, found the key {label[:40]!r}", node.line
-                )
-            self.sort(node, owner, depth + 1, self.reading.clean(label, node.line))
-            return
-        paper = Owner(self.reading.clean(label, node.line), owner.planner, owner.sample)
-        self.group(paper, node.line)
-        self.sort(node, paper, depth + 1)
+                message = f"expected a name in the entry, found the key {label[:40]!r}"
+                self.context.report("name-from-key", message, node.line)
+            self.visit(node, owner, depth + 1, self.context.clean(label, node.line))
+        else:
+            owner = replace(owner, paper=self.context.clean(label, node.line))
+            self.group(owner, node.line)
+            self.visit(node, owner, depth + 1)
 
     def _owner(self, value: dict[str, Node], outer: Owner, paper_keys: tuple[str, ...]) -> Owner:
-        paper, planner, sample = (_first(value, keys, self.reading) for keys in (paper_keys, PLANNER, SAMPLE))
+        paper, planner, sample = (_first(value, keys, self.context) for keys in (paper_keys, PLANNER, SAMPLE))
         return Owner(paper or outer.paper, planner or outer.planner, sample or outer.sample)
 
 
-def _first(value: dict[str, Node], keys: tuple[str, ...], reading: Reading) -> str:
-    """The text under the first of these keys that has one."""
+def _first(value: dict[str, Node], keys: tuple[str, ...], context: ParseContext) -> str:
+    """Return the text under the first of these keys that has one."""
     by_key = {key_of(label): node for label, node in value.items()}
     for key in keys:
         node = by_key.get(key)
         if node is not None and isinstance(node.value, str) and node.value.strip():
-            return reading.clean(node.value, node.line)
+            return context.clean(node.value, node.line)
     return ""
 
 
 def _about(value: dict[str, Node]) -> dict[str, str]:
-    """What an object says of its list beside whose it is. No score rests on it, so its repairs are not told."""
+    """Return what an object says of its list beside whose it is; no score rests on it, so repairs are not reported."""
     texts = ((ABOUT.get(key_of(label)), node.value) for label, node in value.items())
     return {name: repair(text)[0].strip() for name, text in texts if name and isinstance(text, str) and text.strip()}
 
 
 def _is_entry(value: dict[str, Node]) -> bool:
-    """An object with a field of an entry, and no list of entries."""
+    """Has an object a field of an entry, and no list of entries?"""
     return any(field_of(label) for label in value) and _content(value) is None
 
 
 def _content(value: dict[str, Node], *, gold: bool = False) -> tuple[str, Node] | None:
-    """The list of entries in an object that describes a plan: by its key, else by what it holds."""
+    """Return the list of entries in an object that describes a plan: by its key, else by what it holds."""
     lists = [(label, node) for label, node in value.items() if key_of(label) in LISTS]
-    lists.sort(key=lambda item: (key_of(item[0]) == "gold") != gold)
-    unnamed = ((label, node) for label, node in value.items() if field_of(label) is None and _objects(node))
-    if (
-        lists
-        or all(isinstance(node.value, dict | tuple) for node in value.values())
-        or {field_of(label) for label in value} & {"ablated_part", "action"}
-    ):
-        return lists[0] if lists else None
-    return next(unnamed, None)
+    if lists:
+        return min(lists, key=lambda item: (key_of(item[0]) == "gold") != gold)
+    fields = {field_of(label) for label in value}
+    if fields & {"ablated_part", "action"} or all(isinstance(node.value, dict | tuple) for node in value.values()):
+        return None
+    return next(((label, node) for label, node in value.items() if not field_of(label) and _holds_objects(node)), None)
 
 
 def _suggestions(value: dict[str, Node]) -> int | None:
-    """The number of suggestions that AblationBench's reviewer data gives in place of a list."""
+    """Return the number of suggestions that AblationBench's reviewer data gives in place of a list."""
     node = next((inner for label, inner in value.items() if key_of(label) == "numablationsuggestions"), None)
     text = node.value if node is not None and isinstance(node.value, str) else ""
     return int(text) if text.isdecimal() and len(text) < 4 else None
 
 
-def _objects(node: Node) -> bool:
+def _holds_objects(node: Node) -> bool:
     return isinstance(node.value, tuple) and bool(node.value) and all(isinstance(i.value, dict) for i in node.value)
 
 
 def _reply_text(value: dict[str, Node]) -> Node | None:
-    """The text of a chat completion as it was kept: choices[0].message.content."""
+    """Return the text of a chat completion as it was kept: choices[0].message.content."""
     node: Node | None = value.get("choices")
     if node is None or not isinstance(node.value, tuple) or not node.value:
         return None
@@ -256,3 +255,36 @@ def _reply_text(value: dict[str, Node]) -> Node | None:
     for key in ("message", "content"):
         node = node.value.get(key) if node is not None and isinstance(node.value, dict) else None
     return node if node is not None and isinstance(node.value, str) else None
+
+
+def plan_tree(plan: Plan) -> dict[str, Any]:
+    """Return a plan as the object that `read_plans` reads."""
+    return {**_owner_tree(plan), **_about_tree(plan), "ablations": [_entry_tree(entry) for entry in plan.ablations]}
+
+
+def plan_rows(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Yield one row an entry, each naming its paper; a row without entries holds what belongs to the whole plan."""
+    owner, about = _owner_tree(plan), _about_tree(plan)
+    if about or not plan.ablations:
+        yield {**owner, **about, "ablations": []}
+    for entry in plan.ablations:
+        yield {**owner, **_entry_tree(entry)}
+
+
+def _owner_tree(plan: Plan) -> dict[str, str]:
+    fields = {"paper": plan.paper, "planner": plan.planner or "", "sample": plan.sample}
+    return {key: value for key, value in fields.items() if value}
+
+
+def _about_tree(plan: Plan) -> dict[str, Any]:
+    """Return what belongs to a plan as a whole; a count is a number again."""
+    about: dict[str, Any] = {
+        key: int(text) if key == "num_ablation_suggestions" and _COUNT.fullmatch(text) else text
+        for key, text in plan.about
+    }
+    return about | ({"trace": plan.trace} if plan.trace else {})
+
+
+def _entry_tree(entry: Ablation) -> dict[str, Any]:
+    """Return an entry with the sentence that it was taken from."""
+    return entry_tree(entry) | ({"source": entry.source} if entry.source else {})

@@ -1,4 +1,4 @@
-"""The table of formats: takes a document, finds its format by what it holds, gives its Plans; and writes them back."""
+"""The table of formats (FORMATS): find the format of a document by what it holds, read its plans, and write plans."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalkit.errors import InputError
-from evalkit.formats import data, reply, trajectory
-from evalkit.formats.findings import Reading
+from evalkit.formats import json, markdown, reply, yaml
+from evalkit.formats.diagnostics import ParseContext
 from evalkit.text import repair_document
 from evalkit.types import Document, Plan
 
@@ -20,12 +20,8 @@ class Format:
     description: str
     suffixes: tuple[str, ...]
     recognises: Callable[[str], bool]
-    read: Callable[[str, Reading], list[Plan]]
+    read: Callable[[str, ParseContext], list[Plan]]
     write: Callable[[Sequence[Plan]], str] | None = None
-
-
-def _is_trajectory(text: str) -> bool:
-    return trajectory.recognises(text) and (trajectory.is_named(text) or not reply.is_tagged(text))
 
 
 # The first that recognises a text reads it, so the strictest signs come first.
@@ -33,13 +29,13 @@ FORMATS: Mapping[str, Format] = {
     format_.name: format_
     for format_ in (
         Format("jsonl", "one JSON object a line: entries, or plans", (".jsonl", ".ndjson"),
-               data.is_jsonl, data.read_json, data.write_jsonl),
+               json.is_jsonl, json.read, json.write_jsonl),
         Format("json", "a list of entries, an object with one, or an object of papers (AblationBench's plans.json)",
-               (".json",), data.is_json, data.read_json, data.write_json),
+               (".json",), json.is_json, json.read, json.write),
         Format("yaml", "the same as YAML; read as data only", (".yaml", ".yml"),
-               data.is_yaml, data.read_yaml, data.write_yaml),
+               yaml.recognises, yaml.read, yaml.write),
         Format("trajectory", "markdown with an 'Ablation Plan', an entry a heading, with or without HTML boxes",
-               (".md", ".txt"), _is_trajectory, trajectory.read, trajectory.write),
+               (".md", ".txt"), markdown.recognises, markdown.read, markdown.write),
         Format("reply", "a raw model reply: <discussion> and <predictions>, fenced code, or prose around data",
                (".txt", ".md", ".log"), reply.recognises, reply.read),
     )
@@ -49,34 +45,34 @@ FORMATS: Mapping[str, Format] = {
 def parse_document(
     document: Document, *, strict: bool = False, gold: bool = False, format_name: str | None = None
 ) -> tuple[Plan, ...]:
-    """Every plan in a document, at least one; what was repaired, doubtful or left out is in its diagnostics.
+    """Return every plan in a document, at least one, with diagnostics of what was repaired, doubtful or left out.
 
     Content never raises. `gold` reads reference lists: no planner, and nothing but name or part is asked of an entry.
     `strict` turns repairs into errors; the entries stay. `format_name` overrules what the text looks like.
     """
     if format_name is not None and format_name not in FORMATS:
         raise InputError(f"{format_name}: no such format; there are {', '.join(FORMATS)}")
-    reading = Reading(document, strict, gold)
+    context = ParseContext(document, strict, gold)
     text, repairs = repair_document(document.text)
-    reading.report(repairs)
+    context.report_repairs(repairs)
     if not text.strip():
-        reading.add("empty-document", "expected a plan, found an empty document")
-        return (reading.plan(()),)
+        context.report("empty-document", "expected a plan, found an empty document")
+        return (context.plan(()),)
     format_ = FORMATS[format_name] if format_name else recognise(text)
     if format_ is None:
-        found = f"expected one of {', '.join(FORMATS)}, found text that begins {text.strip()[:40]!r}"
-        reading.add("not-recognised", found, 1)
-        return (reading.plan(()),)
-    return tuple(format_.read(text, reading))
+        message = f"expected one of {', '.join(FORMATS)}, found text that begins {text.strip()[:40]!r}"
+        context.report("not-recognised", message, 1)
+        return (context.plan(()),)
+    return tuple(format_.read(text, context))
 
 
 def recognise(text: str) -> Format | None:
-    """The first format that takes a text for one of its own."""
+    """Return the first format that takes a text for one of its own."""
     return next((format_ for format_ in FORMATS.values() if format_.recognises(text)), None)
 
 
 def write_plans(plans: Sequence[Plan], format_name: str) -> str:
-    """Plans in a format that can be written."""
+    """Write plans in a format that can be written."""
     writers = {name: format_.write for name, format_ in FORMATS.items() if format_.write}
     if format_name not in writers:
         raise InputError(f"{format_name}: cannot be written; choose one of {', '.join(writers)}")

@@ -1,4 +1,4 @@
-"""Data before it has a meaning: text, lists and objects, each with the line it stands on."""
+"""The document tree: data before it has a meaning, as text, lists and objects with the line each stands on."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Node:
 
     @property
     def kind(self) -> str:
-        """What the value is, in the words of a message."""
+        """Name the kind of value in the words of a message."""
         if isinstance(self.value, str):
             shown = self.value if len(self.value) <= 40 else self.value[:39] + "…"
             return f"the text {shown!r}"
         return {type(None): "nothing", tuple: "a list", dict: "an object"}[type(self.value)]
 
 
-def plain(node: Node, *, depth: int = 3) -> str:
-    """A nested value as one text: items by commas, keys before their values; bounded in depth."""
+def as_text(node: Node, *, depth: int = 3) -> str:
+    """Return a nested value as one text: items by commas, keys before their values; bounded in depth."""
     if node.value is None:
         return ""
     if isinstance(node.value, str):
@@ -33,5 +33,13 @@ def plain(node: Node, *, depth: int = 3) -> str:
     if depth == 0:
         return "…"
     if isinstance(node.value, dict):
-        return ", ".join(f"{key}: {plain(value, depth=depth - 1)}" for key, value in node.value.items())
-    return ", ".join(plain(item, depth=depth - 1) for item in node.value)
+        return ", ".join(f"{key}: {as_text(value, depth=depth - 1)}" for key, value in node.value.items())
+    return ", ".join(as_text(item, depth=depth - 1) for item in node.value)
+
+
+def on_line(node: Node, line: int) -> Node:
+    """Return the same tree with every value on one line."""
+    value = node.value
+    if isinstance(value, dict):
+        return Node(line, {key: on_line(inner, line) for key, inner in value.items()})
+    return Node(line, tuple(on_line(inner, line) for inner in value) if isinstance(value, tuple) else value)

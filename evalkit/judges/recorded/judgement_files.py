@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import InputError
-from evalkit.formats import CODES, json_values
+from evalkit.formats import CODES, json_parser
 from evalkit.formats.tree import Node
 from evalkit.judges.recorded.records import EntryRef, Figures, Judgement, MarkedPair, RecordedJudge, names_in
 from evalkit.metrics.ablationbench import AuthorRow, Names, ReviewerRow
@@ -122,7 +122,7 @@ def _values(text: str, report: Report) -> Iterator[tuple[int, Any]]:
     try:
         values = [(number, load(line)) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     except (ValueError, RecursionError):
-        values = [(node.line, _plain(node)) for node in json_values.read_values(text, report)]
+        values = [(node.line, _plain(node)) for node in json_parser.read_values(text, report)]
     for number, value in values:
         yield from ((number, item) for item in value) if isinstance(value, list) else ((number, value),)
 

@@ -1,17 +1,23 @@
-"""What can be said about a document: takes nothing, gives CODES, a severity and one sentence for each code.
+"""What can be said about a document (CODES), and the context of one parse, which collects it.
 
-A note is a repair, a warning a doubt, an error something left out. `strict` turns notes into errors.
+A note is a repair, a warning a doubt, an error something left out; `strict` turns notes into errors.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from evalkit.types import Severity
+from evalkit.text import Repair, repair
+from evalkit.types import Ablation, Diagnostic, Document, Plan, Severity
+
+LISTED = 200  # diagnostics of one code that a plan lists; the rest is counted, so that no garbage fills the memory
 
 
 class Code(NamedTuple):
-    """How grave a finding is, and what it means, in one sentence that documentation can print."""
+    """The severity of a code and its meaning, in one sentence that documentation can print."""
 
     severity: Severity
     meaning: str
@@ -97,3 +103,72 @@ CODES: dict[str, Code] = {
         more_of_the_kind="Further findings of a kind were counted, not listed.",
     ),
 }
+
+
+@dataclass(slots=True)
+class ParseContext:
+    """One document being parsed: how it is read, and its diagnostics so far."""
+
+    document: Document
+    strict: bool = False
+    gold: bool = False
+    _diagnostics: list[Diagnostic] = field(default_factory=list)
+    _counts: Counter[str] = field(default_factory=Counter)
+
+    def report(self, code: str, message: str, line: int | None = None) -> None:
+        """Add one diagnostic with the severity of its code."""
+        self._counts[code] += 1
+        if self._counts[code] <= LISTED:
+            self._diagnostics.append(Diagnostic(self._severity(code), code, message, self.document.path, line))
+
+    def _severity(self, code: str) -> Severity:
+        severity = CODES[code].severity
+        if code == "no-entries" and self.gold:
+            severity = "warning"
+        return "error" if self.strict and severity == "note" else severity
+
+    def report_repairs(self, repairs: Iterable[Repair], line: int = 1) -> None:
+        """Add repairs of a text that begins on `line`."""
+        for code, message, offset in repairs:
+            self.report(code, message, line + offset - 1)
+
+    def clean(self, text: str, line: int) -> str:
+        """Return a value repaired and stripped; report every repair."""
+        repaired, repairs = repair(text)
+        for code, message, _ in repairs:
+            self.report(code, message, line)
+        return repaired.strip()
+
+    def take(self) -> tuple[Diagnostic, ...]:
+        """Return what was reported since the last plan, in the order of lines, and forget it."""
+        for code, count in self._counts.items():
+            if count > LISTED:
+                message = f"{count - LISTED} further findings of the kind {code!r} are not listed"
+                path = self.document.path
+                self._diagnostics.append(Diagnostic(self._severity(code), "more-of-the-kind", message, path))
+        taken = sorted(self._diagnostics, key=lambda diagnostic: diagnostic.line or 0)
+        self._diagnostics, self._counts = [], Counter()
+        return tuple(taken)
+
+    def restore(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """Take back diagnostics that belong to the plan which is finished next."""
+        self._diagnostics.extend(diagnostics)
+
+    def plan(
+        self,
+        ablations: Sequence[Ablation],
+        *,
+        paper: str | None = None,
+        planner: str | None = None,
+        trace: str = "",
+        sample: str = "",
+        about: tuple[tuple[str, str], ...] = (),
+    ) -> Plan:
+        """Return a finished plan with the diagnostics so far; what the document does not say, its path does."""
+        paper = paper or self.document.paper or ""
+        planner = None if self.gold else planner or self.document.planner
+        if not paper:
+            self.report("no-paper", "expected a heading, a field or a path that names the paper, found none")
+        if planner is None and not self.gold:
+            self.report("no-planner", "expected a heading, a field or a path that names the planner, found none")
+        return Plan(paper, planner, tuple(ablations), self.take(), self.document.path, trace, sample, about)

@@ -1,4 +1,4 @@
-"""YAML: takes text, gives Nodes with their lines; scalars stay text, and nothing but data is ever built.
+"""Parse YAML into a document tree; scalars stay text, and nothing but data is ever built.
 
 Read as a stream of events, so that depth, aliases and size are bounded before anything exists. A document that does not
 parse is read item by item, so that one broken entry does not take its neighbours along.
@@ -13,7 +13,7 @@ from typing import Any
 
 from evalkit.formats.tree import Node
 
-Found = Callable[[str, str, int], None]
+Report = Callable[[str, str, int], None]  # code, message, line
 
 DEEPEST = 32
 DEEPEST_REPAIR = 8
@@ -23,28 +23,28 @@ _LOOSE = re.compile(r"^([ \t]*+(?:- +)*+)([A-Za-z_][\w -]{0,40})?(:[ \t]+)?([^\s
 
 
 class _Refused(Exception):
-    """Something that a plan never holds: code, message and line for the finding."""
+    """Something that a plan never holds: code, message and line of the diagnostic."""
 
 
-def read_values(text: str, found: Found, first_line: int = 1) -> list[Node]:
-    """Every YAML document in a text; when one is broken, what can be read of it."""
+def read_values(text: str, report: Report, first_line: int = 1) -> list[Node]:
+    """Return every YAML document in a text; when one is broken, what can be read of it."""
     import yaml
 
     try:
         return list(_documents(text, first_line))
     except _Refused as refusal:
-        found(*refusal.args)
+        report(*refusal.args)
         return []
     except yaml.YAMLError:
         if "\t" in text:
-            found("yaml-tabs", "expected indentation by spaces, found tabs", first_line)
+            report("yaml-tabs", "expected indentation by spaces, found tabs", first_line)
             text = text.expandtabs(4)
-        node = _Pieces(found).read(text, first_line, 0)
+        node = _read_piece(text, first_line, 0, report)
         return [] if node is None else [node]
 
 
 def _documents(text: str, first_line: int) -> Iterator[Node]:
-    """The roots of a stream of events, built without recursion."""
+    """Yield the roots of a stream of events, built without recursion."""
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -62,12 +62,12 @@ class _Builder:
     def __init__(self, first_line: int) -> None:
         self.first_line = first_line
         self.root: Node | None = None
-        self.open: list[tuple[int, bool, str | None, list[Node]]] = []
+        self.open: list[tuple[int, str | None, list[Node]]] = []
         self.anchors: dict[str, Node | None] = {}
         self.copies = 0
 
     def take(self, event: Any) -> None:
-        """One event; names of event classes rather than classes, so that both loaders serve."""
+        """Take one event; its class is known by name, so that both loaders serve."""
         kind = type(event).__name__
         line = self.first_line + (event.start_mark.line if event.start_mark else 0)
         if kind == "ScalarEvent":
@@ -80,21 +80,21 @@ class _Builder:
                 raise _Refused("too-deep", f"expected at most {DEEPEST} levels inside each other, found more", line)
             if event.anchor:
                 self.anchors[event.anchor] = None
-            self.open.append((line, kind == "MappingStartEvent", event.anchor, []))
+            self.open.append((line, event.anchor, []))
         elif kind in ("SequenceEndEvent", "MappingEndEvent"):
-            line, mapping, anchor, items = self.open.pop()
-            self._put(Node(line, _mapped(items) if mapping else tuple(items)), anchor)
+            line, anchor, items = self.open.pop()
+            self._put(Node(line, _mapping(items) if kind == "MappingEndEvent" else tuple(items)), anchor)
 
     def _put(self, node: Node, anchor: str | None) -> None:
         if anchor:
             self.anchors[anchor] = node
         if self.open:
-            self.open[-1][3].append(node)
+            self.open[-1][2].append(node)
         else:
             self.root = node
 
     def _alias(self, name: str, line: int) -> None:
-        """The anchored value once more, as long as all copies together stay small."""
+        """Put the anchored value once more, as long as all copies together stay small."""
         node = self.anchors.get(name)
         if node is None:
             raise _Refused("yaml-aliases", f"expected an anchor before *{name}, found none that is complete", line)
@@ -104,8 +104,8 @@ class _Builder:
         self._put(node, None)
 
 
-def _mapped(items: list[Node]) -> dict[str, Node]:
-    """Keys and values in turn as a mapping; a merge key (<<) gives what the mapping itself does not say."""
+def _mapping(items: list[Node]) -> dict[str, Node]:
+    """Make a mapping of keys and values in turn; a merge key (<<) gives what the mapping itself does not say."""
     keys = [key.value if isinstance(key.value, str) else "" for key in items[::2]]
     mapping = dict(zip(keys, items[1::2], strict=True))
     merged = mapping.pop("<<", None)
@@ -113,7 +113,7 @@ def _mapped(items: list[Node]) -> dict[str, Node]:
 
 
 def _size(node: Node, limit: int) -> int:
-    """How many values a node stands for; counting stops beyond the limit."""
+    """Count the values a node stands for; stop beyond the limit."""
     count, waiting = 0, [node]
     while waiting and count <= limit:
         value = waiting.pop().value
@@ -125,48 +125,37 @@ def _size(node: Node, limit: int) -> int:
     return count
 
 
-class _Pieces:
-    """A broken document read piece by piece: the items of a list, the keys of a mapping, and so on inwards."""
+def _read_piece(text: str, line: int, depth: int, report: Report) -> Node | None:
+    """Read a piece of a broken document, as it is or with its values quoted, else the pieces it is made of."""
+    import yaml
 
-    def __init__(self, found: Found) -> None:
-        self.found = found
-
-    def read(self, text: str, line: int, depth: int) -> Node | None:
-        """What a piece holds; only what does not parse on any level is left out, and told."""
-        error = ""
-        for attempt in (str, _requoted):
-            try:
-                roots = list(_documents(attempt(text), line))
-            except _Refused as refusal:
-                self.found(*refusal.args)
-                return None
-            except Exception as problem:
-                if type(problem).__module__.partition(".")[0] != "yaml":
-                    raise
-                error = str(getattr(problem, "problem", None) or "something else")
-                continue
-            if attempt is _requoted:
-                self.found("yaml-requoted", "expected quotes around a value that holds ': ' or '#', found none", line)
-            return roots[0] if roots else None
-        return self._inwards(text, line, depth, error)
-
-    def _inwards(self, text: str, line: int, depth: int, error: str) -> Node | None:
-        pieces = _split(text) if depth < DEEPEST_REPAIR else []
-        if len(pieces) == 1 and (inner := _opened(pieces[0][1])):
-            key, shift, rest = inner
-            node = self.read(rest, line + pieces[0][0] + shift, depth + 1)
-            if node is None:
-                return None
-            return Node(line, (node,) if key is None else {key: node})
-        if len(pieces) < 2:
-            self.found("entry-unreadable", f"expected a YAML entry or field, the parser says: {error}", line)
+    error = ""
+    for attempt in (str, _requoted):
+        try:
+            roots = list(_documents(attempt(text), line))
+        except _Refused as refusal:
+            report(*refusal.args)
             return None
-        nodes = (self.read(piece, line + offset, depth + 1) for offset, piece in pieces)
-        return _joined([node for node in nodes if node is not None], line)
+        except yaml.YAMLError as problem:
+            error = str(getattr(problem, "problem", None) or "something else")
+            continue
+        if attempt is _requoted:
+            report("yaml-requoted", "expected quotes around a value that holds ': ' or '#', found none", line)
+        return roots[0] if roots else None
+    pieces = _split(text) if depth < DEEPEST_REPAIR else []
+    if len(pieces) == 1 and (inner := _opened(pieces[0][1])):
+        key, skipped, rest = inner
+        node = _read_piece(rest, line + pieces[0][0] + skipped, depth + 1, report)
+        return node and Node(line, (node,) if key is None else {key: node})
+    if len(pieces) < 2:
+        report("entry-unreadable", f"expected a YAML entry or field, the parser says: {error}", line)
+        return None
+    nodes = [_read_piece(piece, line + offset, depth + 1, report) for offset, piece in pieces]
+    return _joined([node for node in nodes if node is not None], line)
 
 
 def _split(text: str) -> list[tuple[int, str]]:
-    """The outermost items or keys of a text, each with the number of lines before it."""
+    """Split a text into its outermost items or keys, each with the number of lines before it."""
     lines = [line if line.strip() not in ("---", "...") else "" for line in text.split("\n")]
     used = [i for i, line in enumerate(lines) if line.strip() and not line.lstrip(" ").startswith("#")]
     if not used:
@@ -182,11 +171,10 @@ def _split(text: str) -> list[tuple[int, str]]:
 
 
 def _opened(piece: str) -> tuple[str | None, int, str] | None:
-    """An item without its dash, or what stands below a key: the key, the lines passed, the text inside."""
+    """Return the key of a piece (None for an item), the number of lines before what it holds, and the text of that."""
     bare = piece.lstrip(" ")
-    indent = len(piece) - len(bare)
     if bare.startswith("- "):
-        return None, 0, " " * indent + "  " + bare[2:]
+        return None, 0, " " * (len(piece) - len(bare)) + "  " + bare[2:]
     first, newline, rest = bare.partition("\n")
     if newline and first.rstrip().endswith(":"):
         return first.rstrip()[:-1].strip(" \"'"), 1, rest
@@ -194,7 +182,7 @@ def _opened(piece: str) -> tuple[str | None, int, str] | None:
 
 
 def _joined(nodes: list[Node], line: int) -> Node:
-    """Pieces of one list or one mapping put together again."""
+    """Put the pieces of one list or one mapping together again."""
     if any(isinstance(node.value, tuple) for node in nodes):
         items = (node.value if isinstance(node.value, tuple) else (node,) for node in nodes)
         return Node(line, tuple(item for group in items for item in group))
@@ -205,7 +193,7 @@ def _joined(nodes: list[Node], line: int) -> Node:
 
 
 def _requoted(text: str) -> str:
-    """Every plain value in quotes: `name: Ablation: size` is what people write."""
+    """Put every plain value in quotes: `name: Ablation: size` is what people write."""
     return "\n".join(_quote_line(line) for line in text.split("\n"))
 
 
