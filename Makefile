@@ -15,7 +15,7 @@ FUZZ_SECONDS ?= 110
 LABELS ?= ../shared/data/alignment/dev.jsonl
 LABELLED_BY := labelled by language models under written criteria, not by people; most gold lists are a planner's plan standing in
 
-.PHONY: help calibrations demo test goldens goldens-update check browser slow clusters bench format clean
+.PHONY: help calibrations demo test goldens goldens-update figures check browser slow clusters bench format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -49,6 +49,9 @@ goldens: | $(DEV) ## run the command as a user does and compare all it writes wi
 
 goldens-update: | $(DEV) ## write tests/goldens anew, for a change that is meant
 	@$(BIN)/python scripts/goldens.py --update
+
+figures: | $(DEV) ## write the table of figures into the documents that show it
+	@$(BIN)/python scripts/figure_table.py
 
 browser: | $(DEV) ## run the tests of the HTML report in Chromium, installing it where there is none
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \

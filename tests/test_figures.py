@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from evalkit.metrics.figures import FIGURES, HEADLINES, figures, harmonic, ratio
+from evalkit.metrics.figures import FIGURES, HEADLINES, figures, harmonic, ratio, shown_in
 from evalkit.types import COUNT_NAMES, RANKS, Counts
 
 
@@ -153,3 +156,30 @@ def test_small_sums_and_mixed_shapes() -> None:
     assert math.isnan(float(ratio(1, 0)))
     assert ratio(1, [1, 2]).tolist() == [1, 0.5]
     assert ratio([1, 3], 2).tolist() == [0.5, 1.5]
+
+
+def test_each_output_has_its_figures_in_order() -> None:
+    """F1 stands before the precision and recall that it is the mean of; papers.csv has them the other way round."""
+    assert shown_in("table") == (
+        "match_f1", "match_precision", "match_recall", "part_f1", "action_agreement", "metric_f1", "coverage"
+    )  # fmt: skip
+    assert [FIGURES[name].title for name in shown_in("console")] == [
+        "match F1", "P", "R", "part F1", "action", "options F1", "metrics F1", "nDCG@5", "coverage"
+    ]  # fmt: skip
+    assert [FIGURES[name].capital for name in shown_in("page")][1:] == [
+        "P", "R", "Part F1", "Action", "Options F1", "Metrics F1", "nDCG@5", "AP", "Coverage"
+    ]  # fmt: skip
+    assert [FIGURES[name].words for name in shown_in("browser")] == ["F1", "precision", "recall", "part F1"]
+    assert (shown_in("beside"), shown_in("corrected")) == (
+        ("match_precision", "match_recall", "part_f1", "action_agreement", "replacement_f1", "metric_f1", "coverage"),
+        ("match_f1", "match_precision", "match_recall", "part_f1", "part_precision", "part_recall"),
+    )
+    assert shown_in("compare") == (*HEADLINES, "coverage")
+
+
+def test_the_documents_have_the_table_of_figures() -> None:
+    root = Path(__file__).resolve().parent.parent
+    assert "\n| `match_f1` | match F1 | harmonic mean" in (root / "README.md").read_text(encoding="utf-8")
+    command = [sys.executable, str(root / "scripts" / "figure_table.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"run `make figures`: {done.stdout}"

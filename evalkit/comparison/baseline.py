@@ -17,8 +17,8 @@ import pandas as pd
 
 from evalkit.comparison.snapshot import CARRIED, GOLD_TEXTS, Side, paper_sums, side_of
 from evalkit.errors import InputError
-from evalkit.metrics.figures import HEADLINES
-from evalkit.scoring.aggregate import COUNTED, MACRO
+from evalkit.metrics.figures import MACRO, shown_in
+from evalkit.scoring.aggregate import COUNTED
 from evalkit.scoring.correction import HITS, LABELLED
 from evalkit.storage.files import read_text
 from evalkit.storage.runs import Run, load_run
@@ -26,7 +26,7 @@ from evalkit.storage.signature import Signature
 
 BASELINE_VERSION = 1
 BASELINES = "baselines"
-SCORES = (*HEADLINES, "coverage")
+SCORES = shown_in("compare")
 LABEL_HITS = [f"label_{name}" for name in HITS]
 
 

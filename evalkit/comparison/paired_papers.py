@@ -8,12 +8,12 @@ import pandas as pd
 from evalkit import stats
 from evalkit.comparison.snapshot import Side
 from evalkit.errors import InputError
-from evalkit.metrics.figures import FIGURES, HEADLINES
+from evalkit.metrics.figures import FIGURES, HEADLINES, shown_in
 from evalkit.text import nearest
 
 MICRO = {f"{name}_micro": name for name, figure in FIGURES.items() if figure.macro and figure.micro}
 COMPARABLE = (*FIGURES, *MICRO)
-BESIDE = (*HEADLINES, "match_f1_micro", "coverage")
+BESIDE = (*HEADLINES, "match_f1_micro", *(name for name in shown_in("compare") if name not in HEADLINES))
 
 
 def checked_figures(names: tuple[str, ...]) -> tuple[str, ...]:

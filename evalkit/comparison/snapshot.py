@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evalkit.errors import InputError
-from evalkit.metrics.figures import figures
-from evalkit.scoring.aggregate import COUNTED, MACRO
+from evalkit.metrics.figures import MACRO, figures
+from evalkit.scoring.aggregate import COUNTED
 from evalkit.scoring.correction import CORRECTED, HITS, LABELLED, is_labelled
 from evalkit.scoring.rows import TEXT_COLUMNS
 from evalkit.settings import fingerprint

@@ -58,6 +58,8 @@ LAST_RULES: Mapping[str, str] = {
 }
 _COUNTING = {name: reason for name, reason in {**AUTHOR_RULES, **REVIEWER_RULES}.items() if name not in VOTE_RULE}
 RULES: Mapping[str, str] = {**_COUNTING, **VOTE_RULE, **LAST_RULES}
+COMPAT_FIGURES = ["ab_precision", "ab_recall", "ab_f1", "ab_ndcg"]
+COMPAT_COUNTS = ["ab_true_positives", "ab_false_positives", "ab_false_negatives"]
 NDCG_REASON = "ab_ndcg takes gold in the order of its file; plan order and false positives do not enter it"
 AVOIDED: Mapping[str, str] = {
     "stale replies": "a resumed or cached run may read a reply against the wrong sides or the wrong plan",

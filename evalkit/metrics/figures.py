@@ -1,14 +1,14 @@
-"""Takes sums, gives figures: each ratio of the scoring contract, defined once, for one paper or for many at a time.
+"""The table of figures: each ratio of the scoring contract is declared once, and every output reads it here.
 
-Every formula works on floats and on arrays alike, so that a paper, a planner's total and ten thousand resamples of
-it go through the same lines. Undefined is NaN here; tables print it as an empty cell.
+Formulas work on floats and on arrays alike, so that a paper, a planner's total and ten thousand resamples of it go
+through the same lines. Undefined is NaN here; tables print it as an empty cell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +18,54 @@ from evalkit.types import RANKS, Action
 Values = NDArray[np.float64]
 Sums = Mapping[str, Any]
 Formula = Callable[[Sums], Values]
-Family = Literal["match", "part", "action", "replacement", "metric", "rank", "doubt", "coverage"]
+Family = Literal["match", "part", "action", "replacement", "metric", "rank", "coverage", "doubt"]
+# CSV, Parquet and the docs show every figure. Who else: intervals and tests of the leaderboard; `compare` and
+# baselines; the terminal's leaderboard, and its table of what moved beside the metric; the page's leaderboard and
+# charts; its alignment browser; `evalkit table`; Inspect's logs; corrections by labels, which only hits can have.
+Output = Literal["intervals", "compare", "console", "beside", "page", "browser", "table", "logs", "corrected"]
+
+
+def _without(outputs: Sequence[Output], *left_out: Output) -> tuple[Output, ...]:
+    """Return the outputs that are not left out."""
+    return tuple(output for output in outputs if output not in left_out)
+
+
+EVERYWHERE = _without(get_args(Output), "corrected")
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A named ratio: its family, one sentence of meaning, how it is computed, and which averages make sense of it."""
+    """A named ratio: its family, one sentence of meaning, how it is computed, and where and how it is shown."""
 
+    name: str
     family: Family
     meaning: str
     formula: Formula
     macro: bool = True
+    """Whether its mean over papers makes sense."""
     micro: bool = True
+    """Whether it makes sense of sums over papers."""
+    label: str = ""
+    """Its name in texts; a figure without one goes by its own name."""
+    column: str = ""
+    """The title of its column where the label would be too long."""
+    shown: Sequence[Output] = ()
+    digits: int = 3
+
+    @property
+    def title(self) -> str:
+        """The column title in the terminal."""
+        return self.column or self.label or self.name
+
+    @property
+    def words(self) -> str:
+        """The name in words, where it is understood that entries match."""
+        return self.name.removeprefix("match_").replace("_", " ").replace("f1", "F1")
+
+    @property
+    def capital(self) -> str:
+        """The column title on pages and in tables; "nDCG" keeps its small letter."""
+        return self.title[0].upper() + self.title[1:] if self.title.split()[0].islower() else self.title
 
 
 def ratio(numerator: Any, denominator: Any) -> Values:
@@ -63,112 +99,103 @@ def kappa(s: Sums) -> Values:
     return ratio(observed - chance, 1 - chance)
 
 
-def _prf(prefix: str, family: Family, what: str, names: tuple[str, str, str, str]) -> dict[str, Figure]:
-    """Precision, recall and F1 from the columns (hits in the plan, plan, hits in gold, gold)."""
-    hits_plan, plan, hits_gold, gold = names
-
-    def precision(s: Sums) -> Values:
-        return ratio(s[hits_plan], s[plan])
-
-    def recall(s: Sums) -> Values:
-        return ratio(s[hits_gold], s[gold])
-
-    def f1(s: Sums) -> Values:
-        return harmonic(s[hits_plan], s[plan], s[hits_gold], s[gold])
-
-    return {
-        f"{prefix}_precision": Figure(family, f"share of the plan's {what}", precision),
-        f"{prefix}_recall": Figure(family, f"share of gold's {what}", recall),
-        f"{prefix}_f1": Figure(family, f"harmonic mean of the two, {what}", f1),
-    }
+def _over(above: str, below: str) -> Formula:
+    """Return the formula of the ratio of two sums."""
+    return lambda s: ratio(s[above], s[below])
 
 
-def _at_rank(k: int) -> dict[str, Figure]:
-    """The rank-aware figures of a plan's first `k` entries."""
-    return {
-        f"recall_at_{k}": Figure(
-            "rank",
-            f"share of gold entries fully matched by the plan's first {k}",
-            lambda s: ratio(s[f"covered_at_{k}"], s["gold_entries"]),
-        ),
-        f"precision_at_{k}": Figure(
-            "rank",
-            f"share of the plan's first {k} entries that match fully",
-            lambda s: ratio(s[f"hits_at_{k}"], s[f"slots_at_{k}"]),
-        ),
-        f"ndcg_at_{k}": Figure(
-            "rank",
-            f"discounted gain of the plan's first {k} against the best possible order",
-            lambda s: ratio(s[f"ndcg_at_{k}"], s["papers"]),
-            micro=False,
-        ),
-    }
+def _f1(hits_plan: str, hits_gold: str, plan: str = "plan_entries", gold: str = "gold_entries") -> Formula:
+    """Return the formula of the F1 of these sums."""
+    return lambda s: harmonic(s[hits_plan], s[plan], s[hits_gold], s[gold])
+
+
+# fmt: off
+def _pair_figures() -> Iterator[Figure]:
+    """Yield the figures of entries, and of what aligned pairs have in common."""
+    hits: tuple[Output, ...] = ("intervals", "compare", "logs", "corrected")
+    main = (*EVERYWHERE, "corrected")
+    yield Figure("match_precision", "match", "share of the plan's entries that match fully",
+                 _over("match_plan", "plan_entries"), label="match P", column="P", shown=main)
+    yield Figure("match_recall", "match", "share of gold's entries that match fully",
+                 _over("match_gold", "gold_entries"), label="match R", column="R", shown=main)
+    yield Figure("match_f1", "match", "harmonic mean of the two, entries that match fully",
+                 _f1("match_plan", "match_gold"), label="match F1", shown=_without(main, "beside"))
+    yield Figure("part_precision", "part", "share of the plan's entries whose part is shared",
+                 _over("part_plan", "plan_entries"), shown=hits)
+    yield Figure("part_recall", "part", "share of gold's entries whose part is shared",
+                 _over("part_gold", "gold_entries"), shown=hits)
+    yield Figure("part_f1", "part", "harmonic mean of the two, entries whose part is shared",
+                 _f1("part_plan", "part_gold"), label="part F1", shown=main)
+    yield Figure("action_agreement", "action", "share of aligned pairs with the same action",
+                 _over("action_agreed", "action_pairs"), label="action", shown=_without(EVERYWHERE, "browser"))
+    yield Figure("action_kappa", "action", "Cohen's kappa of gold's and the plan's actions", kappa, macro=False)
+    yield Figure("replacement_precision", "replacement", "share of the plan's options, over aligned pairs with options",
+                 _over("replacement_matched", "replacement_plan"))
+    yield Figure("replacement_recall", "replacement", "share of gold's options, over aligned pairs with options",
+                 _over("replacement_matched", "replacement_gold"))
+    yield Figure("replacement_f1", "replacement", "harmonic mean of the two, options, over aligned pairs with options",
+                 _f1("replacement_matched", "replacement_matched", "replacement_plan", "replacement_gold"),
+                 label="options F1", shown=_without(EVERYWHERE, "browser", "table"))
+    yield Figure("metric_precision", "metric", "share of the plan's metrics, over aligned pairs with metrics",
+                 _over("metric_matched", "metric_plan"))
+    yield Figure("metric_recall", "metric", "share of gold's metrics, over aligned pairs with metrics",
+                 _over("metric_matched", "metric_gold"))
+    yield Figure("metric_f1", "metric", "harmonic mean of the two, metrics, over aligned pairs with metrics",
+                 _f1("metric_matched", "metric_matched", "metric_plan", "metric_gold"),
+                 label="metrics F1", shown=_without(EVERYWHERE, "browser"))
+
+
+def _rank_figures() -> Iterator[Figure]:
+    """Yield the figures of a plan taken in its own order."""
+    for k in RANKS:
+        last = k == max(RANKS)
+        yield Figure(f"recall_at_{k}", "rank", f"share of gold entries fully matched by the plan's first {k}",
+                     _over(f"covered_at_{k}", "gold_entries"),
+                     shown=("intervals", "compare", "logs") if last else ("logs",))
+        yield Figure(f"precision_at_{k}", "rank", f"share of the plan's first {k} entries that match fully",
+                     _over(f"hits_at_{k}", f"slots_at_{k}"), shown=("logs",))
+        yield Figure(f"ndcg_at_{k}", "rank", f"discounted gain of the plan's first {k} against the best possible order",
+                     _over(f"ndcg_at_{k}", "papers"), micro=False, label=f"nDCG@{k}" if last else "",
+                     shown=("intervals", "compare", "console", "page", "logs") if last else ("logs",))
+    yield Figure("average_precision", "rank", "mean precision at the ranks of the matches, over all gold entries",
+                 _over("average_precision", "papers"), micro=False, label="AP",
+                 shown=("intervals", "compare", "page", "logs"))
+
+
+def _run_figures() -> Iterator[Figure]:
+    """Yield the figures of what was read, and of what is left open."""
+    yield Figure("coverage", "coverage", "share of gold papers for which a plan with entries was read",
+                 _over("planned", "papers"), micro=False, label="coverage",
+                 shown=("compare", "console", "beside", "page", "table"))
+    yield Figure("match_f1_if_none", "doubt", "match F1 if no borderline pair were a match",
+                 _f1("match_plan_if_none", "match_gold_if_none"))
+    yield Figure("match_f1_if_all", "doubt", "match F1 if every borderline pair were a match",
+                 _f1("match_plan_if_all", "match_gold_if_all"))
+    yield Figure("match_f1_expected", "doubt", "match F1 to be expected if the matcher's probabilities are right",
+                 _f1("match_plan_expected", "match_gold_expected"), shown=("logs",))
+# fmt: on
 
 
 def _table() -> dict[str, Figure]:
-    """All figures in the order in which tables show them."""
-    match = ("match_plan", "plan_entries", "match_gold", "gold_entries")
-    part = ("part_plan", "plan_entries", "part_gold", "gold_entries")
-    replacement = ("replacement_matched", "replacement_plan", "replacement_matched", "replacement_gold")
-    metric = ("metric_matched", "metric_plan", "metric_matched", "metric_gold")
-    table = {
-        **_prf("match", "match", "entries that match fully", match),
-        **_prf("part", "part", "entries whose part is shared", part),
-        "action_agreement": Figure(
-            "action", "share of aligned pairs with the same action",
-            lambda s: ratio(s["action_agreed"], s["action_pairs"]),
-        ),
-        "action_kappa": Figure("action", "Cohen's kappa of gold's and the plan's actions", kappa, macro=False),
-        **_prf("replacement", "replacement", "options, over aligned pairs with options", replacement),
-        **_prf("metric", "metric", "metrics, over aligned pairs with metrics", metric),
-    }  # fmt: skip
-    for k in RANKS:
-        table |= _at_rank(k)
-    return table | {
-        "average_precision": Figure(
-            "rank", "mean precision at the ranks of the matches, over all gold entries",
-            lambda s: ratio(s["average_precision"], s["papers"]), micro=False,
-        ),
-        "coverage": Figure(
-            "coverage", "share of gold papers for which a plan with entries was read",
-            lambda s: ratio(s["planned"], s["papers"]), micro=False,
-        ),
-        "match_f1_if_none": Figure(
-            "doubt", "match F1 if no borderline pair were a match",
-            lambda s: harmonic(
-                s["match_plan_if_none"], s["plan_entries"], s["match_gold_if_none"], s["gold_entries"]
-            ),
-        ),
-        "match_f1_if_all": Figure(
-            "doubt", "match F1 if every borderline pair were a match",
-            lambda s: harmonic(s["match_plan_if_all"], s["plan_entries"], s["match_gold_if_all"], s["gold_entries"]),
-        ),
-        "match_f1_expected": Figure(
-            "doubt", "match F1 to be expected if the matcher's probabilities are right",
-            lambda s: harmonic(
-                s["match_plan_expected"], s["plan_entries"], s["match_gold_expected"], s["gold_entries"]
-            ),
-        ),
-    }  # fmt: skip
+    """Return all figures by name, in the order of the columns of papers.csv."""
+    return {figure.name: figure for figure in (*_pair_figures(), *_rank_figures(), *_run_figures())}
+
+
+def shown_in(output: Output) -> tuple[str, ...]:
+    """Return the figures of an output in its order: family by family, F1 before the two that it is the mean of."""
+    families = get_args(Family)
+    chosen = [figure for figure in FIGURES.values() if output in figure.shown]
+    chosen.sort(key=lambda figure: (families.index(figure.family), not figure.name.endswith("_f1")))
+    return tuple(figure.name for figure in chosen)
+
+
+def figures(sums: Sums, names: Iterable[str] | None = None) -> dict[str, Values]:
+    """Return the named figures (all by default) of one row of sums, or of many rows at once."""
+    return {name: FIGURES[name].formula(sums) for name in (FIGURES if names is None else names)}
 
 
 FIGURES: dict[str, Figure] = _table()
-HEADLINES: tuple[str, ...] = (
-    "match_f1",
-    "match_precision",
-    "match_recall",
-    "part_f1",
-    "part_precision",
-    "part_recall",
-    "action_agreement",
-    "replacement_f1",
-    "metric_f1",
-    "recall_at_5",
-    "ndcg_at_5",
-    "average_precision",
-)
-
-
-def figures(sums: Sums, names: tuple[str, ...] = tuple(FIGURES)) -> dict[str, Values]:
-    """The named figures of one row of sums, or of many rows at once."""
-    return {name: FIGURES[name].formula(sums) for name in names}
+MACRO: list[str] = [name for name, figure in FIGURES.items() if figure.macro]
+MICRO: list[str] = [name for name, figure in FIGURES.items() if figure.micro]
+HEADLINES: tuple[str, ...] = shown_in("intervals")
+TITLES: dict[str, str] = {name: figure.capital for name, figure in FIGURES.items() if figure.label}

@@ -13,11 +13,12 @@ from typing import Any
 
 import pandas as pd
 
+from evalkit.metrics.figures import shown_in
 from evalkit.report.error_classes import CLASSES, classified, counts, found_by, is_true, keyed, problems
 from evalkit.storage.csv import from_cell
 from evalkit.storage.runs import Run
 
-FIGURES = ("match_f1", "match_precision", "match_recall", "part_f1")
+FIGURES = shown_in("browser")
 # Signs of markup, line ends of JavaScript, and what would steer a terminal or the direction of a line.
 _ESCAPED = re.compile("[<>&\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 Row = Mapping[Any, Any]

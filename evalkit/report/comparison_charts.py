@@ -8,16 +8,15 @@ import pandas as pd
 
 from evalkit.comparison import Comparison
 from evalkit.errors import InputError
+from evalkit.metrics.figures import TITLES, shown_in
 from evalkit.report import chart_style
 from evalkit.report.chart_style import SERIES, colour, colours, labels
 from evalkit.report.charts import Kind
-from evalkit.report.summary import COLUMNS
 
 if TYPE_CHECKING:
     import altair as alt
 
 PAPERS = 30
-TITLES = {"match_f1": "Match F1", **COLUMNS}
 
 
 def chart(found: Comparison, kind: str) -> alt.TopLevelMixin:
@@ -76,7 +75,9 @@ def changes(found: Comparison) -> alt.TopLevelMixin:
 
 def figures(found: Comparison) -> alt.TopLevelMixin:
     """The other figures' differences."""
-    beside = [name for name in TITLES if name != found.metric and any(c.figure == name for c in found.changes)]
+    beside = [
+        name for name in shown_in("page") if name != found.metric and any(c.figure == name for c in found.changes)
+    ]
     rows = _change_rows(found, beside)
     names = list(dict.fromkeys(str(row["name"]) for row in rows))
     order = [TITLES[name] for name in beside if any(row["row"] == TITLES[name] for row in rows)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.comparison import Change, Comparison, compare, side_of
+from evalkit.metrics.figures import TITLES
 from evalkit.report import browser_data, chart_style, comparison_charts
 from evalkit.report.chart_style import address
 from evalkit.report.comparison_text import gold_entry, interval, plan_entries
@@ -70,7 +71,7 @@ def view(found: Comparison) -> View:
     return {
         "verdict": verdict(found),
         "warnings": [*_forced(found), *found.warnings],
-        "metric": comparison_charts.TITLES.get(found.metric, found.metric),
+        "metric": TITLES.get(found.metric, found.metric),
         "target": found.target,
         "changes": _changes(found.headline),
         "corrected": _changes(found.corrected),
@@ -92,7 +93,7 @@ def _forced(found: Comparison) -> Iterator[str]:
 
 def verdict(found: Comparison) -> str:
     """What it comes to, in a sentence."""
-    headline, name = found.headline, comparison_charts.TITLES.get(found.metric, found.metric)
+    headline, name = found.headline, TITLES.get(found.metric, found.metric)
     if len(headline) == 1:
         only = headline[0]
         if only.difference is None:

@@ -15,17 +15,10 @@ from rich.text import Text
 
 from evalkit.comparison import Change, Comparison, GateReport, Side
 from evalkit.comparison.baseline import scores
+from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report.escaping import plain
 
-BESIDE = {
-    "match_precision": "match P",
-    "match_recall": "match R",
-    "part_f1": "part F1",
-    "action_agreement": "action",
-    "replacement_f1": "options F1",
-    "metric_f1": "metrics F1",
-    "coverage": "coverage",
-}
+BESIDE = {name: FIGURES[name].label for name in shown_in("beside")}
 SHOWN = 15  # rows of a table of changes; the rest is counted, and whole in --json
 STYLES = {"better": "green", "worse": "red", "regressed": "red", "inconclusive": "yellow", "pass": "green"}
 
@@ -243,7 +236,7 @@ def gate_sentence(report: GateReport) -> str:
 def baseline(side: Side) -> Iterator[RenderableType]:
     """A kept baseline: each planner's figures, and what pins them."""
     table = Table(title=f"Baseline {plain(side.name)}", title_justify="left")
-    figures = {"match_f1": "match F1"} | BESIDE
+    figures = {"match_f1": FIGURES["match_f1"].label} | BESIDE
     for head in ("planner", "papers", "gold matched", *figures.values()):
         table.add_column(head, justify="left" if head == "planner" else "right")
     for planner, row in scores(side).items():

@@ -12,23 +12,14 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report import json_output
 from evalkit.scoring.load import Reading
 from evalkit.storage.runs import Run
 from evalkit.text import safe_terminal
 from evalkit.types import Diagnostic, Severity
 
-COLUMNS = {
-    "match_f1": "match F1",
-    "match_precision": "P",
-    "match_recall": "R",
-    "part_f1": "part F1",
-    "action_agreement": "action",
-    "replacement_f1": "options F1",
-    "metric_f1": "metrics F1",
-    "ndcg_at_5": "nDCG@5",
-    "coverage": "coverage",
-}
+COLUMNS = {name: FIGURES[name].title for name in shown_in("console")}
 SHOWN_DIAGNOSTICS = 8
 
 

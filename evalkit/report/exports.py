@@ -15,7 +15,8 @@ import pandas as pd
 
 from evalkit.errors import InputError
 from evalkit.metrics import ablationbench
-from evalkit.metrics.ablationbench import AuthorRow
+from evalkit.metrics.ablationbench import COMPAT_FIGURES, AuthorRow
+from evalkit.metrics.figures import shown_in
 from evalkit.settings import fingerprint
 from evalkit.storage.csv import from_cell
 from evalkit.storage.runs import Run
@@ -23,10 +24,10 @@ from evalkit.storage.runs import Run
 Files = dict[str, str]
 LONGEST = 200  # bytes of one step of a path; file systems take 255, with the ending
 EPOCH = "1970-01-01T00:00:00+00:00"
-SCORES = (
-    "match_", "part_", "action_agreement", "replacement_f1", "metric_f1", "recall_at", "precision_at", "ndcg_at",
-    "average_precision", "ab_",
-)  # fmt: skip
+LOGGED = (*shown_in("logs"), *COMPAT_FIGURES)
+# No figures by themselves, but readers of logs have them.
+ALSO_LOGGED = ("match_gold_expected", "match_plan_expected", "match_f1_if_none_micro", "match_f1_if_all_micro")
+_OF_FIGURE = re.compile("(_micro)?(_corrected)?(_best|_spread)?$")
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"\\|?*]')
 
 
@@ -195,9 +196,12 @@ def inspect_logs(run: Run) -> Files:
 
 def _figures(row: Mapping[Any, Any]) -> dict[str, float]:
     """The figures of a row that have a value; counts and intervals stay in the run."""
-    named = {str(name): value for name, value in row.items() if str(name).startswith(SCORES)}
-    counted = ("_n", "_low", "_high", "_gold", "_plan", "_if_none", "_if_all", "_positives", "_negatives")
-    numbers = {name: _number(value) for name, value in named.items() if not name.endswith(counted)}
+    figures = {
+        str(name): value
+        for name, value in row.items()
+        if _OF_FIGURE.sub("", str(name)) in LOGGED or name in ALSO_LOGGED
+    }
+    numbers = {name: _number(value) for name, value in figures.items()}
     return {name: float(value) for name, value in numbers.items() if value is not None}
 
 

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from evalkit.metrics.figures import FIGURES
 from evalkit.report import browser_data, chart_style, summary
 from evalkit.report.charts import CHARTS, Kind, chart
 from evalkit.storage.files import read_text, shipped, write_texts
@@ -117,8 +118,10 @@ def _asset(name: str) -> str:
 
 
 def _script(names: Sequence[str]) -> str:
-    """The page's script: its modules, one after the other, in a scope of their own."""
-    return '(() => {\n"use strict";\n' + "\n".join(_asset(name) for name in names) + "})();\n"
+    """Return the page's script: names of figures, then its modules, in a scope of their own."""
+    figures = browser_data.embed([FIGURES[name].words for name in browser_data.FIGURES])
+    head = f'"use strict";\nconst figureNames = {figures};\n'
+    return "(() => {\n" + head + "\n".join(_asset(name) for name in names) + "})();\n"
 
 
 def _environment() -> Any:

@@ -15,14 +15,13 @@ import pandas as pd
 
 from evalkit import stats
 from evalkit.errors import InputError
-from evalkit.metrics.figures import FIGURES
+from evalkit.metrics.figures import FIGURES, TITLES, shown_in
 from evalkit.report import escaping, json_output
-from evalkit.report.summary import COLUMNS as TITLES
 from evalkit.report.summary import value
 from evalkit.storage.csv import to_csv
 from evalkit.storage.runs import Run
 
-COLUMNS = ("match_f1", "match_precision", "match_recall", "part_f1", "action_agreement", "metric_f1", "coverage")
+COLUMNS = shown_in("table")
 SIGNIFICANT = 0.05
 WHOLE = ("rank", "rank_low", "rank_high", "papers")
 
@@ -60,7 +59,7 @@ class Table:
     @property
     def titles(self) -> list[str]:
         """The columns as people read them."""
-        return [{**TITLES, "match_f1": "Match F1"}.get(name, name.replace("_", " ")) for name in self.columns]
+        return [TITLES.get(name, name.replace("_", " ")) for name in self.columns]
 
 
 def table(runs: Mapping[str, Run], columns: Sequence[str] = COLUMNS, *, intervals: bool = True) -> Table:

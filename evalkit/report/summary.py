@@ -9,22 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from evalkit.metrics.figures import FIGURES
+from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report.chart_style import address
 from evalkit.report.error_classes import CLASSES, counts
 from evalkit.storage.runs import Run
 
-COLUMNS = {
-    "match_precision": "P",
-    "match_recall": "R",
-    "part_f1": "Part F1",
-    "action_agreement": "Action",
-    "replacement_f1": "Options F1",
-    "metric_f1": "Metrics F1",
-    "ndcg_at_5": "nDCG@5",
-    "average_precision": "AP",
-    "coverage": "Coverage",
-}
+COLUMNS = [name for name in shown_in("page") if name != "match_f1"]  # which has a column of its own
 View = dict[str, Any]
 
 
@@ -40,7 +30,7 @@ def view(run: Run) -> View:
         "verdict": verdict(run),
         "warnings": list(run.meta.get("warnings", ())),
         "facts": list(facts(run)),
-        "columns": [{"title": shown, "meaning": FIGURES[name].meaning} for name, shown in COLUMNS.items()],
+        "columns": [{"title": FIGURES[name].capital, "meaning": FIGURES[name].meaning} for name in COLUMNS],
         "board": list(board(run)),
         "most": most(run),
         "doubt": doubt(run),

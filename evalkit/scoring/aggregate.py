@@ -12,17 +12,13 @@ from numpy.typing import NDArray
 
 from evalkit import stats
 from evalkit.errors import InputError
-from evalkit.metrics.ablationbench import differences
-from evalkit.metrics.figures import FIGURES, HEADLINES, figures
+from evalkit.metrics.ablationbench import COMPAT_COUNTS, COMPAT_FIGURES, differences
+from evalkit.metrics.figures import FIGURES, HEADLINES, MACRO, MICRO, figures
 from evalkit.scoring.rows import PAIR_COLUMNS, PLAN_COLUMNS, Compat, Marks, Row
 from evalkit.types import COUNT_NAMES, CompatScore, Diagnostic, Tally
 
-MACRO = [name for name, figure in FIGURES.items() if figure.macro]
-MICRO = [name for name, figure in FIGURES.items() if figure.micro]
 COUNTED = [name for name in COUNT_NAMES if name not in ("papers", "ndcg_at_1", "ndcg_at_3", "ndcg_at_5")]
 COUNTED.remove("average_precision")
-COMPAT_FIGURES = ["ab_precision", "ab_recall", "ab_f1", "ab_ndcg"]
-COMPAT_COUNTS = ["ab_true_positives", "ab_false_positives", "ab_false_negatives"]
 
 
 def paper_frame(marks: Marks) -> pd.DataFrame:

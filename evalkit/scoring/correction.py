@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evalkit import stats
-from evalkit.metrics.figures import FIGURES
+from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.stats import Measure
 
-CORRECTED = ("match_f1", "match_precision", "match_recall", "part_f1", "part_precision", "part_recall")
+CORRECTED = shown_in("corrected")
 HITS = ("match_gold", "match_plan", "part_gold", "part_plan")
 SIZES = ("gold_entries", "plan_entries")
 LABELLED = [f"label_{name}" for name in (*CORRECTED, *HITS)]

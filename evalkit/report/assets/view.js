@@ -2,7 +2,7 @@
 
 function figuresLine(plan) {
   const line = make("p", { class: "figures" });
-  ["F1", "precision", "recall", "part F1"].forEach((name, at) => {
+  figureNames.forEach((name, at) => {
     line.append(`${at ? " · " : ""}${name} `, make("b", { text: shown(plan.figures[at]) }));
   });
   if (compared) line.append(" · F1 was ", make("b", { text: shown(plan.before) }), " (", make("b", { text: signed(moveOf(plan)) }), ")");
