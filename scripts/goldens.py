@@ -95,8 +95,8 @@ def environment(work: Path, one: Step) -> dict[str, str]:
     fixed = {
         "PATH": os.environ.get("PATH", ""), "HOME": home, "XDG_CACHE_HOME": f"{home}/cache", "PYTHONPATH": str(ROOT),
         "COLUMNS": str(one.columns or 80), "LINES": "25", "NO_COLOR": "1", "TERM": "dumb", "TZ": "UTC",
-        "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1",
-        "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+        "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "PYTHONHASHSEED": "0", "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
     }  # fmt: skip
     terminal = {"FORCE_COLOR": "1"} if one.columns else {}  # this is how rich is told that a pipe is a terminal
     return fixed | terminal | dict(one.environment)
