@@ -6,12 +6,12 @@ A note is a repair, a warning a doubt, an error something left out; `strict` tur
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from evalkit.text import Repair, repair
-from evalkit.types import Ablation, Diagnostic, Document, Plan, Severity
+from evalkit.types import Diagnostic, Document, Plan, Severity
 
 LISTED = 200  # diagnostics of one code that a plan lists; the rest is counted, so that no garbage fills the memory
 
@@ -154,21 +154,12 @@ class ParseContext:
         """Take back diagnostics that belong to the plan which is finished next."""
         self._diagnostics.extend(diagnostics)
 
-    def plan(
-        self,
-        ablations: Sequence[Ablation],
-        *,
-        paper: str | None = None,
-        planner: str | None = None,
-        trace: str = "",
-        sample: str = "",
-        about: tuple[tuple[str, str], ...] = (),
-    ) -> Plan:
-        """Return a finished plan with the diagnostics so far; what the document does not say, its path does."""
-        paper = paper or self.document.paper or ""
-        planner = None if self.gold else planner or self.document.planner
+    def finish(self, plan: Plan) -> Plan:
+        """Return a plan with the diagnostics so far; the names that the document does not say, its path does."""
+        paper = plan.paper or self.document.paper or ""
+        planner = None if self.gold else plan.planner or self.document.planner
         if not paper:
             self.report("no-paper", "expected a heading, a field or a path that names the paper, found none")
         if planner is None and not self.gold:
             self.report("no-planner", "expected a heading, a field or a path that names the planner, found none")
-        return Plan(paper, planner, tuple(ablations), self.take(), self.document.path, trace, sample, about)
+        return replace(plan, paper=paper, planner=planner, diagnostics=self.take(), path=self.document.path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from evalkit.formats.diagnostics import ParseContext
@@ -58,8 +58,32 @@ def field_of(label: str) -> str | None:
     return _FIELD_OF.get(key_of(label))
 
 
-def read_entry(node: Node, context: ParseContext, name: str = "") -> Ablation | None:
-    """Return the entry that an object describes; `name` is what it was called from outside."""
+def read_entries(nodes: Iterable[tuple[Node, str]], context: ParseContext, line: int) -> tuple[Ablation, ...]:
+    """Return the entries of a list that begins on `line`: objects, with the names they were called from outside.
+
+    Entries that repeat another, share its name, or are missing altogether are reported.
+    """
+    read = [(entry, node.line) for node, name in nodes if (entry := _entry(node, name, context))]
+    if not read:
+        context.report("no-entries", "expected at least one entry, found none", line)
+    by_content: dict[object, int] = {}
+    by_name: dict[str, int] = {}
+    for i, (entry, entry_line) in enumerate(read):
+        name = normalise(entry.name)
+        options = tuple(sorted(normalise(option) for option in entry.replacements))
+        earlier = by_content.setdefault((name, normalise(entry.part), entry.action, options), i)
+        namesake = by_name.setdefault(name, i)
+        if earlier != i:
+            message = f"{entry.name!r} repeats the entry of line {read[earlier][1]}"
+            context.report("duplicate-entry", message, entry_line)
+        elif namesake != i:
+            message = f"{entry.name!r} is also the name of the entry of line {read[namesake][1]}"
+            context.report("duplicate-name", message, entry_line)
+    return tuple(entry for entry, _ in read)
+
+
+def _entry(node: Node, name: str, context: ParseContext) -> Ablation | None:
+    """Return the entry that an object describes."""
     if not isinstance(node.value, dict):
         expected = "expected an entry with a name, an ablated part and an action"
         context.report("not-an-entry", f"{expected}, found {node.kind}", node.line)
@@ -188,22 +212,3 @@ def _check_entry(entry: Ablation, line: int, context: ParseContext) -> None:
         context.report("replacement-missing", f"expected a replacement for {entry.action}, found none", line)
     if not entry.metrics:
         context.report("metrics-missing", "expected metrics, found none", line)
-
-
-def check_entries(entries: Sequence[Ablation], lines: Sequence[int], context: ParseContext, line: int = 1) -> None:
-    """Report entries of a finished list that repeat another, share its name, or are missing altogether."""
-    if not entries:
-        context.report("no-entries", "expected at least one entry, found none", line)
-    by_content: dict[object, int] = {}
-    by_name: dict[str, int] = {}
-    for i, (entry, entry_line) in enumerate(zip(entries, lines, strict=True)):
-        name = normalise(entry.name)
-        options = tuple(sorted(normalise(option) for option in entry.replacements))
-        earlier = by_content.setdefault((name, normalise(entry.part), entry.action, options), i)
-        namesake = by_name.setdefault(name, i)
-        if earlier != i:
-            message = f"{entry.name!r} repeats the entry of line {lines[earlier]}"
-            context.report("duplicate-entry", message, entry_line)
-        elif namesake != i:
-            message = f"{entry.name!r} is also the name of the entry of line {lines[namesake]}"
-            context.report("duplicate-name", message, entry_line)

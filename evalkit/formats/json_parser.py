@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sized
+from functools import partial
 
 from evalkit.formats.json_strings import CLOSING, read_string
 from evalkit.formats.tree import Node
@@ -59,7 +60,6 @@ class _Parser:
         self.before = self.after = 0  # the white space last passed
         self.newlines = [i for i, c in enumerate(text) if c == "\n"]
         self.reported: dict[str, int] = {}
-        self.cut = False
 
     def line(self, pos: int) -> int:
         return self.first_line + bisect_right(self.newlines, pos - 1)
@@ -139,10 +139,10 @@ class _Parser:
 
     def _string(self, *, key: bool = False) -> Node:
         start = self.pos
-        value, self.pos, departures, cut = read_string(self.text, start, key=key)
-        for code, message in departures:
-            self.report(code, message, start)
-        self._end(cut)
+        report = partial(self.report, pos=start)
+        value, self.pos, cut = read_string(self.text, start, report, key=key)
+        if cut:
+            self._truncated()
         return Node(self.line(start), value)
 
     def _bare(self) -> Node:
@@ -207,7 +207,7 @@ class _Parser:
             self.space()
             c = self.peek()
             if not c:
-                self._end(True)
+                self._truncated()
                 return True
             if c == bracket:
                 if comma:
@@ -262,11 +262,8 @@ class _Parser:
         self.pos = match.end()
         return match.group().strip()
 
-    def _end(self, cut: bool) -> None:
-        """Report once that the end of the text came too early."""
-        if cut and not self.cut:
-            self.cut = True
-            self.report("truncated", "expected the data to be closed, found the end of the text", len(self.text))
+    def _truncated(self) -> None:
+        self.report("truncated", "expected the data to be closed, found the end of the text", len(self.text))
 
     def _ahead(self) -> str:
         return repr(self.text[self.pos : self.pos + 20].split("\n")[0])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 CLOSING = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`"}
-Departures = list[tuple[str, str]]  # code and message
+Report = Callable[[str, str], None]  # code, message
 
 _STRICT = re.compile(r'"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)"')
 _SPACE = re.compile(r"[ \t\n\xa0]*+")
@@ -25,21 +26,20 @@ _LATEX = re.compile(
 _SPELLED = {"\\n": "\\u000a", "\\t": "\\u0009"}
 
 
-def read_string(text: str, start: int, *, key: bool = False) -> tuple[str, int, Departures, bool]:
-    """Return the value at a quotation mark, its end, what was wrong, and whether the text ended inside it."""
-    departures: Departures = []
+def read_string(text: str, start: int, report: Report, *, key: bool = False) -> tuple[str, int, bool]:
+    """Return the value at a quotation mark, its end, and whether the text ended inside it."""
     strict = _STRICT.match(text, start)
     if strict and _closes(text, strict.end() - 1, key):
-        return _unescaped(strict.group(1), departures), strict.end(), departures, False
-    body, end, cut = _scan(text, start, departures, key)
-    return _unescaped(body, departures), end, departures, cut
+        return _unescaped(strict.group(1), report), strict.end(), False
+    body, end, cut = _scan(text, start, report, key)
+    return _unescaped(body, report), end, cut
 
 
-def _scan(text: str, start: int, departures: Departures, key: bool) -> tuple[str, int, bool]:
+def _scan(text: str, start: int, report: Report, key: bool) -> tuple[str, int, bool]:
     """Find where a string that departs from the standard ends."""
     close = CLOSING[text[start]]
     if text[start] != '"':
-        departures.append(("other-quotes", f"expected double quotes, found {text[start]}"))
+        report("other-quotes", f"expected double quotes, found {text[start]}")
     stops = re.compile(rf"[{re.escape(close)}\\\n]")
     inside: dict[str, str] = {}
     pos = start + 1
@@ -48,17 +48,17 @@ def _scan(text: str, start: int, departures: Departures, key: bool) -> tuple[str
         if stop.group() == "\\":
             pos += 1
         elif _begins_something_else(text, start, index, key):
-            departures.append(("unclosed-string", f"expected {close}, found what follows the string"))
+            report("unclosed-string", f"expected {close}, found what follows the string")
             return text[start + 1 : index].rstrip().removesuffix(","), index, False
         elif stop.group() == "\n":
             inside["raw-newline"] = "expected a string on one line, found one that runs on"
         elif _closes(text, index, key):
-            departures += sorted(inside.items())
-            return text[start + 1 : index], pos, False
+            break
         else:
             inside["inner-quotes"] = f"expected \\{close} inside a string, found {close}"
-    departures += sorted(inside.items())
-    return text[start + 1 :], len(text), True
+    for code, message in sorted(inside.items()):
+        report(code, message)
+    return (text[start + 1 : index], pos, False) if stop else (text[start + 1 :], len(text), True)
 
 
 def _begins_something_else(text: str, start: int, index: int, key: bool) -> bool:
@@ -85,7 +85,7 @@ def _closes(text: str, index: int, key: bool) -> bool:
     return _KEY.match(text, pos) is not None or ("\n" in text[index:pos] and following in "\"'“{[")
 
 
-def _unescaped(body: str, departures: Departures) -> str:
+def _unescaped(body: str, report: Report) -> str:
     """Resolve escapes; a backslash that escapes nothing, or begins a LaTeX command, stays a backslash."""
     if "\\" not in body:
         return body
@@ -103,7 +103,8 @@ def _unescaped(body: str, departures: Departures) -> str:
         return _ESCAPED.get(escape, match.group())
 
     value = _ESCAPE.sub(resolve, body)
-    departures += [(code, f"expected a doubled backslash, found one in {body[:40]!r}") for code in sorted(codes)]
+    for code in sorted(codes):
+        report(code, f"expected a doubled backslash, found one in {body[:40]!r}")
     if any("\ud800" <= c <= "\udfff" for c in value):
         value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return value

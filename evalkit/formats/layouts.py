@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evalkit.formats.diagnostics import ParseContext
-from evalkit.formats.entries import check_entries, field_of, key_of, read_entry
+from evalkit.formats.entries import field_of, key_of, read_entries
 from evalkit.formats.reply_tags import read_embedded
 from evalkit.formats.tree import Node
 from evalkit.text import repair
-from evalkit.types import Ablation, Diagnostic, Plan, entry_tree
+from evalkit.types import Diagnostic, Plan, entry_tree
 
 LISTS = frozenset(
     ("ablations", "entries", "plan", "plans", "predictions", "suggestions", "ablationplan", "ablationsuggestions",
@@ -70,7 +70,10 @@ def read_plans(nodes: list[Node], context: ParseContext, trace: str = "") -> lis
     plans = []
     for (owner, group), share in zip(groups.items(), shares, strict=True):
         context.restore(share)
-        plans.append(_plan(owner, group, context))
+        entries = read_entries(group.entries, context, group.line)
+        trace, about = "\n\n".join(text for text in group.traces if text), tuple(group.about.items())
+        plan = Plan(owner.paper, owner.planner, entries, trace=trace, sample=owner.sample, about=about)
+        plans.append(context.finish(plan))
     return plans
 
 
@@ -82,24 +85,6 @@ def _shares(diagnostics: Sequence[Diagnostic], groups: list[_Group]) -> list[lis
         following = bisect_right(starts, (diagnostic.line or 0, len(groups)))
         shares[starts[following - 1][1] if following else 0].append(diagnostic)
     return shares
-
-
-def _plan(owner: Owner, group: _Group, context: ParseContext) -> Plan:
-    entries: list[Ablation] = []
-    lines: list[int] = []
-    for node, name in group.entries:
-        if (entry := read_entry(node, context, name)) is not None:
-            entries.append(entry)
-            lines.append(node.line)
-    check_entries(entries, lines, context, group.line)
-    return context.plan(
-        entries,
-        paper=owner.paper,
-        planner=owner.planner,
-        trace="\n\n".join(text for text in group.traces if text),
-        sample=owner.sample,
-        about=tuple(group.about.items()),
-    )
 
 
 class _Grouper:
@@ -258,33 +243,23 @@ def _reply_text(value: dict[str, Node]) -> Node | None:
 
 
 def plan_tree(plan: Plan) -> dict[str, Any]:
-    """Return a plan as the object that `read_plans` reads."""
-    return {**_owner_tree(plan), **_about_tree(plan), "ablations": [_entry_tree(entry) for entry in plan.ablations]}
+    """Return a plan as the object that `read_plans` reads; a count is a number again."""
+    owner = {"paper": plan.paper, "planner": plan.planner or "", "sample": plan.sample}
+    tree: dict[str, Any] = {key: text for key, text in owner.items() if text}
+    for key, text in plan.about:
+        tree[key] = int(text) if key == "num_ablation_suggestions" and _COUNT.fullmatch(text) else text
+    if plan.trace:
+        tree["trace"] = plan.trace
+    entries = plan.ablations
+    tree["ablations"] = [entry_tree(entry) | ({"source": entry.source} if entry.source else {}) for entry in entries]
+    return tree
 
 
 def plan_rows(plan: Plan) -> Iterator[dict[str, Any]]:
     """Yield one row an entry, each naming its paper; a row without entries holds what belongs to the whole plan."""
-    owner, about = _owner_tree(plan), _about_tree(plan)
-    if about or not plan.ablations:
-        yield {**owner, **about, "ablations": []}
-    for entry in plan.ablations:
-        yield {**owner, **_entry_tree(entry)}
-
-
-def _owner_tree(plan: Plan) -> dict[str, str]:
-    fields = {"paper": plan.paper, "planner": plan.planner or "", "sample": plan.sample}
-    return {key: value for key, value in fields.items() if value}
-
-
-def _about_tree(plan: Plan) -> dict[str, Any]:
-    """Return what belongs to a plan as a whole; a count is a number again."""
-    about: dict[str, Any] = {
-        key: int(text) if key == "num_ablation_suggestions" and _COUNT.fullmatch(text) else text
-        for key, text in plan.about
-    }
-    return about | ({"trace": plan.trace} if plan.trace else {})
-
-
-def _entry_tree(entry: Ablation) -> dict[str, Any]:
-    """Return an entry with the sentence that it was taken from."""
-    return entry_tree(entry) | ({"source": entry.source} if entry.source else {})
+    tree = plan_tree(plan)
+    entries = tree.pop("ablations")
+    owner = {key: tree[key] for key in ("paper", "planner", "sample") if key in tree}
+    if tree != owner or not entries:
+        yield {**tree, "ablations": []}
+    yield from ({**owner, **entry} for entry in entries)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from evalkit.formats.diagnostics import ParseContext
-from evalkit.formats.entries import check_entries, read_entry
+from evalkit.formats.entries import read_entries
 from evalkit.formats.markdown_blocks import (
     Block,
     Scanner,
@@ -25,6 +25,7 @@ from evalkit.formats.markdown_blocks import (
     unescape,
 )
 from evalkit.formats.reply_tags import is_tagged
+from evalkit.formats.tree import Node
 from evalkit.text import repair
 from evalkit.types import Ablation, Plan
 
@@ -106,11 +107,10 @@ def _read_plan(lines: list[str], start: int, end: int, context: ParseContext) ->
     first = start if heading is None else heading + 1
     trace = _trace(lines, next((i for i, name in sections if name == "trace" and i <= head), None), head, context)
     blocks = Scanner(context, quiet=heading is None).scan(lines, first, end)
-    entries, entry_lines = _entries(blocks, context, quiet=heading is None)
-    check_entries(entries, entry_lines, context, first or 1)
+    entries = read_entries(_entry_nodes(blocks, context, quiet=heading is None), context, first or 1)
     samples = (_SAMPLE.fullmatch(line) for line in lines[start:head])
     sample = context.clean(next((unescape(match.group(1)) for match in samples if match), ""), start + 1)
-    return context.plan(entries, paper=paper, planner=planner, trace=trace, sample=sample)
+    return context.finish(Plan(paper, planner, entries, trace=trace, sample=sample))
 
 
 def _names(lines: list[str], start: int, end: int, context: ParseContext) -> tuple[str, str]:
@@ -132,22 +132,18 @@ def _trace(lines: list[str], start: int | None, end: int, context: ParseContext)
     return trace.strip()
 
 
-def _entries(blocks: list[Block], context: ParseContext, *, quiet: bool) -> tuple[list[Ablation], list[int]]:
-    """Return the entries among the blocks; headings above or below the entries' own level are no entries."""
-    entries, lines = [], []
+def _entry_nodes(blocks: list[Block], context: ParseContext, *, quiet: bool) -> Iterator[tuple[Node, str]]:
+    """Yield the entries among the blocks; headings above or below the entries' own level are no entries."""
     levels = [block.level for block in blocks if block.fields and block.level]
     usual = max(set(levels), key=levels.count, default=None)
     for block in blocks:
         if block.fields:
-            if (entry := read_entry(entry_node(block, context), context)) is not None:
-                entries.append(entry)
-                lines.append(block.line)
+            yield entry_node(block, context), ""
         elif not quiet and (usual is None or block.level == usual):
             message = f"expected fields below the heading {block.name[:40]!r}, found none"
             context.report("entry-unreadable", message, block.line)
         elif not quiet:
             context.report("unread-line", f"expected an entry, found the heading {block.name[:40]!r}", block.line)
-    return entries, lines
 
 
 def write(plans: Sequence[Plan]) -> str:

@@ -35,7 +35,7 @@ FORMATS: Mapping[str, Format] = {
         Format("yaml", "the same as YAML; read as data only", (".yaml", ".yml"),
                yaml.recognises, yaml.read, yaml.write),
         Format("trajectory", "markdown with an 'Ablation Plan', an entry a heading, with or without HTML boxes",
-               (".md", ".txt"), markdown.recognises, markdown.read, markdown.write),
+               (".md", ".markdown", ".txt"), markdown.recognises, markdown.read, markdown.write),
         Format("reply", "a raw model reply: <discussion> and <predictions>, fenced code, or prose around data",
                (".txt", ".md", ".log"), reply.recognises, reply.read),
     )
@@ -57,12 +57,12 @@ def parse_document(
     context.report_repairs(repairs)
     if not text.strip():
         context.report("empty-document", "expected a plan, found an empty document")
-        return (context.plan(()),)
+        return (context.finish(Plan("", None, ())),)
     format_ = FORMATS[format_name] if format_name else recognise(text)
     if format_ is None:
         message = f"expected one of {', '.join(FORMATS)}, found text that begins {text.strip()[:40]!r}"
         context.report("not-recognised", message, 1)
-        return (context.plan(()),)
+        return (context.finish(Plan("", None, ())),)
     return tuple(format_.read(text, context))
 
 

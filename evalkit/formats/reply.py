@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from evalkit.formats import json_parser, markdown, yaml_parser
+from evalkit.formats import json_parser, markdown, yaml
 from evalkit.formats.diagnostics import ParseContext
 from evalkit.formats.layouts import read_plans
 from evalkit.formats.reply_tags import is_tagged, sections
@@ -29,7 +29,7 @@ def read(text: str, context: ParseContext) -> list[Plan]:
         plans = markdown.read("\n" * (line - 1) + body, context)
         return [replace(plan, trace=plan.trace or trace) for plan in plans]
     body, line = _yaml_in(body, line, context)
-    return read_plans(yaml_parser.read_values(body, context.report, line), context, trace)
+    return read_plans(yaml.read_values(body, context.report, line), context, trace)
 
 
 def _yaml_in(body: str, line: int, context: ParseContext) -> tuple[str, int]:

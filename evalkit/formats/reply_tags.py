@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from evalkit.formats import json_parser
 from evalkit.formats.diagnostics import ParseContext
@@ -14,26 +13,18 @@ _TAG = re.compile(r"<(/?)(discussion|predictions)>", re.IGNORECASE)
 _LINE_TAG = re.compile(r"^[ \t]*+<(?:discussion|predictions)>", re.IGNORECASE | re.MULTILINE)
 
 
-class Sections(NamedTuple):
-    """The discussion, the predictions, and the line on which these begin."""
-
-    trace: str
-    body: str
-    line: int
-
-
 def is_tagged(text: str) -> bool:
     """Does a line begin with one of the two tags?"""
     return _LINE_TAG.search(text) is not None
 
 
-def sections(text: str, context: ParseContext) -> Sections:
-    """Split a reply at its tags; without any, all of it is predictions."""
+def sections(text: str, context: ParseContext) -> tuple[str, str, int]:
+    """Return the discussion, the predictions (all of a text without tags), and the line on which these begin."""
     tags: dict[str, list[re.Match[str]]] = {"discussion": [], "/discussion": [], "predictions": [], "/predictions": []}
     for tag in _TAG.finditer(text):
         tags[tag.group(1) + tag.group(2).casefold()].append(tag)
     if not any(tags.values()):
-        return Sections("", text, 1)
+        return "", text, 1
     start, end = _predictions(text, tags, context)
     trace, line = "", 1
     if tags["discussion"]:
@@ -47,7 +38,7 @@ def sections(text: str, context: ParseContext) -> Sections:
         trace = text[opened:closed]
     trace, repairs = repair(trace)
     context.report_repairs(repairs, line)
-    return Sections(trace.strip(), text[start:end], _line(text, start))
+    return trace.strip(), text[start:end], _line(text, start)
 
 
 def _predictions(text: str, tags: dict[str, list[re.Match[str]]], context: ParseContext) -> tuple[int, int]:

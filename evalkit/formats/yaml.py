@@ -1,16 +1,28 @@
-"""YAML: recognise, read and write plans."""
+"""YAML: recognise, read and write plans; scalars stay text, and nothing but data is ever built.
+
+Read as a stream of events, so that depth, aliases and size are bounded before anything exists. A document that does not
+parse is read item by item, so that one broken entry does not take its neighbours along.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from evalkit.formats import yaml_parser
 from evalkit.formats.diagnostics import ParseContext
 from evalkit.formats.layouts import plan_tree, read_plans
+from evalkit.formats.tree import Node
 from evalkit.types import Plan
 
+Report = Callable[[str, str, int], None]  # code, message, line
+
+DEEPEST = 32
+DEEPEST_REPAIR = 8
+COPIES = 20_000  # values that aliases may stand for in one document
+_NULL = frozenset(("", "~", "null", "Null", "NULL"))
+_LOOSE = re.compile(r"^([ \t]*+(?:- +)*+)([A-Za-z_][\w -]{0,40})?(:[ \t]+)?([^\s\"'\[{|>&*#-].*)$")
 _START = re.compile(r"(?:- )*+(?:[\w.\"'/-]{1,200}+|[Aa]blated [Pp]art):(?:[ \t]|$)|- \{|- &\w{1,80}$|---$|%YAML")
 
 
@@ -26,7 +38,7 @@ def recognises(text: str) -> bool:
 
 def read(text: str, context: ParseContext) -> list[Plan]:
     """Return the plans in a YAML stream."""
-    return read_plans(yaml_parser.read_values(text, context.report), context)
+    return read_plans(read_values(text, context.report), context)
 
 
 def write(plans: Sequence[Plan]) -> str:
@@ -37,3 +49,186 @@ def write(plans: Sequence[Plan]) -> str:
     dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     tree = trees[0] if len(trees) == 1 else trees
     return str(yaml.dump(tree, Dumper=dumper, allow_unicode=True, sort_keys=False, width=120))
+
+
+class _Refused(Exception):
+    """Something that a plan never holds: code, message and line of the diagnostic."""
+
+
+def read_values(text: str, report: Report, first_line: int = 1) -> list[Node]:
+    """Return every YAML document in a text; when one is broken, what can be read of it."""
+    import yaml
+
+    try:
+        return list(_documents(text, first_line))
+    except _Refused as refusal:
+        report(*refusal.args)
+        return []
+    except yaml.YAMLError:
+        if "\t" in text:
+            report("yaml-tabs", "expected indentation by spaces, found tabs", first_line)
+            text = text.expandtabs(4)
+        node = _read_piece(text, first_line, 0, report)
+        return [] if node is None else [node]
+
+
+def _documents(text: str, first_line: int) -> Iterator[Node]:
+    """Yield the roots of a stream of events, built without recursion."""
+    import yaml
+
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    builder = _Builder(first_line)
+    for event in yaml.parse(text, Loader=loader):
+        builder.take(event)
+        if builder.root is not None:
+            yield builder.root
+            builder = _Builder(first_line)
+
+
+class _Builder:
+    """Open containers, anchors, and the root once it is closed."""
+
+    def __init__(self, first_line: int) -> None:
+        self.first_line = first_line
+        self.root: Node | None = None
+        self.open: list[tuple[int, str | None, list[Node]]] = []
+        self.anchors: dict[str, Node | None] = {}
+        self.copies = 0
+
+    def take(self, event: Any) -> None:
+        """Take one event; its class is known by name, so that both loaders serve."""
+        kind = type(event).__name__
+        line = self.first_line + (event.start_mark.line if event.start_mark else 0)
+        if kind == "ScalarEvent":
+            null = event.implicit[0] and event.value in _NULL
+            self._put(Node(line, None if null else event.value), event.anchor)
+        elif kind == "AliasEvent":
+            self._alias(event.anchor, line)
+        elif kind in ("SequenceStartEvent", "MappingStartEvent"):
+            if len(self.open) >= DEEPEST:
+                raise _Refused("too-deep", f"expected at most {DEEPEST} levels inside each other, found more", line)
+            if event.anchor:
+                self.anchors[event.anchor] = None
+            self.open.append((line, event.anchor, []))
+        elif kind in ("SequenceEndEvent", "MappingEndEvent"):
+            line, anchor, items = self.open.pop()
+            self._put(Node(line, _mapping(items) if kind == "MappingEndEvent" else tuple(items)), anchor)
+
+    def _put(self, node: Node, anchor: str | None) -> None:
+        if anchor:
+            self.anchors[anchor] = node
+        if self.open:
+            self.open[-1][2].append(node)
+        else:
+            self.root = node
+
+    def _alias(self, name: str, line: int) -> None:
+        """Put the anchored value once more, as long as all copies together stay small."""
+        node = self.anchors.get(name)
+        if node is None:
+            raise _Refused("yaml-aliases", f"expected an anchor before *{name}, found none that is complete", line)
+        self.copies += _size(node, COPIES - self.copies)
+        if self.copies > COPIES:
+            raise _Refused("yaml-aliases", f"expected aliases for at most {COPIES} values, found more", line)
+        self._put(node, None)
+
+
+def _mapping(items: list[Node]) -> dict[str, Node]:
+    """Make a mapping of keys and values in turn; a merge key (<<) gives what the mapping itself does not say."""
+    keys = [key.value if isinstance(key.value, str) else "" for key in items[::2]]
+    mapping = dict(zip(keys, items[1::2], strict=True))
+    merged = mapping.pop("<<", None)
+    return {**merged.value, **mapping} if merged and isinstance(merged.value, dict) else mapping
+
+
+def _size(node: Node, limit: int) -> int:
+    """Count the values a node stands for; stop beyond the limit."""
+    count, waiting = 0, [node]
+    while waiting and count <= limit:
+        value = waiting.pop().value
+        count += 1
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, tuple):
+            waiting.extend(value)
+    return count
+
+
+def _read_piece(text: str, line: int, depth: int, report: Report) -> Node | None:
+    """Read a piece of a broken document, as it is or with its values quoted, else the pieces it is made of."""
+    import yaml
+
+    error = ""
+    for attempt in (str, _requoted):
+        try:
+            roots = list(_documents(attempt(text), line))
+        except _Refused as refusal:
+            report(*refusal.args)
+            return None
+        except yaml.YAMLError as problem:
+            error = str(getattr(problem, "problem", None) or "something else")
+            continue
+        if attempt is _requoted:
+            report("yaml-requoted", "expected quotes around a value that holds ': ' or '#', found none", line)
+        return roots[0] if roots else None
+    pieces = _split(text) if depth < DEEPEST_REPAIR else []
+    if len(pieces) == 1 and (inner := _opened(pieces[0][1])):
+        key, skipped, rest = inner
+        node = _read_piece(rest, line + pieces[0][0] + skipped, depth + 1, report)
+        return node and Node(line, (node,) if key is None else {key: node})
+    if len(pieces) < 2:
+        report("entry-unreadable", f"expected a YAML entry or field, the parser says: {error}", line)
+        return None
+    nodes = [_read_piece(piece, line + offset, depth + 1, report) for offset, piece in pieces]
+    return _joined([node for node in nodes if node is not None], line)
+
+
+def _split(text: str) -> list[tuple[int, str]]:
+    """Split a text into its outermost items or keys, each with the number of lines before it."""
+    lines = [line if line.strip() not in ("---", "...") else "" for line in text.split("\n")]
+    used = [i for i, line in enumerate(lines) if line.strip() and not line.lstrip(" ").startswith("#")]
+    if not used:
+        return []
+    base = min(len(lines[i]) - len(lines[i].lstrip(" ")) for i in used)
+    lowest = [i for i in used if lines[i][base : base + 1] != " "]
+    listed = lines[lowest[0]][base:].startswith("- ")
+    outer = [i for i in lowest if lines[i][base:].startswith("- ") == listed]
+    if outer[0] != used[0]:
+        outer = [used[0], *outer]  # what stands deeper than all that follows is a piece of its own
+    ends = [*outer[1:], len(lines)]
+    return [(start, "\n".join(lines[start:end])) for start, end in zip(outer, ends, strict=True)]
+
+
+def _opened(piece: str) -> tuple[str | None, int, str] | None:
+    """Return the key of a piece (None for an item), the number of lines before what it holds, and the text of that."""
+    bare = piece.lstrip(" ")
+    if bare.startswith("- "):
+        return None, 0, " " * (len(piece) - len(bare)) + "  " + bare[2:]
+    first, newline, rest = bare.partition("\n")
+    if newline and first.rstrip().endswith(":"):
+        return first.rstrip()[:-1].strip(" \"'"), 1, rest
+    return None
+
+
+def _joined(nodes: list[Node], line: int) -> Node:
+    """Put the pieces of one list or one mapping together again."""
+    if any(isinstance(node.value, tuple) for node in nodes):
+        items = (node.value if isinstance(node.value, tuple) else (node,) for node in nodes)
+        return Node(line, tuple(item for group in items for item in group))
+    mapping: dict[str, Node] = {}
+    for node in nodes:
+        mapping.update(node.value if isinstance(node.value, dict) else {})
+    return Node(line, mapping)
+
+
+def _requoted(text: str) -> str:
+    """Put every plain value in quotes: `name: Ablation: size` is what people write."""
+    return "\n".join(_quote_line(line) for line in text.split("\n"))
+
+
+def _quote_line(line: str) -> str:
+    match = _LOOSE.match(line)
+    if match is None or (match.group(2) and not match.group(3)):
+        return line
+    indent, key, colon, value = match.groups(default="")
+    return f"{indent}{key}{colon}{json.dumps(value.rstrip(), ensure_ascii=False)}"
