@@ -1,8 +1,7 @@
-"""Pure string tools: takes text as it comes, gives it repaired, normalised, split or safe to print.
+"""Repair strings, normalise them for comparing, split them, and make them safe to print.
 
-Two kinds of repair, because they need different surroundings: `repair_document` mends what belongs to the whole file
-(byte order mark, line endings, control characters) and never moves a line; `repair` mends one value (mojibake, Unicode
-normal form, control characters that came in through escapes). Every mending is told as a `Repair`.
+`repair_document` mends what belongs to a whole file and never moves a line; `repair` mends one value, also of what came
+in through escapes.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -34,6 +33,9 @@ class Repair(NamedTuple):
     line: int = 1
 
 
+_CR = Repair("line-endings", "expected lines to end in LF, found CR or CRLF; read as LF")
+
+
 def repair_document(text: str) -> tuple[str, tuple[Repair, ...]]:
     """Mend the frame of a file: byte order mark, line endings, escape sequences and control characters."""
     repairs: list[Repair] = []
@@ -41,12 +43,11 @@ def repair_document(text: str) -> tuple[str, tuple[Repair, ...]]:
         text = text[1:]
         repairs.append(Repair("byte-order-mark", "expected text to start at once, found a byte order mark; left out"))
     if "\r" in text:
-        line = text.count("\n", 0, text.index("\r")) + 1
+        repairs.append(_CR._replace(line=text.count("\n", 0, text.index("\r")) + 1))
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-        repairs.append(Repair("line-endings", "expected lines to end in LF, found CR or CRLF; read as LF", line))
     text, stripped = _strip_controls(text, _C0)  # C1 may be mojibake's bytes
-    text, paired = _without_surrogates(text)
-    return text, (*repairs, *stripped, *paired)
+    text, replaced = _replace_surrogates(text)
+    return text, (*repairs, *stripped, *replaced)
 
 
 def repair(text: str) -> tuple[str, tuple[Repair, ...]]:
@@ -55,55 +56,46 @@ def repair(text: str) -> tuple[str, tuple[Repair, ...]]:
     for _ in range(_ROUNDS):
         if text.isascii() and not _C0.search(text):
             break
-        text, mended = _repair_once(text)
-        if not mended:
+        before = len(repairs)
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+            repairs.append(_CR)
+        for mend in (_unmangle, partial(_strip_controls, controls=_C0_AND_C1), _replace_surrogates):
+            text, mended = mend(text)
+            repairs += mended
+        if not unicodedata.is_normalized("NFC", text):
+            text = unicodedata.normalize("NFC", text)
+            repairs.append(Repair("not-nfc", "expected composed characters (NFC), found decomposed ones; composed"))
+        if len(repairs) == before:
             break
-        repairs += mended
     return text, tuple(repairs)
 
 
-def _repair_once(text: str) -> tuple[str, list[Repair]]:
-    repairs: list[Repair] = []
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-        repairs.append(Repair("line-endings", "expected lines to end in LF, found CR or CRLF; read as LF"))
-    text, mended = _unmangle(text)
-    repairs += mended
-    text, stripped = _strip_controls(text, _C0_AND_C1)
-    repairs += stripped
-    text, paired = _without_surrogates(text)
-    repairs += paired
-    if not unicodedata.is_normalized("NFC", text):
-        text = unicodedata.normalize("NFC", text)
-        repairs.append(Repair("not-nfc", "expected composed characters (NFC), found decomposed ones; composed"))
-    return text, repairs
-
-
-def _without_surrogates(text: str) -> tuple[str, tuple[Repair, ...]]:
-    """Text that can be encoded: half a pair, which only a broken source can hold, becomes U+FFFD."""
-    found = _SURROGATES.search(text)
-    if found is None:
+def _replace_surrogates(text: str) -> tuple[str, Sequence[Repair]]:
+    """Make a text that can be encoded: half a pair, which only a broken source can hold, becomes U+FFFD."""
+    surrogate = _SURROGATES.search(text)
+    if surrogate is None:
         return text, ()
-    line = text.count("\n", 0, found.start()) + 1
-    message = f"expected whole characters, found U+{ord(found.group()):04X} alone; read as U+FFFD"
+    line = text.count("\n", 0, surrogate.start()) + 1
+    message = f"expected whole characters, found U+{ord(surrogate.group()):04X} alone; read as U+FFFD"
     return _SURROGATES.sub("\ufffd", text), (Repair("lone-surrogate", message, line),)
 
 
-def _strip_controls(text: str, controls: re.Pattern[str]) -> tuple[str, tuple[Repair, ...]]:
-    found = controls.search(text)
-    if found is None:
+def _strip_controls(text: str, controls: re.Pattern[str]) -> tuple[str, Sequence[Repair]]:
+    control = controls.search(text)
+    if control is None:
         return text, ()
-    line = text.count("\n", 0, found.start()) + 1
+    line = text.count("\n", 0, control.start()) + 1
     cleaned = controls.sub("", _ESCAPES.sub("", text))
     lost = len(text) - len(cleaned)
-    message = f"expected printable text, found U+{ord(found.group()):04X}; characters left out: {lost}"
+    message = f"expected printable text, found U+{ord(control.group()):04X}; characters left out: {lost}"
     return cleaned, (Repair("control-characters", message, line),)
 
 
-def _unmangle(text: str) -> tuple[str, list[Repair]]:
-    """Every line whose UTF-8 was once read as another encoding, read again as UTF-8; curly quotes stay as they are."""
+def _unmangle(text: str) -> tuple[str, Sequence[Repair]]:
+    """Read every line whose UTF-8 was once read as another encoding again as UTF-8; curly quotes stay as they are."""
     if not _SUSPECT.search(text):
-        return text, []
+        return text, ()
     from ftfy import TextFixerConfig, fix_encoding
 
     # Only the encoding: losses that would have to be guessed (replace_lossy_sequences) are left as they came.
@@ -117,7 +109,7 @@ def _unmangle(text: str) -> tuple[str, list[Repair]]:
 
 
 def _settled(line: str, fix: Callable[[str], str]) -> str:
-    """A line mended until nothing more is found in it, also without the space around it: mending again is no change."""
+    """Mend a line until nothing more is found in it, also without the space around it."""
     fixed = fix(line)
     for _ in range(4):
         bare = fixed.strip()
@@ -128,7 +120,7 @@ def _settled(line: str, fix: Callable[[str], str]) -> str:
 
 
 def _difference(before: str, after: str) -> str:
-    """The first place where two texts differ, told as 'this', read as 'that'."""
+    """Describe the first place where two texts differ: 'this', read as 'that'."""
     shorter = min(len(before), len(after))
     start = next((i for i in range(shorter) if before[i] != after[i]), shorter)
     tail = next((i for i in range(shorter - start) if before[-1 - i] != after[-1 - i]), shorter - start)
@@ -138,23 +130,23 @@ def _difference(before: str, after: str) -> str:
 
 @lru_cache(maxsize=16384)
 def normalise_id(name: str) -> str:
-    """The form under which paper ids are matched: case, accents, punctuation and doubled underscores do not count."""
+    """Return the form in which paper ids are matched, without case, accents, punctuation and doubled underscores."""
     letters = (c for c in unicodedata.normalize("NFKD", name).casefold() if not unicodedata.combining(c))
     words = "".join(c if c.isalnum() else " " for c in letters).split()
     return "-".join(words) or name.strip().casefold()
 
 
 def normalise(text: str) -> str:
-    """The form in which two texts are compared: compatibility forms, case, white space and punctuation do not count.
+    """Return the form in which two texts are compared, without compatibility forms, case, white space and punctuation.
 
     What carries meaning in a value stays: the point in 0.1, the minus in -1, percent signs, Greek and mathematics.
     """
     text = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(_ODD.sub(lambda odd: odd[0] if _counts(text, odd.start()) else " ", text).split())
+    return " ".join(_ODD.sub(lambda odd: odd[0] if _has_meaning(text, odd.start()) else " ", text).split())
 
 
-def _counts(text: str, i: int) -> bool:
-    """Whether a character that is neither letter, digit nor space carries meaning where it stands."""
+def _has_meaning(text: str, i: int) -> bool:
+    """Does a character that is neither letter, digit nor space carry meaning where it stands?"""
     c, before, after = text[i], text[i - 1] if i else " ", text[i + 1] if i + 1 < len(text) else " "
     if c == "%":
         return True
@@ -166,40 +158,37 @@ def _counts(text: str, i: int) -> bool:
 
 
 def tokens(text: str) -> tuple[str, ...]:
-    """The words of a text in its normalised form."""
+    """Return the words of a text in its normalised form."""
     return tuple(normalise(text).split())
 
 
 def split_outside_brackets(text: str, separators: str = ",") -> tuple[str, ...]:
-    """Pieces between separators that stand outside (), [] and {}; stripped, without empty ones.
+    """Return the pieces between separators outside (), [] and {}, stripped, without empty ones.
 
     A bracket counts only when it is closed again, and a comma between two digits (1,000) is part of the number.
     """
     inside = _bracketed(text)
     pieces, start = [], 0
     for i, c in enumerate(text):
-        if c in separators and not inside[i] and not _in_number(text, i):
+        in_number = c == "," and text[i - 1 : i].isdigit() and text[i + 1 : i + 2].isdigit()
+        if c in separators and not inside[i] and not in_number:
             pieces.append(text[start:i])
             start = i + 1
     pieces.append(text[start:])
     return tuple(piece.strip() for piece in pieces if piece.strip())
 
 
-def _in_number(text: str, i: int) -> bool:
-    return text[i] == "," and text[i - 1 : i].isdigit() and text[i + 1 : i + 2].isdigit()
-
-
 def _bracketed(text: str) -> bytearray:
-    """One flag a character: does it stand inside a pair of brackets?"""
+    """Return one flag a character: does it stand inside a pair of brackets?"""
     depth_change = [0] * (len(text) + 1)
-    open_at: list[tuple[str, int]] = []
+    opened: list[tuple[str, int]] = []
     for i, c in enumerate(text):
         if c in _OPENING:
-            open_at.append((_OPENING[c], i))
-        elif c in ")]}" and any(close == c for close, _ in open_at[-8:]):
-            while open_at and open_at[-1][0] != c:
-                open_at.pop()
-            depth_change[open_at.pop()[1]] += 1
+            opened.append((_OPENING[c], i))
+        elif c in ")]}" and any(close == c for close, _ in opened[-8:]):
+            while opened and opened[-1][0] != c:
+                opened.pop()
+            depth_change[opened.pop()[1]] += 1
             depth_change[i] -= 1
     flags, depth = bytearray(len(text)), 0
     for i in range(len(text)):
@@ -209,9 +198,9 @@ def _bracketed(text: str) -> bytearray:
 
 
 def safe_terminal(text: str) -> str:
-    """Text that can be printed without steering the terminal: no escapes, controls or direction overrides.
+    """Return a text without what steers a terminal: escapes, controls (but tab and newline), direction overrides.
 
-    Tab and newline stay. Markup of a console library (square brackets in rich) is its caller's to escape.
+    Markup of a console library (square brackets in rich) is its caller's to escape.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -230,7 +219,7 @@ def _printable(c: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about a name that is not known: the most similar ones, or all where they are few."""
+    """Return the end of a message about an unknown name: the most similar ones, or all where they are few."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if near:

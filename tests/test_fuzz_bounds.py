@@ -84,7 +84,7 @@ def test_no_family_grows_faster_than_its_input(start: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
-def test_no_family_takes_more_than_a_multiple_of_its_memory(start: str) -> None:
+def test_no_family_takes_more_than_its_memory(start: str) -> None:
     for repeated in REPEATED:
         most = peak(family(start, repeated, 20_000))
         assert most < BYTES_A_BYTE, (start, repeated, most)

@@ -18,6 +18,7 @@ from evalkit.formats import CODES, FORMATS, json_parser, parse_document, recogni
 from evalkit.formats.json_strings import unambiguous
 from evalkit.formats.layouts import ABOUT
 from evalkit.formats.tree import Node
+from evalkit.storage.discovery import documents
 from evalkit.text import repair
 from evalkit.types import Ablation, Action, Document, Plan
 
@@ -43,7 +44,7 @@ def read_one(text: str, *, strict: bool = False, gold: bool = False) -> Plan:
     return plan
 
 
-def found(*plans: Plan) -> set[tuple[str, int | None]]:
+def reports(*plans: Plan) -> set[tuple[str, int | None]]:
     return {(diagnostic.code, diagnostic.line) for plan in plans for diagnostic in plan.diagnostics}
 
 
@@ -51,7 +52,7 @@ def markdown(entries: str) -> str:
     return f"# a/b/c\n\n## Ablation Plan\n\n{entries}"
 
 
-# Fixtures: one document a format, with what is in it and what has to be said about it.
+# Fixtures: one document a format, with what is in it and what is reported about it.
 
 
 def test_the_trajectory_fixture() -> None:
@@ -67,7 +68,7 @@ def test_the_trajectory_fixture() -> None:
         Ablation("Gate", "gating of the residual (δ)", Action.REMOVE, (), metrics),
         Ablation("Learning rate", "learning rate λ", Action.REPLACE, options, ("accuracy",)),
     )
-    assert found(plan) == {("mojibake", 8), ("mojibake", 22), ("mojibake", 25), ("mojibake", 30)}
+    assert reports(plan) == {("mojibake", 8), ("mojibake", 22), ("mojibake", 25), ("mojibake", 30)}
 
 
 def test_the_json_fixture() -> None:
@@ -76,7 +77,7 @@ def test_the_json_fixture() -> None:
     assert (first.paper, second.paper) == ("paper-1", "paper-2")
     assert first.ablations[1] == Ablation("Rate", "rate", Action.REPLACE, ("0.10",), ("F1",))
     assert not first.diagnostics
-    assert found(second) == {("no-entries", 6)}
+    assert reports(second) == {("no-entries", 6)}
 
 
 def test_the_jsonl_fixture() -> None:
@@ -85,16 +86,16 @@ def test_the_jsonl_fixture() -> None:
     assert [entry.name for entry in first.ablations] == ["Gate", "Rate"]
     assert not first.diagnostics
     assert second.ablations == (Ablation("Broken", "gate", Action.REMOVE, (), ("F1",)),)
-    assert found(second) == {("unclosed-string", 2), ("missing-comma", 2), ("unclosed-bracket", 2)}
+    assert reports(second) == {("unclosed-string", 2), ("missing-comma", 2), ("unclosed-bracket", 2)}
 
 
 def test_the_yaml_fixture() -> None:
-    """A value with a colon is read; a broken one is told with its line; what follows is there."""
+    """A value with a colon is read; a broken one is reported with its line; what follows is there."""
     plan = read_one((FIXTURES / "yaml-plan.yaml").read_text(encoding="utf-8"))
     assert (plan.planner, plan.paper) == ("a/b", "paper-1")
     assert [entry.name for entry in plan.ablations] == ["Gate", "Rate: how fast", "part", "Last"]
     assert plan.ablations[1].replacements == ("0.10", "001")
-    assert {("yaml-requoted", 8), ("entry-unreadable", 13)} <= found(plan)
+    assert {("yaml-requoted", 8), ("entry-unreadable", 13)} <= reports(plan)
 
 
 def test_the_reply_fixture() -> None:
@@ -107,7 +108,7 @@ def test_the_reply_fixture() -> None:
             "Rate", 'the model\'s "learning rate"', Action.REPLACE, ("0.1", "0.2"), ("F1", "accuracy (top-1, top-5)")
         ),
     )
-    assert {("code-fence", 8), ("action-synonym", 9), ("inner-quotes", 12), ("trailing-comma", 14)} <= found(plan)
+    assert {("code-fence", 8), ("action-synonym", 9), ("inner-quotes", 12), ("trailing-comma", 14)} <= reports(plan)
     assert {diagnostic.severity for diagnostic in plan.diagnostics} == {"note"}
 
 
@@ -139,11 +140,11 @@ REPAIRED = [
 
 
 @pytest.mark.parametrize(("text", "code", "line"), REPAIRED)
-def test_a_repair_costs_nothing_and_is_told(text: str, code: str, line: int) -> None:
-    """The entry comes out as if nothing had been wrong, with one finding where it was."""
+def test_a_repair_costs_nothing_and_is_reported(text: str, code: str, line: int) -> None:
+    """The entry comes out as if nothing had been wrong, with one diagnostic where it was."""
     plan = read_one(text)
     assert plan.ablations[0] == ENTRY_A
-    assert (code, line) in found(plan)
+    assert (code, line) in reports(plan)
     assert all(diagnostic.path == "plan" and "expected" in diagnostic.message for diagnostic in plan.diagnostics)
     assert "error" not in {diagnostic.severity for diagnostic in plan.diagnostics}
 
@@ -216,7 +217,7 @@ def test_lists(field: str, value: str, items: tuple[str, ...]) -> None:
     ],
 )
 def test_a_bad_row_keeps_to_itself(bad: str) -> None:
-    """Whatever a row does wrong, the rows before and after it are read whole, and it is told."""
+    """Whatever a row does wrong, the rows before and after it are read whole, and it is reported."""
     plan = read_one(f"{A}\n{bad}\n{B}\n")
     assert plan.ablations[0] == ENTRY_A
     assert plan.ablations[-1] == ENTRY_B
@@ -286,8 +287,8 @@ def test_gold_may_leave_things_out() -> None:
 def test_repetitions_are_named() -> None:
     """A repeated entry, and two entries of one name, on one line or on several."""
     other = A.replace('"p"', '"another"')
-    assert found(read_one(f"[{A},\n{A},\n{other}]")) == {("duplicate-entry", 2), ("duplicate-name", 3)}
-    assert found(read_one(f"[{A}, {A}]", gold=True)) == {("duplicate-entry", 1)}
+    assert reports(read_one(f"[{A},\n{A},\n{other}]")) == {("duplicate-entry", 2), ("duplicate-name", 3)}
+    assert reports(read_one(f"[{A}, {A}]", gold=True)) == {("duplicate-entry", 1)}
 
 
 @pytest.mark.parametrize(("gold", "severity"), [(False, "error"), (True, "warning")])
@@ -370,7 +371,7 @@ def test_a_heading_without_fields_is_left_out() -> None:
     entry = "### {}\n- **Ablated Part**: p\n- **Action**: REMOVE\n- **Metrics**: m\n\n"
     plan = read_one(markdown(entry.format("A") + "### Prose\nJust words.\n\n" + entry.format("A2")))
     assert [entry.name for entry in plan.ablations] == ["A", "A2"]
-    assert {("entry-unreadable", 10), ("unread-line", 11)} == found(plan)
+    assert {("entry-unreadable", 10), ("unread-line", 11)} == reports(plan)
 
 
 @pytest.mark.parametrize("second", ["2. **Second**", "**Second**", "", "- **Name**: Second"])
@@ -407,6 +408,14 @@ def test_every_format_recognises_its_fixture(name: str) -> None:
     recognised = recognise(path.read_text(encoding="utf-8"))
     assert recognised is not None
     assert recognised.name == name
+
+
+def test_files_of_every_format_are_discovered(tmp_path: Path) -> None:
+    """A format's row names its suffixes, and nothing else has to know them."""
+    suffixes = {suffix for format_ in FORMATS.values() for suffix in format_.suffixes}
+    for suffix in suffixes:
+        (tmp_path / f"x{suffix}").write_text(A, encoding="utf-8")
+    assert {Path(item.path).suffix for item in documents(tmp_path, planners=True)} == suffixes
 
 
 def test_unknown_formats_are_the_callers_mistake() -> None:
@@ -446,7 +455,7 @@ plans = st.builds(
     trace=st.just("") | clean,
     sample=st.just("") | clean,
     about=st.dictionaries(st.sampled_from(sorted(ABOUT.values())), clean, max_size=3).map(
-        lambda said: (*said.items(),)
+        lambda about: (*about.items(),)
     ),
 )
 several = st.lists(plans, min_size=1, max_size=3, unique_by=lambda plan: (plan.paper, plan.planner, plan.sample))
@@ -454,9 +463,16 @@ several = st.lists(plans, min_size=1, max_size=3, unique_by=lambda plan: (plan.p
 
 def content(plan: Plan, form: str) -> tuple[object, ...]:
     # Entries are equal whether they are drafts or not, and wherever they were taken from.
-    said = plan.paper, plan.planner, plan.ablations, [entry.draft for entry in plan.ablations], plan.trace, plan.sample
+    fields = (
+        plan.paper,
+        plan.planner,
+        plan.ablations,
+        [entry.draft for entry in plan.ablations],
+        plan.trace,
+        plan.sample,
+    )
     beside = [entry.source for entry in plan.ablations], dict(plan.about)
-    return said if form == "trajectory" else (*said, *beside)  # markdown has no place for that
+    return fields if form == "trajectory" else (*fields, *beside)  # markdown has no place for that
 
 
 @pytest.mark.parametrize("name", [name for name, format_ in FORMATS.items() if format_.write])
@@ -481,10 +497,10 @@ trees = st.recursive(
 def test_strict_json_is_read_to_the_letter(tree: dict[str, object], indent: int | None, ascii_only: bool) -> None:
     """What is valid JSON gives the standard library's values, numbers as text, and not a word about it."""
     text = unambiguous(json.dumps(tree, indent=indent, ensure_ascii=ascii_only))
-    said: list[object] = []
-    nodes = json_parser.read_values(text, lambda *finding: said.append(finding))
+    reported: list[object] = []
+    nodes = json_parser.read_values(text, lambda *diagnostic: reported.append(diagnostic))
     assert [_plain(node) for node in nodes] == [_as_text(json.loads(text, parse_int=str, parse_float=str))]
-    assert not said
+    assert not reported
 
 
 def _plain(node: Node) -> object:
@@ -512,7 +528,7 @@ FRAGMENTS = [
 @given(st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=3), max_size=30).map("".join), st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_no_content_raises(text: str, gold: bool) -> None:
-    """Whatever a document holds, there is at least one plan, and every finding has a code that is explained."""
+    """Whatever a document holds, there is at least one plan, and every diagnostic has a code that is explained."""
     read_plans = read(text, gold=gold)
     assert read_plans
     assert all(diagnostic.code in CODES for plan in read_plans for diagnostic in plan.diagnostics)
@@ -540,8 +556,8 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("text", "code"), HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_input_is_told_and_costs_little(text: str, code: str) -> None:
-    """A hundred thousand characters of anything end in a finding, well within seconds."""
+def test_hostile_input_is_reported_and_costs_little(text: str, code: str) -> None:
+    """A hundred thousand characters of anything end in a diagnostic, well within seconds."""
     started = time.perf_counter()
     plan = read_one(text)
     assert code in {diagnostic.code for diagnostic in plan.diagnostics}

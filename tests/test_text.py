@@ -24,7 +24,7 @@ from evalkit import text
     ],
 )
 def test_mojibake_is_read_again_as_utf8(before: str, after: str) -> None:
-    """UTF-8 that was once read as cp1252 comes back, and it is told."""
+    """UTF-8 that was once read as cp1252 comes back, and it is reported."""
     repaired, repairs = text.repair(before)
     assert repaired == after
     assert [repair.code for repair in repairs] == ["mojibake"]
@@ -99,7 +99,7 @@ def test_repairing_twice_changes_nothing_more(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("I_Lora__Iterative_Merging", "i-lora: Iterative Merging"),
         ("Schrödinger's Cat", "Schrodinger_s_Cat"),
@@ -109,15 +109,15 @@ def test_repairing_twice_changes_nothing_more(value: str) -> None:
         (" a--b. ", "A B"),
     ],
 )
-def test_ids_of_one_paper(one: str, other: str) -> None:
+def test_ids_of_one_paper(first: str, second: str) -> None:
     """Case, punctuation, doubled underscores and Unicode forms do not make another paper."""
-    assert text.normalise_id(one) == text.normalise_id(other)
+    assert text.normalise_id(first) == text.normalise_id(second)
 
 
-@pytest.mark.parametrize(("one", "other"), [("paper1", "paper2"), ("α-net", "β-net"), ("???", "!!!"), ("a b", "ab")])
-def test_ids_of_two_papers(one: str, other: str) -> None:
+@pytest.mark.parametrize(("first", "second"), [("paper1", "paper2"), ("α-net", "β-net"), ("???", "!!!"), ("a b", "ab")])
+def test_ids_of_two_papers(first: str, second: str) -> None:
     """What differs in a letter, or is nothing but punctuation, stays apart."""
-    assert text.normalise_id(one) != text.normalise_id(other)
+    assert text.normalise_id(first) != text.normalise_id(second)
 
 
 def test_an_id_can_not_climb() -> None:

@@ -9,11 +9,11 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from evalkit.errors import InputError
-from evalkit.formats import arrow
+from evalkit.formats import FORMATS, arrow
 from evalkit.storage.files import reason
 from evalkit.types import Diagnostic, Document
 
-TEXTS = frozenset((".md", ".markdown", ".txt", ".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".log"))
+TEXTS = frozenset(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
 SUFFIXES = TEXTS | arrow.SUFFIXES
 LARGEST = 16 * 1024 * 1024
 
