@@ -23,7 +23,7 @@ from evalkit.errors import EngineError, InputError, ModelError
 from evalkit.matching.embeddings import find_encoder_here
 from evalkit.matching.vector_cache import KeptEncoder
 from evalkit.scoring import executors
-from evalkit.scoring.executors import NAMES, Backend, Engine, engine
+from evalkit.scoring.executors import ENGINES, Executor, open_executor
 from evalkit.scoring.pipeline import Workplace, score_run
 from evalkit.settings import Settings
 from evalkit.storage.cache import Store
@@ -41,7 +41,11 @@ PARTS = (
     "encoder depth",
     "dropout",
 )
-CLUSTERS = [pytest.param(name, marks=pytest.mark.clusters) if name in ("dask", "ray") else name for name in NAMES[1:]]
+CLUSTERS = [
+    pytest.param(name, marks=pytest.mark.clusters) if name in ("dask", "ray") else name
+    for name in ENGINES
+    if name != "local"
+]
 
 
 def corpus(papers: int = 60, planners: int = 4) -> tuple[list[Plan], list[Plan]]:
@@ -101,7 +105,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_results_keep_the_order_of_the_work() -> None:
-    with engine("processes", 2) as where:
+    with open_executor("processes", 2) as where:
         assert list(where(abs, range(-300, 0))) == list(range(300, 0, -1))
 
 
@@ -109,21 +113,21 @@ def test_results_keep_the_order_of_the_work() -> None:
 def test_the_same_bytes_whatever_the_engine(name: str, tmp_path: Path) -> None:
     expected = written(tmp_path / "local", map)
     for workers in (1, 2):
-        with engine(name, workers) as where:
+        with open_executor(name, workers) as where:
             assert written(tmp_path / f"{name}-{workers}", where) == expected
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_the_same_bytes_after_a_worker_was_killed(name: str, tmp_path: Path) -> None:
     expected = written(tmp_path / "local", map)
-    with engine(name, 2) as where:
+    with open_executor(name, 2) as where:
         assert written(tmp_path / name, deadly(where, tmp_path / "flag")) == expected
     assert (tmp_path / "flag-0").exists(), "no worker was killed"
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_work_that_always_kills_ends_in_one_clear_error_and_no_folder(name: str, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="workers of the engine died"), engine(name, 2) as where:
+    with pytest.raises(EngineError, match="workers of the engine died"), open_executor(name, 2) as where:
         written(tmp_path / name, deadly(where, tmp_path / "flag", times=200))
     assert not (tmp_path / name).exists()
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("flag")] == []
@@ -168,7 +172,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 
 @pytest.mark.clusters
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ENGINES)
 def test_the_same_bytes_with_the_real_model_whatever_the_engine_and_the_cache(
     name: str, sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,7 +181,7 @@ def test_the_same_bytes_with_the_real_model_whatever_the_engine_and_the_cache(
     )  # the sample is small: cut so that every worker gets some
     monkeypatch.setattr("evalkit.scoring.pipeline.TEXTS_AT_ONCE", 100)
     shutil.copytree(sample.folder / "known", tmp_path / "warm")
-    with engine(name, 0 if name == "local" else 2) as where:
+    with open_executor(name, 0 if name == "local" else 2) as where:
         for cache, work in (("cold", {"Embedding texts", "Scoring plans"}), ("warm", {"Scoring plans"})):
             with closing(Store(tmp_path / cache / "vectors.sqlite", pytest.fail)) as store:
                 assert sample.score(tmp_path / cache / "run", where, store) == (sample.expected, work), cache
@@ -189,12 +193,12 @@ def wrong(items: Any) -> Any:
 
 
 def test_a_mistake_found_by_a_worker_stays_the_users_mistake() -> None:
-    with pytest.raises(InputError, match="no such file"), engine("processes", 2) as where:
+    with pytest.raises(InputError, match="no such file"), open_executor("processes", 2) as where:
         list(where(wrong, range(3)))
 
 
 def test_an_address_is_for_clusters_only() -> None:
-    with pytest.raises(EngineError, match="only dask and ray"), engine("processes", 2, "tcp://somewhere:8786"):
+    with pytest.raises(EngineError, match="only dask and ray"), open_executor("processes", 2, "tcp://somewhere:8786"):
         pass
 
 
@@ -218,9 +222,9 @@ class Desk:
     """Does work when it is waited for; the pieces in `deadly` are lost so many times first."""
 
     def __init__(self, deadly: dict[int, int] | None = None) -> None:
-        self.deadly, self.handed, self.forgotten = deadly or {}, [], 0
+        self.deadly, self.handed, self.cancelled = deadly or {}, [], 0
 
-    def start(self, work: bytes, item: bytes) -> Callable[[], bytes]:
+    def submit(self, work: bytes, item: bytes) -> Callable[[], bytes]:
         self.handed.append(pickle.loads(item))
         return lambda: self.wait(work, item)
 
@@ -228,14 +232,14 @@ class Desk:
         if self.deadly.get(pickle.loads(item), 0):
             self.deadly[pickle.loads(item)] -= 1
             raise Gone
-        return executors._done(work, item)
+        return executors._run(work, item)
 
-    def forget(self) -> None:
-        self.forgotten += 1
+    def cancel(self) -> None:
+        self.cancelled += 1
 
 
-def map_of(desk: Desk, *, alone: bool = True, workers: int = 1) -> Engine:
-    return Engine(Backend(workers, (Gone,), desk.start, desk.forget, alone=alone))
+def map_of(desk: Desk, *, shared_fate: bool = False, workers: int = 1) -> Executor:
+    return Executor(workers, (Gone,), desk.submit, desk.cancel, shared_fate=shared_fate)
 
 
 def test_no_more_is_taken_than_may_be_under_way_and_one_for_each_that_came_back() -> None:
@@ -253,12 +257,12 @@ def test_no_more_is_taken_than_may_be_under_way_and_one_for_each_that_came_back(
     assert len(taken) == 2 * executors.AHEAD + 10
 
 
-@pytest.mark.parametrize(("alone", "again"), [(True, [1]), (False, [1, 2, 3])])
-def test_what_died_with_a_worker_is_handed_out_again(alone: bool, again: list[int]) -> None:
+@pytest.mark.parametrize(("shared_fate", "again"), [(False, [1]), (True, [1, 2, 3])])
+def test_what_died_with_a_worker_is_handed_out_again(shared_fate: bool, again: list[int]) -> None:
     desk = Desk({1: 1})
-    assert list(map_of(desk, alone=alone)(str, range(4))) == ["0", "1", "2", "3"]
+    assert list(map_of(desk, shared_fate=shared_fate)(str, range(4))) == ["0", "1", "2", "3"]
     assert desk.handed == [0, 1, 2, 3, *again]
-    assert desk.forgotten == (0 if alone else 1)
+    assert desk.cancelled == int(shared_fate)
 
 
 def test_every_piece_of_work_may_be_lost_as_often_as_is_allowed_but_not_more() -> None:
@@ -274,14 +278,14 @@ def test_work_that_nobody_waits_for_any_more_is_forgotten() -> None:
     results = map_of(desk)(str, range(9))
     next(results)
     results.close()
-    assert desk.forgotten == 1
+    assert desk.cancelled == 1
     list(map_of(desk)(str, range(9)))
-    assert desk.forgotten == 1, "all of it came back"
+    assert desk.cancelled == 1, "all of it came back"
 
 
 def test_a_worker_has_what_it_works_by_once_and_not_once_a_batch() -> None:
-    work = executors._packed(partial(together, seen=[]))
-    assert [pickle.loads(executors._done(work, pickle.dumps(at))) for at in range(3)] == [[0], [0, 1], [0, 1, 2]]
+    work = pickle.dumps(partial(together, seen=[]))
+    assert [pickle.loads(executors._run(work, pickle.dumps(at))) for at in range(3)] == [[0], [0, 1], [0, 1, 2]]
 
 
 def together(item: int, seen: list[int]) -> list[int]:
@@ -290,12 +294,12 @@ def together(item: int, seen: list[int]) -> list[int]:
 
 
 def test_what_is_defined_in_the_middle_of_a_notebook_reaches_a_worker() -> None:
-    with engine("processes", 2) as where:
+    with open_executor("processes", 2) as where:
         assert list(where(lambda item: item + 1, range(3))) == [1, 2, 3]
 
 
 def test_an_engine_goes_on_after_a_run_that_was_given_up() -> None:
-    with engine("processes", 2) as where:
+    with open_executor("processes", 2) as where:
         results = where(abs, range(-300, 0))
         assert next(results) == 300
         results.close()
@@ -318,7 +322,7 @@ def holding(item: int) -> int:
 @pytest.mark.slow
 def test_a_worker_that_loads_a_model_is_kept(recwarn: pytest.WarningsRecorder) -> None:
     """Joblib takes the growth for a leak and would have it loaded again, with a warning."""
-    with engine("processes", 2) as run:
+    with open_executor("processes", 2) as run:
         assert len(set(run(holding, range(12)))) == 2
     assert not [warning for warning in recwarn if "worker stopped" in str(warning.message)]
 
@@ -326,8 +330,8 @@ def test_a_worker_that_loads_a_model_is_kept(recwarn: pytest.WarningsRecorder) -
 def test_a_worker_loads_neither_pandas_nor_a_model() -> None:
     """Its start is what a run waits for."""
     program = (
-        "import sys; from evalkit.scoring import executors; executors._ready(); print([m for m in ('pandas', 'torch', "
-        "'sentence_transformers', 'joblib') if m in sys.modules])"
+        "import sys; from evalkit.scoring import executors; executors._preload(); "
+        "print([m for m in ('pandas', 'torch', 'sentence_transformers', 'joblib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
@@ -347,7 +351,8 @@ def test_papers_are_the_same_bytes_however_many_are_held(tmp_path: Path, monkeyp
 def test_ctrl_c_is_for_the_first_process_and_workers_say_nothing(wait: float) -> None:
     """A terminal sends it to all of them, also while they are still loading."""
     program = (
-        "import time\nfrom evalkit.scoring.executors import engine\ntry:\n    with engine('processes', 2) as where:\n"
+        "import time\nfrom evalkit.scoring.executors import open_executor\n"
+        "try:\n    with open_executor('processes', 2) as where:\n"
         "        print('open', flush=True); list(where(time.sleep, [60] * 4))\n"
         "except KeyboardInterrupt: print('stopped')"
     )

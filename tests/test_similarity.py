@@ -21,7 +21,7 @@ from evalkit.matching.features.reasons import NEEDED, REASONS, told
 from evalkit.matching.features.tokens import analyse, stem
 from evalkit.matching.features.vectors import TextVectors, on_grid
 from evalkit.matching.probability import NOTICED, Calibration, explain, load_calibration, probabilities
-from evalkit.scoring.executors import engine
+from evalkit.scoring.executors import open_executor
 from evalkit.scoring.pipeline import Workplace, score_run
 from evalkit.settings import Settings
 from evalkit.types import Ablation, Plan
@@ -515,6 +515,6 @@ def test_processes_that_encode_for_themselves_change_no_bit(encoder: Encoder) ->
     golds = [Plan(f"paper-{at}", None, (GOLD[at], GOLD[3])) for at in range(3)]
     plans = [Plan(gold.paper, f"lab/{who}", tuple(PLAN[who:])) for gold in golds for who in range(3)]
     here = score_run(plans, golds, Settings(resamples=0)).pairs
-    with engine("processes", 2) as where:
+    with open_executor("processes", 2) as where:
         there = score_run(plans, golds, Settings(resamples=0), place=Workplace(where, None, None)).pairs
     assert here.equals(there)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import Field, fields
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 import click
 
 from evalkit.cli.judge_options import with_judge
-from evalkit.settings import ALIGNMENTS, COMPAT, MATCHERS, MISSING, Settings, parse_settings
+from evalkit.settings import Settings, parse_settings
 from evalkit.storage.files import read_text
 
 if TYPE_CHECKING:
@@ -25,63 +26,55 @@ JUDGEMENTS = click.option(
     metavar="DIR",
     help="Decide by what a judge wrote instead: its folder, labels, or an earlier run. Several judges vote.",
 )
-SCORING = {
-    "matcher": click.option(
-        "--matcher", type=click.Choice(MATCHERS), help="Which similarities decide.  [default: hybrid]"
-    ),
-    "alignment": click.option(
-        "--alignment", type=click.Choice(ALIGNMENTS), help="Pairs, or groups.  [default: one-to-one]"
-    ),
-    "missing": click.option(
-        "--missing", type=click.Choice(MISSING), help="A missing plan is zero, or skipped.  [default: zero]"
-    ),
-    "top_k": click.option(
-        "--top-k", type=int, metavar="K", help="Score only the first K entries of each plan.  [default: all]"
-    ),
-    "model": click.option("--model", metavar="PATH|NAME", help="Embedding model.  [default: all-MiniLM-L6-v2]"),
-    "calibration": click.option(
-        "--calibration", metavar="FILE", help="Calibration to decide by.  [default: the matcher's own]"
-    ),
-    "baseline": click.option("--baseline", metavar="PLANNER", help="Planner that all others are tested against."),
-    "compat": click.option(
-        "--compat", type=click.Choice(COMPAT), help="Another benchmark's figures beside ours.  [default: none]"
-    ),
-    "resamples": click.option(
-        "--resamples", type=int, help="Resamples of intervals and tests; 0 for none.  [default: 9999]"
-    ),
-    "seed": click.option("--seed", type=int, help="Seed of everything random.  [default: 0]"),
-    "allow_drafts": click.option(
-        "--allow-drafts", is_flag=True, default=None, help="Score draft gold that nobody has confirmed."
-    ),
-    "offline": click.option(
-        "--offline", is_flag=True, default=None, help="Fetch no model and ask no judge beyond this machine."
-    ),
-    "strict": click.option("--strict", is_flag=True, default=None, help="Treat repairs of a document as errors."),
-}
+# The order of the help; an option of a new setting follows at the end.
+FIRST = ("matcher", "alignment", "missing", "top_k", "model", "calibration", "baseline", "compat", "resamples", "seed",
+         "allow_drafts", "offline", "strict")  # fmt: skip
+
+
+def _option(item: Field[Any], kind: object) -> Callable[[Command], Command]:
+    """Return the option of a setting; what its field says is all that it needs."""
+    facts, name = item.metadata, f"--{item.name.replace('_', '-')}"
+    if kind is bool:
+        return click.option(name, is_flag=True, default=None, help=facts["help"])
+    shown = facts.get("shown", item.default)
+    help = facts["help"] + (f"  [default: {shown}]" if shown != "" else "")
+    number = int if int in (kind, *get_args(kind)) else str
+    value_type = click.Choice(facts["choices"]) if "choices" in facts else number
+    return click.option(name, type=value_type, metavar=facts.get("metavar"), help=help)
+
+
+def _options() -> dict[str, Callable[[Any], Any]]:
+    """Return the options of all settings that have help, by the names of the settings."""
+    kinds = get_type_hints(Settings)
+    options = {item.name: _option(item, kinds[item.name]) for item in fields(Settings) if item.metadata["help"]}
+    return {name: options[name] for name in dict.fromkeys((*FIRST, *options))}
+
+
+SCORING = _options()
 
 
 def scoring(command: Command) -> Command:
-    """Add --config and every scoring option to a command."""
+    """Add --config and the option of every setting to a command."""
     for option in reversed((CONFIG, *SCORING.values())):
         command = option(command)
     return command
 
 
 def settings_from(config: str | None, options: dict[str, Any]) -> Settings:
-    """Settings from a file, if one is given, with the command line's choices on top."""
+    """Return the settings of a file, if one is given, with the command line's choices on top."""
     base = parse_settings(read_text(config), config) if config else Settings()
     return with_judge(base, options).with_options(options)
 
 
 def labels_from(paths: Sequence[str]) -> Labels | None:
-    """The labels of --labels, if any are named."""
+    """Return the labels of --labels, if any are named."""
     from evalkit.storage.label_files import Labels, read_labels
 
     return Labels(read_labels(paths)) if paths else None
 
 
 def judgements_from(paths: Sequence[str]) -> Judgements | None:
-    """The judges of --judgements, if any are named."""
+    """Return the judges of --judgements, if any are named."""
     from evalkit.judges.recorded import Judgements, read_judge
 
     return Judgements([read_judge(path) for path in paths]) if paths else None

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from evalkit.scoring.executors import ENGINES, open_executor
+
 if TYPE_CHECKING:
     from evalkit.scoring.pipeline import Workplace
     from evalkit.storage.cache import Store
@@ -25,7 +27,7 @@ NO_CACHE = click.option(
 )
 WORKING = (
     NO_CACHE,
-    click.option("--engine", type=click.Choice(("local", "processes", "dask", "ray")), default="local",
+    click.option("--engine", type=click.Choice(list(ENGINES)), default="local",
                  show_default=True, help="Where the work is done."),
     click.option("--workers", type=click.IntRange(min=0), default=0, help="How many.  [default: all there are]"),
     click.option("--address", default="", metavar="ADDRESS", help="The scheduler of a running Dask or Ray cluster."),
@@ -52,7 +54,6 @@ def taken(options: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def workplace(choices: dict[str, Any], cache: str | None) -> Iterator[Workplace]:
     """The workplace of these choices, for the length of a block."""
-    from evalkit.scoring.executors import engine
     from evalkit.scoring.pipeline import Workplace
 
     with ExitStack() as stack:
@@ -60,7 +61,7 @@ def workplace(choices: dict[str, Any], cache: str | None) -> Iterator[Workplace]
         if store is not None:
             stack.callback(store.close)
         chosen = {name: choices[name] for name in ("workers", "address") if name in choices}
-        where = stack.enter_context(engine(choices.get("engine", "local"), **chosen))
+        where = stack.enter_context(open_executor(choices.get("engine", "local"), **chosen))
         yield Workplace(where, store)
 
 

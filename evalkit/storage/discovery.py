@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evalkit.errors import InputError
 from evalkit.formats import FORMATS, arrow
-from evalkit.storage.files import reason
+from evalkit.storage.files import error_reason
 from evalkit.types import Diagnostic, Document
 
 TEXTS = frozenset(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
@@ -61,8 +61,8 @@ def _walk(top: Path) -> Iterator[tuple[str, str] | Diagnostic]:
                 yield begin + name, folder
     for error in refused:
         if Path(error.filename) == top:
-            raise InputError(f"{top}: {reason(error)}") from error
-        message = f"expected a readable folder, found: {reason(error)}"
+            raise InputError(f"{top}: {error_reason(error)}") from error
+        message = f"expected a readable folder, found: {error_reason(error)}"
         yield Diagnostic("error", "unreadable", message, str(error.filename))
 
 
@@ -123,7 +123,7 @@ def _read_document(path: str) -> tuple[str | None, Diagnostic | None]:
         with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - see `_walk`
             data = stream.read()
     except OSError as error:
-        return None, Diagnostic("error", "unreadable", f"expected a readable file, found: {reason(error)}", path)
+        return None, Diagnostic("error", "unreadable", f"expected a readable file, found: {error_reason(error)}", path)
     if (suffix := os.path.splitext(path)[1].lower()) in arrow.SUFFIXES:  # noqa: PTH122 - see `_walk`
         try:
             return arrow.rows(data, suffix), None

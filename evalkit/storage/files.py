@@ -13,7 +13,7 @@ from pathlib import Path
 from evalkit.errors import InputError, OutputError
 
 
-def reason(error: OSError) -> str:
+def error_reason(error: OSError) -> str:
     """Return what the operating system said, in a few lower-case words."""
     return (error.strerror or type(error).__name__).lower()
 
@@ -24,7 +24,7 @@ def reading(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{path}: {reason(error)}") from error
+        raise InputError(f"{path}: {error_reason(error)}") from error
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def writing(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {reason(error)}") from error
+        raise OutputError(f"{path}: cannot be written: {error_reason(error)}") from error
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -201,5 +201,5 @@ def _put_aside() -> Iterator[None]:
         yield
     except OSError as error:
         folder = f"{tempfile.gettempdir()}: " if tempfile.tempdir else ""
-        said = f"{folder}temporary files cannot be written: {reason(error)}; TMPDIR names another folder for them"
+        said = f"{folder}temporary files cannot be written: {error_reason(error)}; TMPDIR names another folder for them"
         raise OutputError(said) from error
