@@ -60,14 +60,14 @@ WRAPPERS: tuple[Callable[[str], str], ...] = (str, _reply, _fenced, _completion)
 @st.composite
 def texts(draw: st.DrawFn) -> str:
     """One to three plans in any format, bare or as a model would send them."""
-    given = draw(st.lists(plans, min_size=1, max_size=3))
-    return draw(st.sampled_from(WRAPPERS))(write_plans(given, draw(st.sampled_from(WRITABLE))))
+    written = draw(st.lists(plans, min_size=1, max_size=3))
+    return draw(st.sampled_from(WRAPPERS))(write_plans(written, draw(st.sampled_from(WRITABLE))))
 
 
 def truncate(draw: st.DrawFn, text: str) -> str:
     """The beginning, or the end."""
-    at = draw(st.integers(0, len(text)))
-    return text[:at] if draw(st.booleans()) else text[at:]
+    index = draw(st.integers(0, len(text)))
+    return text[:index] if draw(st.booleans()) else text[index:]
 
 
 def duplicate(draw: st.DrawFn, text: str) -> str:
@@ -78,9 +78,9 @@ def duplicate(draw: st.DrawFn, text: str) -> str:
 
 def splice(draw: st.DrawFn, text: str) -> str:
     """A piece of another document."""
-    at, other = draw(st.integers(0, len(text))), draw(texts())
+    index, other = draw(st.integers(0, len(text))), draw(texts())
     start = draw(st.integers(0, len(other)))
-    return text[:at] + other[start : start + draw(st.integers(0, 80))] + text[at:]
+    return text[:index] + other[start : start + draw(st.integers(0, 80))] + text[index:]
 
 
 def reencode(draw: st.DrawFn, text: str) -> str:
@@ -93,9 +93,9 @@ def reencode(draw: st.DrawFn, text: str) -> str:
 def nest(draw: st.DrawFn, text: str) -> str:
     """Something opened many times, at a place or around everything, and closed or not."""
     opening, closing = draw(st.sampled_from(NESTS))
-    times, at = draw(st.integers(1, 60)), draw(st.integers(0, len(text)))
+    times, index = draw(st.integers(1, 60)), draw(st.integers(0, len(text)))
     closing = closing * times if draw(st.booleans()) else ""
-    return text[:at] + opening * times + text[at:] + closing
+    return text[:index] + opening * times + text[index:] + closing
 
 
 def swap_quotes(draw: st.DrawFn, text: str) -> str:
@@ -108,15 +108,15 @@ def swap_quotes(draw: st.DrawFn, text: str) -> str:
 def insert_controls(draw: st.DrawFn, text: str) -> str:
     """Characters that nobody meant to write."""
     for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, len(text)))
-        text = text[:at] + draw(st.sampled_from(CONTROLS)) + text[at:]
+        index = draw(st.integers(0, len(text)))
+        text = text[:index] + draw(st.sampled_from(CONTROLS)) + text[index:]
     return text
 
 
 def delete(draw: st.DrawFn, text: str) -> str:
     """A few characters are lost."""
-    at = draw(st.integers(0, len(text)))
-    return text[:at] + text[at + draw(st.integers(1, 8)) :]
+    index = draw(st.integers(0, len(text)))
+    return text[:index] + text[index + draw(st.integers(1, 8)) :]
 
 
 DAMAGES = (truncate, duplicate, splice, reencode, nest, swap_quotes, insert_controls, delete)

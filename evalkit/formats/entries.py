@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from evalkit.formats.diagnostics import ParseContext
-from evalkit.formats.tree import Node, as_text
+from evalkit.formats.tree import Members, Node, as_text
 from evalkit.text import normalise, repair, split_outside_brackets, tokens
 from evalkit.types import Ablation, Action
 
@@ -29,19 +29,17 @@ OTHER_KEYS = frozenset(
      "expectedoutcome", "draft", "quote")
 )  # fmt: skip
 _FIELD_OF = {key: field for field, keys in FIELDS.items() for key in keys}
-_REMOVE = """remove removes removed removing removal drop drops dropped dropping disable disables disabled disabling
-    without delete deleted deleting omit omitted omitting exclude excluded excluding eliminate eliminated ablate ablated
-    ablating skip skipped off"""
-_REPLACE = """replace replaces replaced replacing replacement substitute substituted substituting substitution swap
-    swapped swapping vary varies varied varying change changed changing modify modified modifying modification alter
-    altered switch switched exchange exchanged adjust adjusted tune sweep increase reduce decrease"""
-_ADD = """add adds added adding addition insert inserted inserting include included including introduce introduced
-    introducing append appended incorporate incorporated"""
-_ACTION_OF = {
-    word: action
-    for action, words in ((Action.REMOVE, _REMOVE), (Action.REPLACE, _REPLACE), (Action.ADD, _ADD))
-    for word in words.split()
+_VERBS = {
+    Action.REMOVE: """remove removes removed removing removal drop drops dropped dropping disable disables disabled
+        disabling without delete deleted deleting omit omitted omitting exclude excluded excluding eliminate eliminated
+        ablate ablated ablating skip skipped off""",
+    Action.REPLACE: """replace replaces replaced replacing replacement substitute substituted substituting substitution
+        swap swapped swapping vary varies varied varying change changed changing modify modified modifying modification
+        alter altered switch switched exchange exchanged adjust adjusted tune sweep increase reduce decrease""",
+    Action.ADD: """add adds added adding addition insert inserted inserting include included including introduce
+        introduced introducing append appended incorporate incorporated""",
 }
+_ACTION_OF = {word: action for action, words in _VERBS.items() for word in words.split()}
 _NO_LETTER = re.compile(r"[\W_]+")
 _BULLETS = ("- ", "* ", "+ ", "• ")
 _NO = ("", "false", "no", "0", "none", "null")
@@ -83,7 +81,6 @@ def read_entries(nodes: Iterable[tuple[Node, str]], context: ParseContext, line:
 
 
 def _entry(node: Node, name: str, context: ParseContext) -> Ablation | None:
-    """Return the entry that an object describes."""
     if not isinstance(node.value, dict):
         expected = "expected an entry with a name, an ablated part and an action"
         context.report("not-an-entry", f"{expected}, found {node.kind}", node.line)
@@ -107,9 +104,8 @@ def _entry(node: Node, name: str, context: ParseContext) -> Ablation | None:
     return entry
 
 
-def _fields(value: dict[str, Node], context: ParseContext) -> dict[str, Node]:
-    """Pick the five fields among the keys of an object."""
-    fields: dict[str, Node] = {}
+def _fields(value: Members, context: ParseContext) -> Members:
+    fields: Members = {}
     for label, node in value.items():
         field = field_of(label)
         if field is None:
@@ -126,13 +122,10 @@ def _fields(value: dict[str, Node], context: ParseContext) -> dict[str, Node]:
     return fields
 
 
-def _draft_and_source(value: dict[str, Node]) -> tuple[bool, str]:
-    """Return whether an entry is a draft, and the sentence it was taken from.
-
-    A mark that says anything but no counts, so that no draft passes for confirmed. No score rests on the source, so its
-    repairs are not reported.
-    """
+def _draft_and_source(value: Members) -> tuple[bool, str]:
+    """Return whether an entry is a draft, and the sentence it was taken from; no score rests on that: no reports."""
     by_key = [(key_of(label), node) for label, node in value.items()]
+    # A mark that says anything but no counts, so that no draft passes for confirmed.
     draft = any(key == "draft" and as_text(node).strip().casefold() not in _NO for key, node in by_key)
     sources = [node.value for key, node in by_key if key == "source" and isinstance(node.value, str)]
     return draft, repair(sources[-1])[0].strip() if sources else ""

@@ -72,7 +72,6 @@ class _Parser:
             self.report_to(code, message, line)
 
     def values(self) -> Iterator[Node]:
-        """Yield the values of the text one after the other."""
         while (start := self._next_data()) is not None:
             self.pos, self.lists, self.objects = start, 0, 0
             try:
@@ -84,14 +83,12 @@ class _Parser:
 
     def _next_data(self) -> int | None:
         """Find where the next value starts; report what is passed over on the way."""
-        begin = self.pos
-        if begin == 0:
+        if self.pos == 0:
             self.space(comments=self.text.lstrip().startswith("/"))
             if _BEGIN.match(self.text, self.pos):
                 return self.pos
-            begin = self.pos
         match = _DATA.search(self.text, self.pos)
-        self._report_passed(begin, match.start() if match else len(self.text))
+        self._report_passed(self.pos, match.start() if match else len(self.text))
         return match.start() if match else None
 
     def _report_passed(self, begin: int, end: int) -> None:
@@ -100,7 +97,7 @@ class _Parser:
         if fences:
             self.report("code-fence", "expected data alone, found it in a code fence", begin)
         rest = rest.strip(" \t\n\xa0")
-        if not passed or passed.isspace() or not rest:
+        if not rest or passed.isspace():
             return
         pos = begin + (0 if fences else passed.find(rest))
         if not rest.strip(","):
@@ -142,7 +139,7 @@ class _Parser:
         report = partial(self.report, pos=start)
         value, self.pos, cut = read_string(self.text, start, report, key=key)
         if cut:
-            self._truncated()
+            self._report_end()
         return Node(self.line(start), value)
 
     def _bare(self) -> Node:
@@ -207,7 +204,7 @@ class _Parser:
             self.space()
             c = self.peek()
             if not c:
-                self._truncated()
+                self._report_end()
                 return True
             if c == bracket:
                 if comma:
@@ -232,7 +229,6 @@ class _Parser:
         return True
 
     def _member(self, items: dict[str, Node], depth: int) -> None:
-        """Read one key and its value."""
         start = self.pos
         key = self._key()
         self.space()
@@ -262,7 +258,7 @@ class _Parser:
         self.pos = match.end()
         return match.group().strip()
 
-    def _truncated(self) -> None:
+    def _report_end(self) -> None:
         self.report("truncated", "expected the data to be closed, found the end of the text", len(self.text))
 
     def _ahead(self) -> str:

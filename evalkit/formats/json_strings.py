@@ -47,7 +47,7 @@ def _scan(text: str, start: int, report: Report, key: bool) -> tuple[str, int, b
         index, pos = stop.span()
         if stop.group() == "\\":
             pos += 1
-        elif _begins_something_else(text, start, index, key):
+        elif _is_unclosed(text, start, index, key):
             report("unclosed-string", f"expected {close}, found what follows the string")
             return text[start + 1 : index].rstrip().removesuffix(","), index, False
         elif stop.group() == "\n":
@@ -61,8 +61,8 @@ def _scan(text: str, start: int, report: Report, key: bool) -> tuple[str, int, b
     return (text[start + 1 : index], pos, False) if stop else (text[start + 1 :], len(text), True)
 
 
-def _begins_something_else(text: str, start: int, index: int, key: bool) -> bool:
-    """Does the next line of data, or the next key, begin inside a string? Then it was never closed."""
+def _is_unclosed(text: str, start: int, index: int, key: bool) -> bool:
+    """Does the next line of data, or the next key, begin at this place inside a string?"""
     if text[index] == "\n":
         return _NEXT_LINE.match(text, index) is not None
     return not key and _KEY.match(text, index) is not None and text[start + 1 : index].rstrip().endswith(",")

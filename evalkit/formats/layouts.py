@@ -15,7 +15,7 @@ from typing import Any
 from evalkit.formats.diagnostics import ParseContext
 from evalkit.formats.entries import field_of, key_of, read_entries
 from evalkit.formats.reply_tags import read_embedded
-from evalkit.formats.tree import Node
+from evalkit.formats.tree import Members, Node
 from evalkit.text import repair
 from evalkit.types import Diagnostic, Plan, entry_tree
 
@@ -54,9 +54,6 @@ class _Group:
     traces: list[str] = field(default_factory=list)
     about: dict[str, str] = field(default_factory=dict)
     stated: bool = False  # the document says that this plan exists, even if it is empty
-
-    def counts(self) -> bool:
-        return self.stated or bool(self.entries) or any(self.traces)
 
 
 def read_plans(nodes: list[Node], context: ParseContext, trace: str = "") -> list[Plan]:
@@ -99,7 +96,7 @@ class _Grouper:
 
     def settled(self) -> dict[Owner, _Group]:
         """Return the groups without those that only led to others: a list whose rows name their papers is no plan."""
-        full = {owner: group for owner, group in self.groups.items() if group.counts()}
+        full = {owner for owner, group in self.groups.items() if group.stated or group.entries or any(group.traces)}
         papers = {owner.paper for owner in full} | ({""} if full else set())
         return {o: g for o, g in self.groups.items() if o in full or o.paper not in papers}
 
@@ -128,12 +125,12 @@ class _Grouper:
         if not nodes and text.strip():
             group.entries.append((node, ""))
 
-    def _object(self, node: Node, value: dict[str, Node], owner: Owner, depth: int) -> None:
+    def _object(self, node: Node, value: Members, owner: Owner, depth: int) -> None:
         """Open an object that is no entry: a plan, a kept reply, or a table of papers or of entries."""
         if (reply := _reply_text(value)) is not None:
             self._embedded(reply, str(reply.value), owner, depth + 1)
         elif (content := _content(value, gold=self.context.gold)) is not None:
-            self._plan_object(node, value, content, owner, depth)
+            self._plan_object(node.line, value, *content, owner, depth)
         elif (count := _suggestions(value)) is not None:
             self._suggested(node, value, count, owner)
         elif any(key_of(label) == "reviewtext" for label in value):
@@ -141,28 +138,24 @@ class _Grouper:
             expected = "expected entries, found the text of a review; `evalkit gold extract` makes a draft of it"
             self.context.report("review-text", expected, node.line)
         elif value and all(isinstance(inner.value, dict | tuple) for inner in value.values()):
-            for label, inner in value.items():
-                self._member(label, inner, owner, depth)
+            self._members(value, owner, depth)
         else:
             self.group(owner, node.line).entries.append((node, ""))
 
-    def _plan_object(
-        self, node: Node, value: dict[str, Node], content: tuple[str, Node], owner: Owner, depth: int
-    ) -> None:
-        label, inner = content
+    def _plan_object(self, line: int, value: Members, label: str, inner: Node, owner: Owner, depth: int) -> None:
+        """Open an object that describes a plan (or several), with the list `inner` below `label`."""
         owner = self._owner(value, owner, PAPER)
         if key_of(label) not in ("plans", "papers"):
-            group = self.group(owner, node.line)
+            group = self.group(owner, line)
             group.stated = True
             group.traces.append(_first(value, TRACE, self.context))
             group.about |= _about(value)
         if isinstance(inner.value, dict):
-            for name, member in inner.value.items():
-                self._member(name, member, owner, depth)
+            self._members(inner.value, owner, depth)
         elif inner.value is not None:
             self.visit(inner, owner, depth + 1)
 
-    def _suggested(self, node: Node, value: dict[str, Node], count: int, owner: Owner) -> None:
+    def _suggested(self, node: Node, value: Members, count: int, owner: Owner) -> None:
         """Make entries for a paper of which only the number of suggestions in its reviews is known."""
         group = self.group(self._owner(value, owner, PAPER), node.line)
         message = f"expected entries, found that there are {count}; only judgements can score them"
@@ -171,24 +164,25 @@ class _Grouper:
             name = Node(node.line, f"suggestion {number}")
             group.entries.append((Node(node.line, {"name": name, "ablated_part": name}), ""))
 
-    def _member(self, label: str, node: Node, owner: Owner, depth: int) -> None:
-        """Visit a value under a key that names it: an entry under its name, anything else under its paper."""
-        if isinstance(node.value, dict) and (_is_entry(node.value) or depth + 1 >= DEEPEST):
-            if not any(field_of(key) == "name" for key in node.value):
-                message = f"expected a name in the entry, found the key {label[:40]!r}"
-                self.context.report("name-from-key", message, node.line)
-            self.visit(node, owner, depth + 1, self.context.clean(label, node.line))
-        else:
-            owner = replace(owner, paper=self.context.clean(label, node.line))
-            self.group(owner, node.line)
-            self.visit(node, owner, depth + 1)
+    def _members(self, table: Members, owner: Owner, depth: int) -> None:
+        """Visit values under keys that name them: an entry under its name, anything else under its paper."""
+        for label, node in table.items():
+            if isinstance(node.value, dict) and (_is_entry(node.value) or depth + 1 >= DEEPEST):
+                if not any(field_of(key) == "name" for key in node.value):
+                    message = f"expected a name in the entry, found the key {label[:40]!r}"
+                    self.context.report("name-from-key", message, node.line)
+                self.visit(node, owner, depth + 1, self.context.clean(label, node.line))
+            else:
+                paper_owner = replace(owner, paper=self.context.clean(label, node.line))
+                self.group(paper_owner, node.line)
+                self.visit(node, paper_owner, depth + 1)
 
-    def _owner(self, value: dict[str, Node], outer: Owner, paper_keys: tuple[str, ...]) -> Owner:
+    def _owner(self, value: Members, outer: Owner, paper_keys: tuple[str, ...]) -> Owner:
         paper, planner, sample = (_first(value, keys, self.context) for keys in (paper_keys, PLANNER, SAMPLE))
         return Owner(paper or outer.paper, planner or outer.planner, sample or outer.sample)
 
 
-def _first(value: dict[str, Node], keys: tuple[str, ...], context: ParseContext) -> str:
+def _first(value: Members, keys: tuple[str, ...], context: ParseContext) -> str:
     """Return the text under the first of these keys that has one."""
     by_key = {key_of(label): node for label, node in value.items()}
     for key in keys:
@@ -198,18 +192,18 @@ def _first(value: dict[str, Node], keys: tuple[str, ...], context: ParseContext)
     return ""
 
 
-def _about(value: dict[str, Node]) -> dict[str, str]:
+def _about(value: Members) -> dict[str, str]:
     """Return what an object says of its list beside whose it is; no score rests on it, so repairs are not reported."""
     texts = ((ABOUT.get(key_of(label)), node.value) for label, node in value.items())
     return {name: repair(text)[0].strip() for name, text in texts if name and isinstance(text, str) and text.strip()}
 
 
-def _is_entry(value: dict[str, Node]) -> bool:
+def _is_entry(value: Members) -> bool:
     """Has an object a field of an entry, and no list of entries?"""
     return any(field_of(label) for label in value) and _content(value) is None
 
 
-def _content(value: dict[str, Node], *, gold: bool = False) -> tuple[str, Node] | None:
+def _content(value: Members, *, gold: bool = False) -> tuple[str, Node] | None:
     """Return the list of entries in an object that describes a plan: by its key, else by what it holds."""
     lists = [(label, node) for label, node in value.items() if key_of(label) in LISTS]
     if lists:
@@ -217,21 +211,21 @@ def _content(value: dict[str, Node], *, gold: bool = False) -> tuple[str, Node] 
     fields = {field_of(label) for label in value}
     if fields & {"ablated_part", "action"} or all(isinstance(node.value, dict | tuple) for node in value.values()):
         return None
-    return next(((label, node) for label, node in value.items() if not field_of(label) and _holds_objects(node)), None)
+    for label, node in value.items():
+        items = node.value if isinstance(node.value, tuple) and not field_of(label) else ()
+        if items and all(isinstance(item.value, dict) for item in items):
+            return label, node
+    return None
 
 
-def _suggestions(value: dict[str, Node]) -> int | None:
+def _suggestions(value: Members) -> int | None:
     """Return the number of suggestions that AblationBench's reviewer data gives in place of a list."""
     node = next((inner for label, inner in value.items() if key_of(label) == "numablationsuggestions"), None)
     text = node.value if node is not None and isinstance(node.value, str) else ""
     return int(text) if text.isdecimal() and len(text) < 4 else None
 
 
-def _holds_objects(node: Node) -> bool:
-    return isinstance(node.value, tuple) and bool(node.value) and all(isinstance(i.value, dict) for i in node.value)
-
-
-def _reply_text(value: dict[str, Node]) -> Node | None:
+def _reply_text(value: Members) -> Node | None:
     """Return the text of a chat completion as it was kept: choices[0].message.content."""
     node: Node | None = value.get("choices")
     if node is None or not isinstance(node.value, tuple) or not node.value:

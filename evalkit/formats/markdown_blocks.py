@@ -38,7 +38,6 @@ class Field:
     item_indent: int | None = None
 
     def extend(self, text: str) -> None:
-        """Add text to the last bullet, else to what stands beside the label."""
         (self.items[-1][1] if self.items else self.inline).append(text)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-Value: TypeAlias = "str | tuple[Node, ...] | dict[str, Node] | None"
+Value: TypeAlias = "str | tuple[Node, ...] | Members | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,9 @@ class Node:
             shown = self.value if len(self.value) <= 40 else self.value[:39] + "…"
             return f"the text {shown!r}"
         return {type(None): "nothing", tuple: "a list", dict: "an object"}[type(self.value)]
+
+
+Members: TypeAlias = dict[str, Node]
 
 
 def as_text(node: Node, *, depth: int = 3) -> str:

@@ -22,7 +22,7 @@ DEEPEST = 32
 DEEPEST_REPAIR = 8
 COPIES = 20_000  # values that aliases may stand for in one document
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
-_LOOSE = re.compile(r"^([ \t]*+(?:- +)*+)([A-Za-z_][\w -]{0,40})?(:[ \t]+)?([^\s\"'\[{|>&*#-].*)$")
+_LOOSE = re.compile(r"^([ \t]*+(?:- +)*+)([A-Za-z_][\w -]{0,40})?(:[ \t]+)?([^\s\"'\[{|>&*#-].*)$", re.MULTILINE)
 _START = re.compile(r"(?:- )*+(?:[\w.\"'/-]{1,200}+|[Aa]blated [Pp]art):(?:[ \t]|$)|- \{|- &\w{1,80}$|---$|%YAML")
 
 
@@ -211,7 +211,6 @@ def _opened(piece: str) -> tuple[str | None, int, str] | None:
 
 
 def _joined(nodes: list[Node], line: int) -> Node:
-    """Put the pieces of one list or one mapping together again."""
     if any(isinstance(node.value, tuple) for node in nodes):
         items = (node.value if isinstance(node.value, tuple) else (node,) for node in nodes)
         return Node(line, tuple(item for group in items for item in group))
@@ -223,12 +222,10 @@ def _joined(nodes: list[Node], line: int) -> Node:
 
 def _requoted(text: str) -> str:
     """Put every plain value in quotes: `name: Ablation: size` is what people write."""
-    return "\n".join(_quote_line(line) for line in text.split("\n"))
 
+    def quote(match: re.Match[str]) -> str:
+        indent, key, colon, value = match.groups(default="")
+        quoted = f"{indent}{key}{colon}{json.dumps(value.rstrip(), ensure_ascii=False)}"
+        return match.group() if key and not colon else quoted
 
-def _quote_line(line: str) -> str:
-    match = _LOOSE.match(line)
-    if match is None or (match.group(2) and not match.group(3)):
-        return line
-    indent, key, colon, value = match.groups(default="")
-    return f"{indent}{key}{colon}{json.dumps(value.rstrip(), ensure_ascii=False)}"
+    return _LOOSE.sub(quote, text)
