@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from evalkit import read_plans
-from evalkit.report.html import write_report
+from evalkit.report.run_page import write_report
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.runs import Run

@@ -14,7 +14,7 @@ from made_runs import hostile_run, small_run
 from test_report_comparison import BASE, NEW
 
 from evalkit.report.comparison_page import write_comparison
-from evalkit.report.html import write_report
+from evalkit.report.run_page import write_report
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (make browser installs it)")
 pytest.importorskip("vl_convert", reason="needs the extra report")

@@ -13,10 +13,10 @@ from made_runs import HOSTILE, hostile_run, small_run
 
 from evalkit.cli import group
 from evalkit.errors import InputError
-from evalkit.report import browser_data, error_classes, summary
+from evalkit.report import error_classes, escaping, html
+from evalkit.report.run_page import run_page, verdict, write_report
 from evalkit.storage.runs import load_run
 
-report = pytest.importorskip("evalkit.report.html")
 pytest.importorskip("altair", reason="needs the extra report")
 pytest.importorskip("vl_convert", reason="needs the extra report")
 pytest.importorskip("jinja2", reason="needs the extra report")
@@ -48,12 +48,12 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return report.run_page(small_run(), "report-data").text
+    return run_page(small_run(), "report-data").text
 
 
 @pytest.fixture(scope="module")
 def hostile_page() -> str:
-    return report.run_page(hostile_run(), "report-data").text
+    return run_page(hostile_run(), "report-data").text
 
 
 def test_cases_are_counted_by_class() -> None:
@@ -97,7 +97,7 @@ def test_every_count_of_errors_opens_its_cases(page: str) -> None:
 
 
 def test_data_cannot_leave_their_element() -> None:
-    text = browser_data.embed({"said": "</script><!-- &amp; \u2028"})
+    text = escaping.script_json({"said": "</script><!-- &amp; \u2028"})
     assert not set("<>&\u2028") & set(text)
     assert json.loads(text) == {"said": "</script><!-- &amp; \u2028"}
 
@@ -136,7 +136,7 @@ def test_no_control_characters_reach_the_page(hostile_page: str) -> None:
 
 
 def test_a_large_report_keeps_its_papers_beside_it(tmp_path: Path) -> None:
-    paths = report.write_report(small_run(), tmp_path / "page.html", largest_inline=100)
+    paths = write_report(small_run(), tmp_path / "page.html", largest_inline=100)
     assert sorted(path.relative_to(tmp_path).as_posix() for path in paths) == [
         "page-data/0.js", "page-data/1.js", "page-data/2.js", "page.html",
     ]  # fmt: skip
@@ -148,7 +148,7 @@ def test_a_large_report_keeps_its_papers_beside_it(tmp_path: Path) -> None:
 
 def test_a_run_read_back_gives_the_same_page(tmp_path: Path, page: str) -> None:
     small_run().save(tmp_path / "run")
-    again = report.run_page(load_run(tmp_path / "run"), "report-data").text
+    again = run_page(load_run(tmp_path / "run"), "report-data").text
     index = re.compile(r'id="index">(.*?)</script>', re.DOTALL)
     assert json.loads(index.search(again)[1]) == json.loads(index.search(page)[1])  # type: ignore[index]
 
@@ -161,7 +161,7 @@ def test_hostile_runs_survive_the_disk(tmp_path: Path) -> None:
 
 
 def test_half_a_character_does_not_stop_a_report() -> None:
-    assert browser_data.embed({"said": "half \ud800 of a pair"}) == '{"said":"half ? of a pair"}'
+    assert escaping.script_json({"said": "half \ud800 of a pair"}) == '{"said":"half ? of a pair"}'
 
 
 def test_the_command_writes_a_page(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(chart_style, "find_spec", lambda name: None if name == "vl_convert" else object())
     with pytest.raises(InputError, match=r"need vl-convert, which is not installed: pip install 'evalkit\[report\]'"):
-        report.run_page(small_run(), "data")
+        run_page(small_run(), "data")
 
 
 def test_undefined_figures_are_dashes(page: str) -> None:
@@ -198,8 +198,8 @@ def test_undefined_figures_are_dashes(page: str) -> None:
 
 
 def test_every_asset_ships_in_the_package() -> None:
-    for name in ("report.css", *report.SCRIPTS):
-        assert report._asset(name).strip()
+    for name in ("report.css", *html.SCRIPTS):
+        assert html._asset(name).strip()
 
 
 def test_edges_have_a_page_too() -> None:
@@ -213,9 +213,9 @@ def test_edges_have_a_page_too() -> None:
     none = score_run([plan(paper="alpha", planner="lm/empty")], lists, Settings(matcher="lexical", resamples=0))
     samples = [plan(entry("gating"), paper="alpha", planner="lm/one", sample=name) for name in ("1", "2")]
     two = score_run(samples, lists, Settings(matcher="lexical", resamples=99, missing="skip"))
-    assert summary.verdict(none) == "lm/empty: match F1 0.000."
+    assert verdict(none) == "lm/empty: match F1 0.000."
     for run in (none, two):
-        text = report.run_page(run, "data").text
+        text = run_page(run, "data").text
         index = json.loads(re.search(r'id="index">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
         assert len(index["rows"]) == len(run.papers)
     document = json.loads(re.search(r'id="paper-0">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]

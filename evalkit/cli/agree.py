@@ -36,7 +36,7 @@ def command(
     """
     from evalkit.cli.work_options import workplace
     from evalkit.labels import agree_with
-    from evalkit.report import agreement_text, console, json_output, progress, side_tables
+    from evalkit.report import console, json_output, judge_text, label_text, progress
     from evalkit.scoring.pipeline import compare_judges
     from evalkit.settings import Settings
 
@@ -46,11 +46,11 @@ def command(
     judges = judgements_from(judgements)
     if judges and pred and gold:
         found = compare_judges(pred, gold, settings, judges)
-        told = side_tables.agreement(found)
+        told = judge_text.agreement(found)
     else:
         with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
             found = agree_with(labels, settings, place.store, advance)
-        told = agreement_text.report(found)
+        told = label_text.agreement(found)
     if as_json:
         click.echo(json_output.dump(found))
     else:

@@ -36,11 +36,11 @@ def set_baseline(run: str, name: str, folder: str) -> None:
 def show_baseline(name: str, folder: str, as_json: bool) -> None:
     """Print a baseline's scores and signature. NAME is a name or a file.  [default: main]"""
     from evalkit.comparison import read_side
-    from evalkit.report import comparison_json, comparison_text, console
+    from evalkit.report import comparison_text, console, json_output
 
     side = read_side(name, folder)
     if as_json:
-        click.echo(comparison_json.baseline(side))
+        click.echo(json_output.baseline(side))
     else:
         console.show(comparison_text.baseline(side))
 
@@ -51,10 +51,10 @@ def show_baseline(name: str, folder: str, as_json: bool) -> None:
 def list_baselines(folder: str, as_json: bool) -> None:
     """List the baselines of a folder with the best planner of each."""
     from evalkit.comparison import kept_baselines
-    from evalkit.report import comparison_json, comparison_text, console
+    from evalkit.report import comparison_text, console, json_output
 
     found = kept_baselines(folder)
     if as_json:
-        click.echo(comparison_json.baselines(found))
+        click.echo(json_output.baselines(found))
     else:
         console.show([comparison_text.baselines(found)])

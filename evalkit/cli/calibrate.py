@@ -38,7 +38,7 @@ def command(
     from evalkit.cli.work_options import workplace
     from evalkit.labels import adapt_on, calibrate_on
     from evalkit.matching.probability import dump_calibration
-    from evalkit.report import agreement_text, console, progress
+    from evalkit.report import console, label_text, progress
     from evalkit.settings import Settings
     from evalkit.storage.files import check_new, write_text
 
@@ -49,6 +49,6 @@ def command(
         moved = adapt_on(labels, settings, place.store, advance, note) if base else None
         made = moved.calibration if moved else calibrate_on(labels, settings, place.store, advance, note)
     if moved:
-        console.show(agreement_text.adapted(moved, even_so=even_so))
+        console.show(label_text.adapted(moved, even_so=even_so))
     write_text(out, dump_calibration(made))
-    console.show([*agreement_text.calibration(made), f"written to {out}"])
+    console.show([*label_text.calibration(made), f"written to {out}"])

@@ -44,7 +44,7 @@ def command(
     were gained and lost, which papers moved, and what can no longer be read.
     """
     from evalkit.comparison import compare
-    from evalkit.report import comparison_json, comparison_markdown, comparison_text, console
+    from evalkit.report import comparison_markdown, comparison_text, console, json_output
     from evalkit.storage.files import write_text
 
     base, new = sides_of(places, (pred_base, pred_new, gold), options)
@@ -56,6 +56,6 @@ def command(
     if markdown_file:
         write_text(markdown_file, comparison_markdown.comparison(found))
     if as_json:
-        click.echo(comparison_json.comparison(found))
+        click.echo(json_output.comparison(found))
     else:
         console.show(comparison_text.comparison(found))

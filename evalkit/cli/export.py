@@ -4,12 +4,18 @@ from pathlib import Path
 
 import click
 
-FORMATS = ("ablationbench-plans", "ablationbench-judge", "inspect", "metrics-json")
+from evalkit.cli.options import Registered
 
 
 @click.command("export")
 @click.argument("run")
-@click.option("--to", "name", required=True, type=click.Choice(FORMATS), help="Whose files to write.")
+@click.option(
+    "--to",
+    "name",
+    required=True,
+    type=Registered("evalkit.report.exports", "EXPORTERS"),
+    help="Whose files to write.",
+)
 @click.option("--out", required=True, metavar="DIR", help="Folder to write them into.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 def command(run: str, name: str, out: str, force: bool) -> None:

@@ -41,7 +41,7 @@ def command(
     """
     from evalkit.comparison import BESIDE, TARGET, compare, judge, parse_gate, read_side
     from evalkit.errors import GateTripped
-    from evalkit.report import ci, comparison_json, comparison_text, console
+    from evalkit.report import ci, comparison_text, console, json_output
     from evalkit.storage.files import read_text, shipped
 
     path = config or str(shipped("configs/gate.toml"))
@@ -55,7 +55,7 @@ def command(
     if annotations or os.environ.get("GITHUB_ACTIONS") == "true":
         click.echo("\n".join(ci.workflow_commands(report)), err=True)
     if as_json:
-        click.echo(comparison_json.gate(report))
+        click.echo(json_output.gate(report))
     else:
         console.show(comparison_text.gate(report))
     if report.tripped:

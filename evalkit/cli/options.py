@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 import click
@@ -17,6 +18,25 @@ if TYPE_CHECKING:
     from evalkit.storage.label_files import Labels
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Registered(click.Choice[str]):
+    """One of the names in a registry, whose module is imported only when the names are needed."""
+
+    def __init__(self, module: str, registry: str) -> None:
+        super().__init__(())
+        self._registry = module, registry
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The names in their order."""
+        module, registry = self._registry
+        return tuple(getattr(import_module(module), registry))
+
+    @choices.setter
+    def choices(self, names: Sequence[str]) -> None:
+        """Ignore the names that click hands over; the registry has them."""
+
 
 CONFIG = click.option("--config", metavar="FILE", help="Settings in TOML; options on the command line win.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")

@@ -2,12 +2,12 @@
 
 import click
 
-KINDS = ("planners", "precision-recall", "ranks", "found", "papers", "actions", "probabilities")
+from evalkit.cli.options import Registered
 
 
 @click.command("plot")
 @click.argument("run")
-@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("kind", type=Registered("evalkit.report.charts", "CHARTS"))
 @click.option("--out", required=True, metavar="FILE", help="Figure to write; its ending (.svg, .png, .pdf) says how.")
 def command(run: str, kind: str, out: str) -> None:
     """Draw one chart of a run for print: planners with intervals, precision against recall, F1 by paper, and others."""

@@ -24,7 +24,7 @@ def command(runs: tuple[str, ...], out: str, force: bool) -> None:
 
     A page whose alignments take more than 12 MiB keeps them in a folder beside it; send both together.
     """
-    from evalkit.report import comparison_page, html
+    from evalkit.report import comparison_page, run_page
     from evalkit.storage.runs import load_runs
 
     if len(runs) > 2:
@@ -33,6 +33,6 @@ def command(runs: tuple[str, ...], out: str, force: bool) -> None:
     if len(loaded) == 2:
         written = comparison_page.write_comparison(loaded, out, force=force)
     else:
-        written = html.write_report(next(iter(loaded.values())), out)
+        written = run_page.write_report(next(iter(loaded.values())), out)
     beside = f" and {len(written) - 1} files in the folder beside it" if len(written) > 1 else ""
     click.echo(f"written to {out}{beside}")

@@ -60,12 +60,14 @@ def command(
             pred, gold, settings, progress=advance, decider=judges, second_opinion=panel, labels=truth, place=place
         )
         written.finish(run)
-    from evalkit.report import console, html, json_output, judge_text, side_tables
+    from evalkit.report import ablationbench_text, console, json_output, judge_text, run_page
 
     if report:
-        html.write_report(run, f"{folder}/report.html")
+        run_page.write_report(run, f"{folder}/report.html")
     if as_json:
         click.echo(json_output.run(run))
     else:
-        told = judge_text.lines(run, panel.spent() if panel else "", panel.failures if panel else None)
-        console.show([*console.summary(run), *told, *side_tables.tables(run), f"written to {folder}"])
+        decisions = judge_text.decisions(run, panel.spent() if panel else "", panel.failures if panel else None)
+        agreement = judge_text.agreement(run.meta["judges"]) if run.meta.get("judges") else ()
+        compat = ablationbench_text.compat(run)
+        console.show([*console.summary(run), *decisions, *agreement, *compat, f"written to {folder}"])

@@ -2,13 +2,18 @@
 
 import click
 
-FORMATS = ("markdown", "latex", "csv", "html", "json")
+from evalkit.cli.options import Registered
 
 
 @click.command("table")
 @click.argument("runs", nargs=-1, required=True)
 @click.option(
-    "--format", "form", type=click.Choice(FORMATS), default="markdown", show_default=True, help="How to write it."
+    "--format",
+    "form",
+    type=Registered("evalkit.report.leaderboard_tables", "RENDERERS"),
+    default="markdown",
+    show_default=True,
+    help="How to write it.",
 )
 @click.option("--columns", metavar="A,B,…", help="Columns of leaderboard.csv.  [default: the headline figures]")
 @click.option("--intervals/--no-intervals", default=True, show_default=True, help="Intervals behind the figures.")
@@ -28,8 +33,8 @@ def command(
     from evalkit.text import safe_terminal
 
     chosen = tuple(columns.replace(" ", "").split(",")) if columns else leaderboard_tables.COLUMNS
-    made = leaderboard_tables.table(load_runs(runs), chosen, intervals=intervals)
-    text = leaderboard_tables.RENDERERS[form](made, standalone)
+    board = leaderboard_tables.table(load_runs(runs), chosen, intervals=intervals)
+    text = leaderboard_tables.RENDERERS[form](board, standalone)
     if out:
         write_text(out, text)
     else:

@@ -55,6 +55,11 @@ class Comparison:
         """The change of each planner in the metric that decides."""
         return tuple(change for change in self.changes if change.figure == self.metric)
 
+    @property
+    def moved_papers(self) -> pd.DataFrame:
+        """The papers whose metric is not what it was."""
+        return self.papers[self.papers["difference"].fillna(0.0) != 0]
+
     def change(self, planner: str, figure: str) -> Change:
         """The change of one planner (by its new name) in one figure, a corrected one included."""
         every = (*self.changes, *self.corrected)

@@ -1,16 +1,18 @@
-"""Takes a chart, gives a picture: SVG that follows the page's theme, or a file fit for print.
+"""How charts look: colours that follow the page's theme, names that fit, SVG for pages and files fit for print.
 
-altair and vl-convert come with the extra `report`; both are loaded only here and in charts.py, when a chart is drawn.
+altair and vl-convert come with the extra `report`; they are loaded only when a chart is drawn.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from html import escape
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from os.path import commonprefix
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from evalkit.errors import InputError
 from evalkit.text import safe_terminal
@@ -40,17 +42,49 @@ COLOURS = {
     "c7": ("#010b07", "#6b7280"),
     **{f"h{step}": (f"#010c0{step}", value) for step, value in enumerate(BLUES)},
 }
-SERIES = tuple(f"c{at}" for at in range(8))
+SERIES = tuple(f"c{number}" for number in range(8))
 HEAT = tuple(f"h{step}" for step in range(10))
 
 
+@dataclass(frozen=True, slots=True)
+class ChartKind:
+    """A chart: the question it answers, how to read it, and the function that draws it of a run or a comparison."""
+
+    question: str
+    reading: str
+    draw: Callable[[Any], Any]
+    wide: bool = False
+
+
+Charts = dict[str, ChartKind]
+Draw = TypeVar("Draw", bound=Callable[[Any], Any])
+
+
+def registered(charts: Charts, name: str, question: str, reading: str, *, wide: bool = False) -> Callable[[Draw], Draw]:
+    """Return a decorator that puts a chart into a registry."""
+
+    def register(draw: Draw) -> Draw:
+        charts[name] = ChartKind(question, reading, draw, wide)
+        return draw
+
+    return register
+
+
+def draw(charts: Charts, name: str, subject: Any, what: str) -> Any:
+    """Draw one chart of a registry; in a notebook it shows itself."""
+    require()
+    if name not in charts:
+        raise InputError(f"no {what} is called {name!r}; there are {', '.join(charts)}")
+    return charts[name].draw(subject)
+
+
 def colour(role: str) -> str:
-    """What a chart says for a role: its placeholder."""
+    """Return the placeholder of a role."""
     return COLOURS[role][0]
 
 
 def colours(roles: tuple[str, ...]) -> list[str]:
-    """The placeholders of several roles."""
+    """Return the placeholders of several roles."""
     return [colour(role) for role in roles]
 
 
@@ -63,35 +97,24 @@ def require() -> None:
 
 
 def label(text: object, longest: int = 48) -> str:
-    """A name as charts print it: harmless, on one line, shortened in the middle where it is long."""
+    """Return a name as charts print it: harmless, on one line, shortened in the middle where it is long."""
     plain = " ".join(safe_terminal(str(text)).split())
     return plain if len(plain) <= longest else f"{plain[: longest // 2 - 1]}…{plain[-longest // 2 + 1 :]}"
 
 
 def labels(names: list[str]) -> dict[str, str]:
-    """A label for every name, without the folders that all share; labels that would be the same get a number."""
-    # What the first and the last in order share, all share.
-    shared = _same_start(min(names), max(names)).rpartition("/")[0] if len(names) > 1 else ""
-    found: dict[str, str] = {}
+    """Return a label for every name, without the folders that all share; labels that would be the same get a number."""
+    # What the first and the last in order share, all share; a half of a folder's name is cut off.
+    shared = commonprefix([min(names), max(names)]).rpartition("/")[0] if len(names) > 1 else ""  # noqa: RUF071
+    short: dict[str, str] = {}
     for name in names:
-        short = label(name[len(shared) + 1 :] if shared else name)
-        found[name] = short if short not in found.values() else f"{short} ({len(found) + 1})"
-    return found
-
-
-def _same_start(one: str, other: str) -> str:
-    """The characters with which both texts begin."""
-    differing = (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-    return one[: next(differing, min(len(one), len(other)))]
-
-
-def address(name: str) -> str:
-    """A name as it stands in the links of a page."""
-    return quote(name.encode("utf-8", "replace"), safe="")
+        text = label(name[len(shared) + 1 :] if shared else name)
+        short[name] = text if text not in short.values() else f"{text} ({len(short) + 1})"
+    return short
 
 
 def style(background: str | None) -> dict[str, Any]:
-    """The look of every chart: no frame, hair lines, one family of type."""
+    """Return the look of every chart: no frame, hair lines, one family of type."""
     ink, muted, line = colour("ink"), colour("muted"), colour("line")
     axis = {
         "labelColor": muted, "titleColor": muted, "titleFontWeight": "normal", "labelFontSize": 11, "titleFontSize": 11,
@@ -112,7 +135,7 @@ def style(background: str | None) -> dict[str, Any]:
 
 
 def coloured(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
-    """The same chart in the colours of print, to show itself in a notebook."""
+    """Return the same chart in the colours of print, to show itself in a notebook."""
     import altair as alt
 
     text = json.dumps(chart.to_dict() | {"config": style(colour("paper"))})
@@ -122,7 +145,7 @@ def coloured(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
 
 
 def page_svg(chart: alt.TopLevelMixin, caption: str) -> str:
-    """An SVG element whose colours are the page's variables, so that it follows light, dark and print."""
+    """Return an SVG element whose colours are the page's variables, so that it follows light, dark and print."""
     text = _svg(chart, None)
     for role, (placeholder, _) in COLOURS.items():
         text = text.replace(placeholder, f"var(--{role})")
@@ -134,7 +157,7 @@ def page_svg(chart: alt.TopLevelMixin, caption: str) -> str:
 
 
 def image(chart: alt.TopLevelMixin, form: str) -> bytes:
-    """A picture for print in one of FORMATS: white ground, fixed colours."""
+    """Return a picture for print in one of FORMATS: white ground, fixed colours."""
     import vl_convert
 
     text = re.sub(r"<a [^>]*>", "<g>", _svg(chart, colour("paper"))).replace("</a>", "</g>")
@@ -147,7 +170,7 @@ def image(chart: alt.TopLevelMixin, form: str) -> bytes:
 
 
 def _svg(chart: alt.TopLevelMixin, background: str | None) -> str:
-    """A chart as SVG, with placeholders where colours will be."""
+    """Return a chart as SVG, with placeholders where colours will be."""
     import vl_convert
 
     require()

@@ -1,10 +1,8 @@
-"""Takes a Run, gives charts, each of which answers one question; CHARTS is the table of them."""
+"""The charts of a run. Each answers one question, and stands in CHARTS by its decorator."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +10,9 @@ import pandas as pd
 
 from evalkit.errors import InputError
 from evalkit.report import chart_style
-from evalkit.report.chart_style import HEAT, SERIES, colour, colours, labels
-from evalkit.report.error_classes import found_by, is_true
+from evalkit.report.chart_style import HEAT, SERIES, Charts, colour, colours, draw, labels, registered
+from evalkit.report.error_classes import gold_hits, is_true
+from evalkit.report.escaping import address
 from evalkit.storage.files import write_bytes
 from evalkit.storage.runs import Run
 from evalkit.types import RANKS, Action
@@ -23,24 +22,12 @@ if TYPE_CHECKING:
 
 NAMED_PAPERS = 45
 NAMED_PLANNERS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A chart: the question it answers, how to read it, and how it is drawn."""
-
-    question: str
-    reading: str
-    draw: Callable[[Any], Any]
-    wide: bool = False
+CHARTS: Charts = {}
 
 
 def chart(run: Run, kind: str) -> alt.TopLevelMixin:
-    """One of CHARTS for this run; in a notebook it shows itself."""
-    chart_style.require()
-    if kind not in CHARTS:
-        raise InputError(f"no chart is called {kind!r}; there are {', '.join(CHARTS)}")
-    drawn: alt.TopLevelMixin = CHARTS[kind].draw(run)
+    """Draw one of CHARTS for this run; in a notebook it shows itself."""
+    drawn: alt.TopLevelMixin = draw(CHARTS, kind, run, "chart")
     return drawn
 
 
@@ -66,6 +53,12 @@ def _frame(rows: Any, columns: list[str] | None = None) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(frame.select_dtypes(include=["string"]).columns, object))
 
 
+@registered(
+    CHARTS,
+    "planners",
+    "Who is really ahead?",
+    "Match F1 with its 95% interval. Where intervals overlap widely, the order is not settled.",
+)
 def planners(run: Run) -> alt.TopLevelMixin:
     """Macro match F1 of each planner with its interval."""
     import altair as alt
@@ -83,13 +76,19 @@ def planners(run: Run) -> alt.TopLevelMixin:
     return alt.layer(*layers).properties(width=420, height=alt.Step(38))
 
 
+@registered(
+    CHARTS,
+    "precision-recall",
+    "Too much, or too little?",
+    "High, left: few entries, most of them right. Low, right: gold is covered among much else. Curves: equal F1.",
+)
 def precision_recall(run: Run) -> alt.TopLevelMixin:
     """Precision against recall, with curves of equal F1 behind."""
     import altair as alt
 
     board, order = _board(run)
     frame = _frame(board[["name", "match_precision", "match_recall"]])
-    steps = [at / 100 for at in range(1, 101)]
+    steps = [step / 100 for step in range(1, 101)]
     most = min(1.0, math.ceil(frame[["match_precision", "match_recall"]].fillna(0.4).max().max() * 10 + 1) / 10)
     curves = [
         {"f1": f"F1 {f1}", "recall": recall, "precision": f1 * recall / (2 * recall - f1)}
@@ -126,15 +125,21 @@ def _told_apart(order: list[str]) -> dict[str, Any]:
     }
 
 
+@registered(
+    CHARTS,
+    "ranks",
+    "Do the important entries come first?",
+    "Recall and nDCG when only the first k entries of each plan count.",
+)
 def ranks(run: Run) -> alt.TopLevelMixin:
     """Recall and nDCG over the first entries of the plans."""
     import altair as alt
 
     board, order = _board(run)
-    kept = board.head(NAMED_PLANNERS)
+    shown = board.head(NAMED_PLANNERS)
     rows = [
         {"name": row["name"], "k": str(k), "value": row[f"{column}_at_{k}"], "figure": title}
-        for row in kept.to_dict("records") for k in RANKS
+        for row in shown.to_dict("records") for k in RANKS
         for column, title in (("recall", "recall of the first k"), ("ndcg", "nDCG of the first k"))
     ]  # fmt: skip
     base = alt.Chart(_frame(rows)).encode(
@@ -149,6 +154,37 @@ def ranks(run: Run) -> alt.TopLevelMixin:
     return facet
 
 
+@registered(
+    CHARTS,
+    "found",
+    "What does nobody find?",
+    "Gold entries by how many planners match them: 0 are the blind spots that all share.",
+)
+def found_by(run: Run) -> alt.TopLevelMixin:
+    """How many gold entries were matched by no planner, by one, ... by all."""
+    import altair as alt
+
+    _, hits = gold_hits(run)
+    everyone = hits.shape[1]
+    times = hits.sum(axis=1).value_counts().reindex(range(everyone + 1), fill_value=0)
+    rows = [{"found": str(count), "entries": int(entries)} for count, entries in times.items()]
+    base = alt.Chart(_frame(rows)).encode(
+        x=alt.X("found:O", sort=None, title=f"planners (of {everyone}) that match the entry",
+                axis=alt.Axis(labelAngle=0, grid=False)),
+        y=alt.Y("entries:Q", title="gold entries", scale=alt.Scale(domainMax=int(times.max() * 1.1) + 1)),
+    )  # fmt: skip
+    bars = base.mark_bar(color=colour("c0"), width={"band": 0.7}) + base.mark_text(dy=-7).encode(text="entries:Q")
+    drawn: alt.TopLevelMixin = bars.properties(width=400, height=210)
+    return drawn
+
+
+@registered(
+    CHARTS,
+    "papers",
+    "Where does it go wrong?",
+    "Match F1 by paper, easiest paper first. A cell opens its plan in the browser below.",
+    wide=True,
+)
 def papers(run: Run) -> alt.TopLevelMixin:
     """Match F1 of every planner on every paper, hardest paper last; a cell leads to its plan."""
     import altair as alt
@@ -182,9 +218,15 @@ def papers(run: Run) -> alt.TopLevelMixin:
 
 def link(paper: str, planner: str) -> str:
     """The deep link to one plan in the browser."""
-    return f"#paper={chart_style.address(paper)}&planner={chart_style.address(planner)}"
+    return f"#paper={address(paper)}&planner={address(planner)}"
 
 
+@registered(
+    CHARTS,
+    "actions",
+    "Is it the right kind of ablation?",
+    "Aligned pairs by what gold does (rows) and what the plan does (columns); shades are shares of the row.",
+)
 def actions(run: Run) -> alt.TopLevelMixin:
     """What gold does against what the plan does, over aligned pairs."""
     import altair as alt
@@ -220,17 +262,29 @@ def actions(run: Run) -> alt.TopLevelMixin:
 OUTCOMES = {"match": "full match", "part": "same part only", "candidate": "not aligned"}
 
 
+@registered(
+    CHARTS,
+    "probabilities",
+    "How sure is the matcher?",
+    "Aligned pairs, and the nearest partners of the rest. Dashed: the threshold; shaded: the band of doubt.",
+)
 def probabilities(run: Run) -> alt.TopLevelMixin:
     """How sure the matcher was: the match probability of the pairs that were kept, with threshold and band."""
     import altair as alt
 
-    kept = run.pairs[run.pairs["status"].isin(OUTCOMES) & run.pairs["match_probability"].notna()]
-    place = {status: at for at, status in enumerate(OUTCOMES)}
-    bins = (kept["match_probability"].astype(float) * 25).astype(int).clip(0, 24)
-    counted = kept.assign(bin=bins).groupby(["bin", "status"]).size().reset_index(name="pairs")
+    pairs = run.pairs[run.pairs["status"].isin(OUTCOMES) & run.pairs["match_probability"].notna()]
+    order = {status: number for number, status in enumerate(OUTCOMES)}
+    bins = (pairs["match_probability"].astype(float) * 25).astype(int).clip(0, 24)
+    counted = pairs.assign(bin=bins).groupby(["bin", "status"]).size().reset_index(name="pairs")
     rows = [
-        {"from": at / 25, "to": (at + 1) / 25, "pairs": count, "outcome": OUTCOMES[status], "order": place[status]}
-        for at, status, count in counted.itertuples(index=False)
+        {
+            "from": start / 25,
+            "to": (start + 1) / 25,
+            "pairs": count,
+            "outcome": OUTCOMES[status],
+            "order": order[status],
+        }
+        for start, status, count in counted.itertuples(index=False)
     ]
     legend = alt.Legend(title=None, orient="bottom")
     scale = alt.Scale(domain=list(OUTCOMES.values()), range=colours(("c0", "c1", "line")))
@@ -242,7 +296,7 @@ def probabilities(run: Run) -> alt.TopLevelMixin:
     )  # fmt: skip
     threshold = float(run.meta["signature"]["thresholds"].split("/")[-1])
     lines = alt.Chart(_frame([{"at": threshold}])).mark_rule(color=colour("ink"), strokeDash=[4, 3]).encode(x="at:Q")
-    doubt = kept.loc[is_true(kept["borderline"]), "match_probability"].astype(float)
+    doubt = pairs.loc[is_true(pairs["borderline"]), "match_probability"].astype(float)
     layers = [bars, lines]
     if len(doubt):
         band = alt.Chart(_frame([{"low": doubt.min(), "high": doubt.max()}])).mark_rect(
@@ -250,61 +304,3 @@ def probabilities(run: Run) -> alt.TopLevelMixin:
         )
         layers.insert(0, band.encode(x="low:Q", x2="high:Q"))
     return alt.layer(*layers).properties(width=400, height=210)
-
-
-def found(run: Run) -> alt.TopLevelMixin:
-    """How many gold entries were matched by no planner, by one, ... by all."""
-    import altair as alt
-
-    _, hits = found_by(run)
-    everyone = hits.shape[1]
-    times = hits.sum(axis=1).value_counts().reindex(range(everyone + 1), fill_value=0)
-    rows = [{"found": str(count), "entries": int(entries)} for count, entries in times.items()]
-    base = alt.Chart(_frame(rows)).encode(
-        x=alt.X("found:O", sort=None, title=f"planners (of {everyone}) that match the entry",
-                axis=alt.Axis(labelAngle=0, grid=False)),
-        y=alt.Y("entries:Q", title="gold entries", scale=alt.Scale(domainMax=int(times.max() * 1.1) + 1)),
-    )  # fmt: skip
-    bars = base.mark_bar(color=colour("c0"), width={"band": 0.7}) + base.mark_text(dy=-7).encode(text="entries:Q")
-    drawn: alt.TopLevelMixin = bars.properties(width=400, height=210)
-    return drawn
-
-
-CHARTS: dict[str, Kind] = {
-    "planners": Kind(
-        "Who is really ahead?",
-        "Match F1 with its 95% interval. Where intervals overlap widely, the order is not settled.",
-        planners,
-    ),
-    "precision-recall": Kind(
-        "Too much, or too little?",
-        "High, left: few entries, most of them right. Low, right: gold is covered among much else. Curves: equal F1.",
-        precision_recall,
-    ),
-    "ranks": Kind(
-        "Do the important entries come first?",
-        "Recall and nDCG when only the first k entries of each plan count.",
-        ranks,
-    ),
-    "found": Kind(
-        "What does nobody find?",
-        "Gold entries by how many planners match them: 0 are the blind spots that all share.",
-        found,
-    ),
-    "papers": Kind(
-        "Where does it go wrong?",
-        "Match F1 by paper, easiest paper first. A cell opens its plan in the browser below.",
-        papers,
-        wide=True,
-    ),
-    "actions": Kind(
-        "Is it the right kind of ablation?",
-        "Aligned pairs by what gold does (rows) and what the plan does (columns); shades are shares of the row.",
-        actions,
-    ),
-    "probabilities": Kind(
-        "How sure is the matcher?",
-        "Aligned pairs, and the nearest partners of the rest. Dashed: the threshold; shaded: the band of doubt.",
-        probabilities,
-    ),
-}

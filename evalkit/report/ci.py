@@ -1,4 +1,4 @@
-"""Takes a GateReport, gives what CI systems read: JUnit XML, a job summary, and the annotations of GitHub Actions."""
+"""What CI systems read of a gate: JUnit XML, a job summary, and the annotations of GitHub Actions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN = 10  # annotations; GitHub shows ten of a kind for each step
 
 
 def write(report: GateReport, junit_file: str | None, markdown_file: str | None, summary_file: str | None) -> None:
-    """The files that were asked for; a job summary is added to, and shortened to what room others left in it."""
+    """Write the files that were asked for; a job summary is added to, and shortened to what room others left in it."""
     if junit_file:
         write_text(junit_file, junit(report))
     if markdown_file:
@@ -70,8 +70,8 @@ def xml(text: str) -> str:
 
 def workflow_commands(report: GateReport) -> Iterator[str]:
     """Workflow commands: an error for what fails, a warning for what is inconclusive, a notice when all is well."""
-    told = [check for check in report.checks if report.fails(check) or check.verdict == "inconclusive"]
-    for check in told[:SHOWN]:
+    shown = [check for check in report.checks if report.fails(check) or check.verdict == "inconclusive"]
+    for check in shown[:SHOWN]:
         kind = "error" if report.fails(check) else "warning"
         yield command(kind, f"{check.name} ({check.planner})", "\n".join((check.said, *check.details)))
     yield command("error" if report.tripped else "notice", "evalkit gate", gate_sentence(report))

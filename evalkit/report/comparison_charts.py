@@ -1,4 +1,4 @@
-"""Takes a Comparison, gives its charts: how much changed and how sure that is, beside what, and on which papers."""
+"""The charts of a comparison: how much changed and how sure that is, beside what, and on which papers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from evalkit.comparison import Comparison
-from evalkit.errors import InputError
 from evalkit.metrics.figures import TITLES, shown_in
-from evalkit.report import chart_style
-from evalkit.report.chart_style import SERIES, colour, colours, labels
-from evalkit.report.charts import Kind
+from evalkit.report.chart_style import SERIES, Charts, colour, colours, draw, label, labels, registered
 
 if TYPE_CHECKING:
     import altair as alt
@@ -19,12 +16,12 @@ if TYPE_CHECKING:
 PAPERS = 30
 
 
-def chart(found: Comparison, kind: str) -> alt.TopLevelMixin:
-    """One of CHARTS for this comparison; in a notebook it shows itself."""
-    chart_style.require()
-    if kind not in CHARTS:
-        raise InputError(f"no chart of a comparison is called {kind!r}; there are {', '.join(CHARTS)}")
-    drawn: alt.TopLevelMixin = CHARTS[kind].draw(found)
+CHARTS: Charts = {}
+
+
+def chart(result: Comparison, kind: str) -> alt.TopLevelMixin:
+    """Draw one of CHARTS for this comparison; in a notebook it shows itself."""
+    drawn: alt.TopLevelMixin = draw(CHARTS, kind, result, "chart of a comparison")
     return drawn
 
 
@@ -55,45 +52,63 @@ def _moves(rows: list[dict[str, Any]], title: str, order: list[str], names: list
     return (_zero() + marks).properties(width=400, height=alt.Step(step) if order == names else step * len(order))
 
 
-def _change_rows(found: Comparison, figures: list[str]) -> list[dict[str, Any]]:
+def _change_rows(result: Comparison, figures: list[str]) -> list[dict[str, Any]]:
     """What a chart needs of the changes in these figures."""
-    names = labels([change.planner for change in found.headline])
+    names = labels([change.planner for change in result.headline])
     return [
         {"row": TITLES.get(change.figure, change.figure), "name": names[change.planner], "value": change.difference,
          "low": change.low, "high": change.high}
-        for change in found.changes if change.figure in figures and change.difference is not None
+        for change in result.changes if change.figure in figures and change.difference is not None
     ]  # fmt: skip
 
 
-def changes(found: Comparison) -> alt.TopLevelMixin:
+@registered(
+    CHARTS,
+    "changes",
+    "Better or worse, and how sure is that?",
+    "Difference with its 95% interval over the papers that both have. Right of the line is better.",
+)
+def changes(result: Comparison) -> alt.TopLevelMixin:
     """The metric that decides: each planner's difference with its interval."""
-    rows = [row | {"row": row["name"]} for row in _change_rows(found, [found.metric])]
+    rows = [row | {"row": row["name"]} for row in _change_rows(result, [result.metric])]
     names = [str(row["name"]) for row in rows]
-    drawn: alt.TopLevelMixin = _moves(rows, f"{TITLES.get(found.metric, found.metric)}, new minus base", names, names)
+    drawn: alt.TopLevelMixin = _moves(rows, f"{TITLES.get(result.metric, result.metric)}, new minus base", names, names)
     return drawn
 
 
-def figures(found: Comparison) -> alt.TopLevelMixin:
+@registered(
+    CHARTS,
+    "figures",
+    "Better or worse at what?",
+    "The other figures on the same papers.",
+)
+def figures(result: Comparison) -> alt.TopLevelMixin:
     """The other figures' differences."""
     beside = [
-        name for name in shown_in("page") if name != found.metric and any(c.figure == name for c in found.changes)
+        name for name in shown_in("page") if name != result.metric and any(c.figure == name for c in result.changes)
     ]
-    rows = _change_rows(found, beside)
+    rows = _change_rows(result, beside)
     names = list(dict.fromkeys(str(row["name"]) for row in rows))
     order = [TITLES[name] for name in beside if any(row["row"] == TITLES[name] for row in rows)]
     drawn: alt.TopLevelMixin = _moves(rows, "new minus base", order, names[: len(SERIES)])
     return drawn
 
 
-def papers(found: Comparison) -> alt.TopLevelMixin:
+@registered(
+    CHARTS,
+    "papers",
+    "On which papers?",
+    f"Papers that moved, from base to new; of many, the {PAPERS} that moved most.",
+)
+def papers(result: Comparison) -> alt.TopLevelMixin:
     """The papers that moved most, an arrow from base to new."""
     import altair as alt
 
-    moved = found.papers[found.papers["difference"].fillna(0.0) != 0].head(PAPERS)
-    names = labels([change.planner for change in found.headline])
+    moved = result.moved_papers.head(PAPERS)
+    names = labels([change.planner for change in result.headline])
     several = len(names) > 1
     rows = [
-        {"row": chart_style.label(f"{row['paper']} · {names[row['planner']]}" if several else row["paper"], 60),
+        {"row": label(f"{row['paper']} · {names[row['planner']]}" if several else row["paper"], 60),
          "base": row["base"], "new": row["new"], "way": "gained" if row["difference"] > 0 else "lost",
          "angle": 90 if row["difference"] > 0 else 270}
         for row in moved.sort_values("difference", ascending=False, kind="stable").to_dict("records")
@@ -105,29 +120,10 @@ def papers(found: Comparison) -> alt.TopLevelMixin:
         y=alt.Y("row:N", sort=order, title=None),
         color=alt.Color("way:N", scale=scale, legend=alt.Legend(title=None, orient="bottom")),
     )
-    x = alt.X("base:Q", title=TITLES.get(found.metric, found.metric), scale=alt.Scale(domain=[0, 1]))
+    x = alt.X("base:Q", title=TITLES.get(result.metric, result.metric), scale=alt.Scale(domain=[0, 1]))
     lines = base.mark_rule(strokeWidth=2).encode(x=x, x2="new:Q")
     heads = base.mark_point(shape="triangle", filled=True, size=80, opacity=1).encode(
         x=alt.X("new:Q"), angle=alt.Angle("angle:Q", scale=None)
     )
     drawn: alt.TopLevelMixin = (lines + heads).properties(width=420, height=alt.Step(18))
     return drawn
-
-
-CHARTS: dict[str, Kind] = {
-    "changes": Kind(
-        "Better or worse, and how sure is that?",
-        "Difference with its 95% interval over the papers that both have. Right of the line is better.",
-        changes,
-    ),
-    "figures": Kind(
-        "Better or worse at what?",
-        "The other figures on the same papers.",
-        figures,
-    ),
-    "papers": Kind(
-        "On which papers?",
-        f"Papers that moved, from base to new; of many, the {PAPERS} that moved most.",
-        papers,
-    ),
-}

@@ -1,11 +1,10 @@
-"""Takes a Run, gives what a terminal shows: the leaderboard, and gold beside plan. Texts come in disarmed."""
+"""What a terminal shows of runs and documents: the leaderboard, gold beside plan, diagnostics. Texts are disarmed."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 import pandas as pd
 from rich.console import Console, Group, RenderableType
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report import json_output
+from evalkit.report.numbers import brackets, number
 from evalkit.scoring.load import Reading
 from evalkit.storage.runs import Run
 from evalkit.text import safe_terminal
@@ -23,20 +23,8 @@ COLUMNS = {name: FIGURES[name].title for name in shown_in("console")}
 SHOWN_DIAGNOSTICS = 8
 
 
-def number(value: Any, digits: int = 3) -> str:
-    """A figure with three digits; a dash where it is undefined."""
-    return "–" if value is None or pd.isna(value) else f"{value:.{digits}f}"
-
-
-def interval(row: pd.Series, name: str) -> str:
-    """A figure with its interval behind it, where there is one."""
-    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    ends = "" if low is None or pd.isna(low) else f" [{number(low, 2)}, {number(high, 2)}]"
-    return number(row[name]) + ends
-
-
 def leaderboard(run: Run) -> Table:
-    """The planners, best first; the best of each column carries a star."""
+    """Return the planners, best first; the best of each column carries a star."""
     frame = run.leaderboard
     title = "Leaderboard (macro means over papers; * best; p against the best, Holm)"
     table = Table(title=title, title_justify="left")
@@ -62,19 +50,21 @@ def _rank(row: pd.Series) -> str:
 
 def _starred(row: pd.Series, name: str, best: float) -> Text:
     """A cell that says whether it holds its column's best value; only the headline has room for its interval."""
-    cell = interval(row, name) if name == "match_f1" else number(row[name])
+    cell = number(row[name], FIGURES[name].digits)
+    if name == "match_f1":
+        cell += brackets(row.get("match_f1_low"), row.get("match_f1_high"))
     return Text(f"{cell}*", style="bold") if row[name] == best else Text(f"{cell} ")
 
 
 def summary(run: Run) -> Iterator[RenderableType]:
-    """Everything `score` prints: leaderboard, what could not be read or paired, doubt, signature."""
+    """Yield the leaderboard, what could not be read or paired, doubt, and the signature."""
     yield leaderboard(run)
     yield from notes(run)
     yield Text(f"signature: {run.signature}", style="dim")
 
 
 def notes(run: Run) -> Iterator[Text]:
-    """One line for each thing a reader of the leaderboard must know."""
+    """Yield one line for each thing a reader of the leaderboard must know."""
     totals = run.meta["totals"]
     for warning in run.meta["warnings"]:
         yield Text(f"warning: {safe_terminal(warning)}", style="yellow")
@@ -84,41 +74,35 @@ def notes(run: Run) -> Iterator[Text]:
             name = safe_terminal(row["planner"])
             yield Text(f"{name}: up to {row['samples']} samples a paper; best of them {best}, spread {spread}")
     if totals["borderline_pairs"]:
-        frame = run.leaderboard
-        spans = (
-            f"{safe_terminal(name)} {number(low)} to {number(high)}"
-            for name, low, high in zip(
-                frame["planner"], frame["match_f1_if_none"], frame["match_f1_if_all"], strict=True
-            )
-        )
+        ends = run.leaderboard[["planner", "match_f1_if_none", "match_f1_if_all"]].itertuples(index=False)
+        spans = (f"{safe_terminal(name)} {number(low)} to {number(high)}" for name, low, high in ends)
         count = f"{totals['borderline_pairs']} of {totals['pairs']} pairs are borderline"
         yield Text(f"{count}; match F1 if none or all of them matched: {', '.join(spans)}")
-    rows: list[dict[str, Any]] = json_output.records(run.diagnostics)
-    yield from diagnostics([Diagnostic(**row) for row in rows])
+    yield from diagnostics([Diagnostic(**row) for row in json_output.records(run.diagnostics)])
 
 
-def diagnostics(found: Sequence[Diagnostic]) -> Iterator[Text]:
-    """What was left out, in full for the first few, and counts of the rest."""
-    errors = [item for item in found if item.severity == "error"]
+def diagnostics(items: Sequence[Diagnostic]) -> Iterator[Text]:
+    """Yield what was left out, in full for the first few, and counts of the rest."""
+    errors = [item for item in items if item.severity == "error"]
     for item in errors[:SHOWN_DIAGNOSTICS]:
         yield Text(diagnostic(item), style="red")
     if len(errors) > SHOWN_DIAGNOSTICS:
         yield Text(f"… and {len(errors) - SHOWN_DIAGNOSTICS} more errors", style="red")
-    counts = Counter(f"{item.code} ({item.severity})" for item in found if item.severity != "error")
+    counts = Counter(f"{item.code} ({item.severity})" for item in items if item.severity != "error")
     if counts:
-        yield Text("also: " + ", ".join(f"{count} x {what}" for what, count in counts.most_common()))
+        yield Text("also: " + ", ".join(f"{count} x {code}" for code, count in counts.most_common()))
 
 
 def diagnostic(item: Diagnostic) -> str:
-    """`path:line: severity [code] message`, as editors and CI like it."""
+    """Return `path:line: severity [code] message`, as editors and CI like it."""
     line = "" if item.line is None else f":{item.line}"
     place = f"{item.path}{line}: " if isinstance(item.path, str) and item.path else ""
     return safe_terminal(f"{place}{item.severity} [{item.code}] {item.message}")
 
 
-def readings(found: Sequence[Reading]) -> Iterator[Text]:
-    """What `validate` and `convert` print: every diagnostic, grouped by code, then one line of counts."""
-    items = [item for reading in found for item in reading.diagnostics]
+def readings(results: Sequence[Reading]) -> Iterator[Text]:
+    """Yield every diagnostic of documents that were read, grouped by code, then one line of counts."""
+    items = [item for reading in results for item in reading.diagnostics]
     rank: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
     grouped = sorted(items, key=lambda item: (rank[item.severity], item.code))
     for (severity, code), group in groupby(grouped, key=lambda item: (item.severity, item.code)):
@@ -126,7 +110,7 @@ def readings(found: Sequence[Reading]) -> Iterator[Text]:
         yield Text(f"{severity} {code}: {len(members)}", style="bold red" if severity == "error" else "bold")
         for item in members:
             yield Text(f"  {diagnostic(item)}")
-    plans = [plan for reading in found for plan in reading.plans]
+    plans = [plan for reading in results for plan in reading.plans]
     entries = sum(len(plan.ablations) for plan in plans)
     counts = Counter(item.severity for item in items)
     tail = ", ".join(f"{counts[name]} {name}s" for name in rank)
@@ -134,19 +118,19 @@ def readings(found: Sequence[Reading]) -> Iterator[Text]:
 
 
 def next_steps(folder: str) -> Text:
-    """Where the demo's files are, and three commands to try on them."""
-    where = safe_terminal(folder)
+    """Say where the demo's files are, and which commands to try on them."""
+    place = safe_terminal(folder)
     commands = (
-        ("see why entries matched or not", f"evalkit show {where}/run --paper swin-transformer"),
-        ("see what was repaired or left out", f"evalkit validate {where}/plans"),
-        ("score again after a change", f"evalkit score --pred {where}/plans --gold {where}/gold --out {where}/run2"),
+        ("see why entries matched or not", f"evalkit show {place}/run --paper swin-transformer"),
+        ("see what was repaired or left out", f"evalkit validate {place}/plans"),
+        ("score again after a change", f"evalkit score --pred {place}/plans --gold {place}/gold --out {place}/run2"),
     )
-    steps = "\n".join(f"  {command}\n      {why}" for why, command in commands)
-    return Text(f"written: plans and gold in {where}, tables in {where}/run\ntry next:\n{steps}")
+    steps = "\n".join(f"  {command}\n      {purpose}" for purpose, command in commands)
+    return Text(f"written: plans and gold in {place}, tables in {place}/run\ntry next:\n{steps}")
 
 
 def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A plain table of texts."""
+    """Return a plain table of texts."""
     table = Table(*heads)
     for row in rows:
         table.add_row(*(Text(safe_terminal(cell)) for cell in row))
@@ -154,7 +138,7 @@ def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 
 
 def paper(run: Run, paper: str, planner: str) -> Group:
-    """Gold and one plan side by side: what matched and why, what was missed, what was spurious."""
+    """Return gold and one plan side by side: what matched and why, what was missed, what was spurious."""
     rows = run.pairs[(run.pairs["paper"] == paper) & (run.pairs["planner"] == planner)]
     table = Table(show_lines=True, expand=True)
     table.add_column("")
@@ -162,7 +146,7 @@ def paper(run: Run, paper: str, planner: str) -> Group:
     table.add_column("plan", ratio=2, overflow="fold")
     table.add_column("why", ratio=2, overflow="fold")
     for _, row in rows[rows["status"] != "candidate"].iterrows():
-        table.add_row(row["status"], _side(row, "gold"), _side(row, "plan"), _why(row, rows))
+        table.add_row(row["status"], _side(row, "gold"), _side(row, "plan"), _evidence(row, rows))
     scores = run.papers[(run.papers["paper"] == paper) & (run.papers["planner"] == planner)]
     return Group(Text(_headline(scores, paper, planner), style="bold"), table)
 
@@ -186,7 +170,7 @@ def _side(row: pd.Series, side: str) -> Text:
     return Text("\n".join(lines))
 
 
-def _why(row: pd.Series, rows: pd.DataFrame) -> Text:
+def _evidence(row: pd.Series, rows: pd.DataFrame) -> Text:
     """Probabilities and reasons of a pair; for an entry that stayed alone, its nearest partner."""
     if row["status"] in ("match", "part"):
         return Text("\n".join(_reasons(row)))

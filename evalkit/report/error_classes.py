@@ -1,4 +1,4 @@
-"""Takes a run's pairs and plans, gives the class of every case: what kind of error it is, and how many a plan has."""
+"""Error classes: what kind of case every pair and plan of a run is, and how many of each a plan has."""
 
 from __future__ import annotations
 
@@ -21,36 +21,31 @@ CLASSES: dict[str, tuple[str, str]] = {
     "unread": ("Not read", "plans that are missing, empty or unreadable, or lost an entry on reading"),
 }
 # "Not read" counts plans; everything else counts entries or pairs.
-PLAN = ["planner", "paper", "sample"]
+PLAN_KEY = ["planner", "paper", "sample"]
 
 
-def is_true(column: pd.Series) -> pd.Series:
-    """Where a column of True, False and missing says True, however it came back from its file."""
-    return column.astype(object).map(lambda value: str(value) == "True").astype(bool)
-
-
-def is_false(column: pd.Series) -> pd.Series:
-    """Where a column of True, False and missing says False, missing left aside."""
-    return column.astype(object).map(lambda value: str(value) == "False").astype(bool)
+def is_true(column: pd.Series, expected: bool = True) -> pd.Series:
+    """Return where a column of True, False and missing is as expected, however it came back from its file."""
+    return column.astype(object).map(lambda value: str(value) == str(expected)).astype(bool)
 
 
 def keyed(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with "" for a missing sample, so that plans can be grouped by it."""
+    """Return the frame with "" for a missing sample, so that plans can be grouped by it."""
     return frame.assign(sample=frame["sample"].astype(object).where(frame["sample"].notna(), ""))
 
 
 def classified(pairs: pd.DataFrame) -> pd.Series:
-    """The class of each row of pairs; a candidate that is not aligned has none ("")."""
+    """Return the class of each row of pairs; a candidate that is not aligned has none ("")."""
     part = pairs["status"] == "part"
-    wrong_action = part & is_false(pairs["same_action"])
+    wrong_action = part & is_true(pairs["same_action"], False)
     shared = pd.to_numeric(pairs["shared_options"], errors="coerce")
     wrong_options = part & ~wrong_action & (shared == 0)
-    found = pd.Series(np.where(pairs["status"] == "candidate", "", pairs["status"]), index=pairs.index, dtype=object)
-    found[part] = "part-only"
-    found[wrong_action] = "wrong-action"
-    found[wrong_options] = "wrong-replacement"
-    found[(pairs["status"] == "spurious") & _repeated(pairs)] = "duplicate"
-    return found
+    classes = pd.Series(np.where(pairs["status"] == "candidate", "", pairs["status"]), index=pairs.index, dtype=object)
+    classes[part] = "part-only"
+    classes[wrong_action] = "wrong-action"
+    classes[wrong_options] = "wrong-replacement"
+    classes[(pairs["status"] == "spurious") & _repeated(pairs)] = "duplicate"
+    return classes
 
 
 def _repeated(pairs: pd.DataFrame) -> pd.Series:
@@ -60,51 +55,50 @@ def _repeated(pairs: pd.DataFrame) -> pd.Series:
         entries[name].astype(object).where(entries[name].notna(), "").map(normalise)
         for name in ("plan_part", "plan_action", "plan_replacements")
     ]
-    said = entries.assign(said=["\0".join(row) for row in zip(*texts, strict=True)])
-    distinct = said.drop_duplicates([*PLAN, "plan_entry"])
-    sizes = distinct.groupby([*PLAN, "said"])["plan_entry"].transform("size")
+    entries = entries.assign(text=["\0".join(row) for row in zip(*texts, strict=True)])
+    distinct = entries.drop_duplicates([*PLAN_KEY, "plan_entry"])
+    sizes = distinct.groupby([*PLAN_KEY, "text"])["plan_entry"].transform("size")
     repeated = pd.Series(False, index=pairs.index)
     repeated[sizes.index[sizes > 1]] = True
     return repeated
 
 
-def problems(run: Run) -> dict[str, list[list[object]]]:
-    """Path -> what was repaired, doubtful or left out there, as [severity, code, message, line]."""
-    found: dict[str, list[list[object]]] = {}
+def diagnostics_by_path(run: Run) -> dict[str, list[list[object]]]:
+    """Return path -> what was repaired, doubtful or left out there, as [severity, code, message, line]."""
+    by_path: dict[str, list[list[object]]] = {}
     rows = run.diagnostics
     lines = [None if pd.isna(line) else int(line) for line in rows["line"]]
     columns = (rows["path"], rows["severity"], rows["code"], rows["message"], lines)
-    for path, severity, code, message, line in zip(*columns, strict=True):
+    for path, *item in zip(*columns, strict=True):
         if isinstance(path, str) and path:
-            found.setdefault(path, []).append([severity, code, message, line])
-    return found
+            by_path.setdefault(path, []).append(item)
+    return by_path
 
 
-def unread(run: Run) -> pd.Series:
+def _unread(run: Run) -> pd.Series:
     """For each row of plans: whether there is no plan, or entries of it were lost on reading."""
     plans = run.plans
-    failing = {path for path, items in problems(run).items() if any(item[0] == "error" for item in items)}
+    failing = {path for path, items in diagnostics_by_path(run).items() if any(item[0] == "error" for item in items)}
     # One file may hold many plans; its errors cannot be laid at the door of one of them.
     alone = ~plans["path"].duplicated(keep=False)
     return (plans["status"] != "planned") | (plans["path"].isin(failing) & alone)
 
 
 def counts(run: Run) -> pd.DataFrame:
-    """One row a planner and paper, one column a class: how many cases there are."""
+    """Return one row a planner and paper, one column a class: how many cases there are."""
     rows = keyed(run.pairs).assign(kind=classified(run.pairs))
     counted = [rows.loc[rows["kind"] != "", ["planner", "paper", "kind"]]]
     counted.append(rows.loc[is_true(rows["borderline"]), ["planner", "paper"]].assign(kind="borderline"))
-    counted.append(run.plans.loc[unread(run), ["planner", "paper"]].assign(kind="unread"))
-    every = pd.concat(counted)
-    table = every.groupby(["planner", "paper", "kind"]).size().unstack("kind", fill_value=0)
+    counted.append(run.plans.loc[_unread(run), ["planner", "paper"]].assign(kind="unread"))
+    table = pd.concat(counted).groupby(["planner", "paper", "kind"]).size().unstack("kind", fill_value=0)
     index = pd.MultiIndex.from_frame(run.papers[["planner", "paper"]])
     return table.reindex(index=index, columns=list(CLASSES), fill_value=0)
 
 
-def found_by(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One row a gold entry (paper, gold_entry): its texts, and for each planner whether its plan matched it fully."""
+def gold_hits(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return one row a gold entry (paper, number): its texts, and for each planner whether it matched it fully."""
     rows = run.pairs[run.pairs["status"].isin(("match", "part", "missed")) & run.pairs["gold_entry"].notna()]
-    place = [rows["paper"], rows["gold_entry"].astype(int)]
-    hits = (rows["status"] == "match").groupby([*place, rows["planner"]]).any().unstack("planner", fill_value=False)
-    texts = rows.groupby(place)[["gold_name", "gold_part", "gold_action"]].first()
+    entry = [rows["paper"], rows["gold_entry"].astype(int)]
+    hits = (rows["status"] == "match").groupby([*entry, rows["planner"]]).any().unstack("planner", fill_value=False)
+    texts = rows.groupby(entry)[["gold_name", "gold_part", "gold_action"]].first()
     return texts, hits.reindex(columns=run.leaderboard["planner"].tolist(), fill_value=False)

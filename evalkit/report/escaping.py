@@ -1,13 +1,17 @@
-"""Takes any text, gives text that is harmless in Markdown, LaTeX or HTML: it shows as it is and does nothing."""
+"""Any text made harmless in Markdown, LaTeX, HTML, a link or a script: it shows as it is and does nothing."""
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from html import escape
+from urllib.parse import quote
 
 from evalkit.text import safe_terminal
 
+# Signs of markup, line ends of JavaScript, and what would steer a terminal or the direction of a line.
+_ESCAPED_IN_SCRIPTS = re.compile("[<>&\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi o pi rho sigma tau upsilon phi chi psi "
     "omega"
@@ -23,23 +27,18 @@ _LATEX = {
 }  # fmt: skip
 
 
-def _greek() -> dict[str, str]:
-    """Greek small letters as LaTeX writes them."""
-    letters = [chr(code) for code in range(0x3B1, 0x3CA) if code != 0x3C2]
-    names = _GREEK.split()
-    return {letter: "o" if name == "o" else rf"$\{name}$" for letter, name in zip(letters, names, strict=True)}
-
-
-_LATEX |= _greek()
+# Greek small letters, without the second sigma.
+for _code, _name in zip((code for code in range(0x3B1, 0x3CA) if code != 0x3C2), _GREEK.split(), strict=True):
+    _LATEX[chr(_code)] = "o" if _name == "o" else rf"$\{_name}$"
 
 
 def plain(text: str) -> str:
-    """One line without control characters."""
+    """Return one line without control characters."""
     return " ".join(safe_terminal(text).split())
 
 
 def latex(text: str) -> str:
-    """Text that any pdfLaTeX sets: commands are shown, not obeyed; what it does not know becomes a question mark."""
+    """Return text that any pdfLaTeX sets: commands are shown, not obeyed; unknown letters become a question mark."""
     shown = "".join(_LATEX.get(c) or _known(c) for c in plain(text))
     # Without {} between them, two signs may melt into another one.
     return re.sub(r"(?<=[-`'<>!?,])(?=[-`'])", "{}", shown)
@@ -54,11 +53,27 @@ def _known(c: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """Text for a cell of a table: no pipe ends the cell, and no mark, link, image or element comes to be."""
+    """Return text for a cell of a table: no pipe ends the cell, and no mark, link, image or element comes to be."""
     shown = re.sub(r"([\\`*_{}\[\]()#+!|~$:@-])", r"\\\1", escape(plain(text), quote=False))
     return shown.replace(r"\-", "-")
 
 
 def html(text: str) -> str:
-    """Text for an element."""
+    """Return text for an element."""
     return escape(plain(text))
+
+
+def address(name: str) -> str:
+    """Return a name as it stands in the links of a page."""
+    return quote(name.encode("utf-8", "replace"), safe="")
+
+
+def script_json(content: object) -> str:
+    """Return JSON that can stand inside a script element: no `<`, so that no text can close it or open a comment."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return utf8(_ESCAPED_IN_SCRIPTS.sub(lambda sign: f"\\u{ord(sign.group()):04x}", text))
+
+
+def utf8(text: str) -> str:
+    """Return text that UTF-8 can hold: half a surrogate pair becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Takes runs and readings, gives the one JSON document that `--json` prints."""
+"""The JSON documents that `--json` prints: of runs, readings, comparisons, gates and baselines."""
 
 from __future__ import annotations
 
@@ -10,41 +10,100 @@ from typing import Any
 
 import pandas as pd
 
+from evalkit.comparison import Comparison, GateReport, Side
+from evalkit.comparison.baseline import scores
 from evalkit.scoring.load import Reading
 from evalkit.storage.runs import SCHEMA_VERSION, Run
 
 
 def dump(content: Mapping[str, Any]) -> str:
-    """JSON with its schema version first; undefined numbers are null."""
+    """Return JSON with its schema version first; undefined numbers are null."""
     return json.dumps({"schema_version": SCHEMA_VERSION} | _plain(content), indent=1, ensure_ascii=False)
 
 
-def run(found: Run) -> str:
-    """A run's facts, leaderboard and errors; papers and pairs stay in the run folder."""
-    errors = found.diagnostics[found.diagnostics["severity"] == "error"]
-    return dump({**found.meta, "leaderboard": records(found.leaderboard), "errors": records(errors)})
+def run(result: Run) -> str:
+    """Return a run's facts, leaderboard and errors; papers and pairs stay in the run folder."""
+    errors = result.diagnostics[result.diagnostics["severity"] == "error"]
+    return dump({**result.meta, "leaderboard": records(result.leaderboard), "errors": records(errors)})
 
 
-def readings(found: Sequence[Reading]) -> str:
-    """What was read and every diagnostic."""
-    plans = [plan for reading in found for plan in reading.plans]
+def readings(results: Sequence[Reading]) -> str:
+    """Return what was read and every diagnostic."""
+    plans = [plan for reading in results for plan in reading.plans]
     return dump(
         {
             "plans": len(plans),
             "entries": sum(len(plan.ablations) for plan in plans),
-            "errors": sum(reading.errors for reading in found),
-            "diagnostics": [asdict(item) for reading in found for item in reading.diagnostics],
+            "errors": sum(reading.errors for reading in results),
+            "diagnostics": [asdict(item) for reading in results for item in reading.diagnostics],
         }
     )
 
 
+def comparison(result: Comparison) -> str:
+    """Return every figure, paper, gained or lost entry and failure of a comparison."""
+    return dump(_comparison(result))
+
+
+def gate(report: GateReport) -> str:
+    """Return the verdict, every check, and the comparison that they rest on."""
+    checks = [asdict(check) | {"fails": report.fails(check)} for check in report.checks]
+    head = {"verdict": report.verdict, "tripped": report.tripped, "checks": checks}
+    return dump(head | {"comparison": _comparison(report.comparison)})
+
+
+def baseline(side: Side) -> str:
+    """Return a baseline's scores and signature."""
+    return dump(_baseline(side))
+
+
+def baselines(sides: Mapping[str, Side]) -> str:
+    """Return all baselines by path."""
+    return dump({"baselines": [{"path": path} | _baseline(side) for path, side in sides.items()]})
+
+
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """A frame's rows; missing cells are None."""
+    """Return a frame's rows; missing cells are None."""
     return [{str(name): _plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
 
 
+def _comparison(result: Comparison) -> dict[str, Any]:
+    moved = result.moved_papers
+    sides = ("base", "new")
+    return {
+        "base": _side(result.base),
+        "new": _side(result.new),
+        "metric": result.metric,
+        "target": result.target,
+        "seed": result.seed,
+        "resamples": result.resamples,
+        "forced": {name: dict(zip(sides, values, strict=True)) for name, values in result.forced.items()},
+        "warnings": list(result.warnings),
+        "planners": [asdict(change) for change in result.headline],
+        "figures": [asdict(change) for change in result.changes if change.figure != result.metric],
+        "corrected": [asdict(change) for change in result.corrected],
+        "entries": records(result.entries),
+        "papers": records(moved),
+        "unchanged_papers": len(result.papers) - len(moved),
+        "failures": records(result.failures),
+        "only_planners": dict(zip(sides, map(list, result.only_planners), strict=True)),
+        "only_papers": {
+            side: [{"planner": planner, "paper": paper} for planner, paper in papers]
+            for side, papers in zip(sides, result.only_papers, strict=True)
+        },
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {"name": side.name, "signature": asdict(side.signature)}
+
+
+def _baseline(side: Side) -> dict[str, Any]:
+    return _side(side) | {"scores": scores(side)}
+
+
 def _plain(value: Any) -> Any:
-    """A value that JSON can hold: numpy's numbers become Python's, NaN and NA become None."""
+    """Return a value that JSON can hold: numpy's numbers become Python's, NaN and NA become None."""
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str):

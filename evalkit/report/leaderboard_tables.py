@@ -1,4 +1,4 @@
-"""Takes runs, gives the leaderboard as people paste it: Markdown, LaTeX, CSV, HTML or JSON, with the best marked.
+"""The leaderboard as people paste it: Markdown, LaTeX, CSV, HTML or JSON, with the best of each column marked.
 
 A cell that is best of its column in its run is bold; one whose difference from the best is not significant (paired
 permutation over papers, Holm over all pairs, 5%) carries a dagger.
@@ -7,9 +7,9 @@ permutation over papers, Holm over all pairs, 5%) carries a dagger.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from typing import Any
 
 import pandas as pd
 
@@ -17,13 +17,13 @@ from evalkit import stats
 from evalkit.errors import InputError
 from evalkit.metrics.figures import FIGURES, TITLES, shown_in
 from evalkit.report import escaping, json_output
-from evalkit.report.summary import value
+from evalkit.report.numbers import brackets, defined, number
 from evalkit.storage.csv import to_csv
 from evalkit.storage.runs import Run
 
 COLUMNS = shown_in("table")
 SIGNIFICANT = 0.05
-WHOLE = ("rank", "rank_low", "rank_high", "papers")
+COUNTS = ("rank", "rank_low", "rank_high", "papers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,16 @@ class Cell:
     @property
     def figure(self) -> str:
         """The figure alone; a dash where it is undefined."""
-        return "–" if self.value is None else f"{self.value:.{self.digits}f}"
+        return number(self.value, self.digits)
 
     @property
-    def ends(self) -> str:
+    def interval(self) -> str:
         """The interval in brackets, or nothing."""
-        return "" if self.low is None or self.high is None else f"[{self.low:.2f}, {self.high:.2f}]"
+        return brackets(self.low, self.high).strip()
+
+    def marked(self, bold: str, dagger: str) -> str:
+        """The figure with its mark; `bold` is a format."""
+        return bold.format(self.figure) if self.mark == "best" else self.figure + dagger * (self.mark == "tied")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +62,27 @@ class Table:
 
     @property
     def titles(self) -> list[str]:
-        """The columns as people read them."""
-        return [TITLES.get(name, name.replace("_", " ")) for name in self.columns]
+        """The columns of all runs as people read them."""
+        return [TITLES.get(name, name.replace("_", " ")) for name in self.columns] * len(self.runs)
+
+
+Render = Callable[[Table, bool], str]
+RENDERERS: dict[str, Render] = {}
+
+
+def _renderer(render: Render) -> Render:
+    """Put a format into RENDERERS under its function's name."""
+    RENDERERS[render.__name__] = render
+    return render
 
 
 def table(runs: Mapping[str, Run], columns: Sequence[str] = COLUMNS, *, intervals: bool = True) -> Table:
-    """The chosen columns of one leaderboard, or of several side by side; the first run sets the order of planners."""
-    found = [_cells(run, name, columns, intervals) for name, run in runs.items()]
-    planners = dict.fromkeys(planner for cells in found for planner in cells)
+    """Return columns of one leaderboard, or of several side by side; the first run sets the order of planners."""
+    cells = [_cells(run, name, columns, intervals) for name, run in runs.items()]
+    planners = dict.fromkeys(planner for own in cells for planner in own)
     nothing: tuple[Cell | None, ...] = (None,) * len(columns)
-    rows = tuple((planner, tuple(c for cells in found for c in cells.get(planner, nothing))) for planner in planners)
-    signatures = tuple(str(run.signature) for run in runs.values())
-    return Table(tuple(runs), signatures, tuple(columns), rows)
+    rows = tuple((planner, tuple(cell for own in cells for cell in own.get(planner, nothing))) for planner in planners)
+    return Table(tuple(runs), tuple(str(run.signature) for run in runs.values()), tuple(columns), rows)
 
 
 def _cells(run: Run, name: str, columns: Sequence[str], intervals: bool) -> dict[str, tuple[Cell | None, ...]]:
@@ -82,20 +95,20 @@ def _cells(run: Run, name: str, columns: Sequence[str], intervals: bool) -> dict
             raise InputError(
                 f"{name}: leaderboard.csv has no column {column!r}" + (f"; did you mean {near}?" if near else "")
             )
-    marks = {column: _marks(run, column) for column in columns}
-    rows = frame.to_dict("records")
+    marks = zip(*(_marks(run, column) for column in columns), strict=True)
     return {
-        row["planner"]: tuple(_cell(row, column, marks[column][at], intervals) for column in columns)
-        for at, row in enumerate(rows)
+        row["planner"]: tuple(_cell(row, *pair, intervals) for pair in zip(columns, own, strict=True))
+        for row, own in zip(frame.to_dict("records"), marks, strict=True)
     }
 
 
-def _cell(row: Mapping[object, object], column: str, mark: str, intervals: bool) -> Cell:
+def _cell(row: Mapping[Any, Any], column: str, mark: str, intervals: bool) -> Cell:
     """One figure of one planner."""
-    ends = (value(row.get(f"{column}_low")), value(row.get(f"{column}_high"))) if intervals else (None, None)
-    if column == "rank":
-        ends = (None, None)
-    return Cell(value(row[column]), *ends, mark, 0 if column in WHOLE else 3)
+    bounded = intervals and column != "rank"
+    low, high = (defined(row.get(f"{column}_{end}")) if bounded else None for end in ("low", "high"))
+    figure = FIGURES.get(column.removesuffix("_micro"))
+    digits = 0 if column in COUNTS else figure.digits if figure else 3
+    return Cell(defined(row[column]), low, high, mark, digits)
 
 
 def _marks(run: Run, column: str) -> list[str]:
@@ -118,44 +131,39 @@ def _marks(run: Run, column: str) -> list[str]:
     return [mark or ("tied" if is_tied else "") for mark, is_tied in zip(marks, tied, strict=True)]
 
 
-def markdown(made: Table, standalone: bool) -> str:
-    """A table for a README or a pull request."""
-    heads = [f"{run}: {title}" if len(made.runs) > 1 else title for run in made.runs for title in made.titles]
+@_renderer
+def markdown(board: Table, standalone: bool) -> str:
+    """Return a table for a README or a pull request."""
+    runs = [run for run in board.runs for _ in board.columns]
+    several = len(board.runs) > 1
+    heads = [f"{run}: {title}" if several else title for run, title in zip(runs, board.titles, strict=True)]
     lines = [
-        "| " + " | ".join(["planner", *(escaping.markdown(head) for head in heads)]) + " |",
+        "| " + " | ".join(["planner", *map(escaping.markdown, heads)]) + " |",
         "| --- |" + " ---: |" * len(heads),
     ]
-    for planner, cells in made.rows:
-        lines.append("| " + " | ".join([escaping.markdown(planner), *(_markdown_cell(cell) for cell in cells)]) + " |")
-    return "\n".join([*lines, "", _legend(made, "**bold**", "†"), "", *_signed(made, "`", "`")]) + "\n"
+    for planner, cells in board.rows:
+        texts = [f"{cell.marked('**{}**', '†')} {cell.interval}".strip() if cell else "" for cell in cells]
+        lines.append("| " + " | ".join([escaping.markdown(planner), *texts]) + " |")
+    return "\n".join([*lines, "", _legend(board, "**bold**", "†"), "", *_signed(board, "`", "`")]) + "\n"
 
 
-def _markdown_cell(cell: Cell | None) -> str:
-    """A cell of a Markdown table."""
-    if cell is None:
-        return ""
-    figure = f"**{cell.figure}**" if cell.mark == "best" else cell.figure + "†" * (cell.mark == "tied")
-    return f"{figure} {cell.ends}".strip()
-
-
-def latex(made: Table, standalone: bool) -> str:
-    """A booktabs table; as a document of its own, or to paste into one that loads booktabs."""
-    width = len(made.columns)
-    heads = " & ".join(["Planner", *(escaping.latex(title) for _ in made.runs for title in made.titles)])
-    body = [r"\begin{tabular}{l" + "r" * width * len(made.runs) + "}", r"\toprule"]
-    if len(made.runs) > 1:
-        body.append(
-            " & ".join(["", *(rf"\multicolumn{{{width}}}{{c}}{{{escaping.latex(run)}}}" for run in made.runs)]) + r" \\"
-        )
-        body.append(
-            " ".join(rf"\cmidrule(lr){{{2 + at * width}-{1 + (at + 1) * width}}}" for at in range(len(made.runs)))
-        )
-    body += [heads + r" \\", r"\midrule"]
-    body += [" & ".join([escaping.latex(planner), *map(_latex_cell, cells)]) + r" \\" for planner, cells in made.rows]
+@_renderer
+def latex(board: Table, standalone: bool) -> str:
+    """Return a booktabs table; as a document of its own, or to paste into one that loads booktabs."""
+    width = len(board.columns)
+    body = [r"\begin{tabular}{l" + "r" * len(board.titles) + "}", r"\toprule"]
+    if len(board.runs) > 1:
+        groups = [rf"\multicolumn{{{width}}}{{c}}{{{escaping.latex(run)}}}" for run in board.runs]
+        ends = [(start, start + width - 1) for start in range(2, 2 + len(board.titles), width)]
+        body += [
+            " & ".join(["", *groups]) + r" \\", " ".join(rf"\cmidrule(lr){{{first}-{last}}}" for first, last in ends)
+        ]  # fmt: skip
+    body += [" & ".join(["Planner", *map(escaping.latex, board.titles)]) + r" \\", r"\midrule"]
+    body += [" & ".join([escaping.latex(planner), *map(_latex_cell, cells)]) + r" \\" for planner, cells in board.rows]
     body += [r"\bottomrule", r"\end{tabular}"]
-    caption = escaping.latex(_legend(made, "Bold", "dagger")).replace("dagger", r"$\dagger$")
+    caption = escaping.latex(_legend(board, "Bold", "dagger")).replace("dagger", r"$\dagger$")
     inside = [r"\begin{table}[t]", r"\centering", r"\small", *body, rf"\caption{{{caption}}}", r"\end{table}"]
-    comments = [f"% {line}" for line in _signed(made)]
+    comments = [f"% {line}" for line in _signed(board)]
     if not standalone:
         return "\n".join([*comments, r"% needs \usepackage{booktabs}", *inside]) + "\n"
     frame = [r"\documentclass{article}", r"\usepackage[T1]{fontenc}", r"\usepackage[landscape,margin=2cm]{geometry}",
@@ -164,93 +172,76 @@ def latex(made: Table, standalone: bool) -> str:
 
 
 def _latex_cell(cell: Cell | None) -> str:
-    """A cell of a LaTeX table."""
+    """A cell of a LaTeX table; a dash without a dagger where it is undefined."""
     if cell is None or cell.value is None:
         return "" if cell is None else "--"
-    figure = rf"\textbf{{{cell.figure}}}" if cell.mark == "best" else cell.figure
-    dagger = r"$^{\dagger}$" if cell.mark == "tied" else ""
-    return figure + dagger + (rf" {{\scriptsize {cell.ends}}}" if cell.ends else "")
+    figure = cell.marked(r"\textbf{{{}}}", r"$^{\dagger}$")
+    return figure + (rf" {{\scriptsize {cell.interval}}}" if cell.interval else "")
 
 
-def html(made: Table, standalone: bool) -> str:
-    """A table element without style of its own; as a document, with a little."""
-    heads = "".join(f"<th>{escaping.html(title)}</th>" for _ in made.runs for title in made.titles)
-    groups = "".join(f'<th colspan="{len(made.columns)}">{escaping.html(run)}</th>' for run in made.runs)
-    top = f"<tr><th></th>{groups}</tr>" if len(made.runs) > 1 else ""
+@_renderer
+def csv(board: Table, standalone: bool) -> str:
+    """Return tidy rows, one a run and planner, with the signature that pins them."""
+    return to_csv(pd.DataFrame(list(_records(board))))
+
+
+@_renderer
+def html(board: Table, standalone: bool) -> str:
+    """Return a table element without style of its own; as a document, with a little."""
+    heads = "".join(f"<th>{escaping.html(title)}</th>" for title in board.titles)
+    groups = "".join(f'<th colspan="{len(board.columns)}">{escaping.html(run)}</th>' for run in board.runs)
+    top = f"<tr><th></th>{groups}</tr>" if len(board.runs) > 1 else ""
     rows = "".join(
         f"<tr><th><bdi>{escaping.html(planner)}</bdi></th>{''.join(map(_html_cell, cells))}</tr>"
-        for planner, cells in made.rows
+        for planner, cells in board.rows
     )
-    notes = "".join(
-        f"<div><small>{escape(line)}</small></div>" for line in (_legend(made, "Bold", "†"), *_signed(made))
-    )
+    lines = (_legend(board, "Bold", "†"), *_signed(board))
+    notes = "".join(f"<div><small>{escaping.html(line)}</small></div>" for line in lines)
     text = f"<table><thead>{top}<tr><th>planner</th>{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}\n"
     page = '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>evalkit</title>'
     return f"{page}<body>{text}</body></html>\n" if standalone else text
 
 
 def _html_cell(cell: Cell | None) -> str:
-    """A cell of an HTML table."""
-    if cell is None:
-        return "<td></td>"
-    figure = f"<b>{cell.figure}</b>" if cell.mark == "best" else cell.figure + "†" * (cell.mark == "tied")
-    return f"<td>{figure}{f' <small>{cell.ends}</small>' if cell.ends else ''}</td>"
+    interval = f" <small>{cell.interval}</small>" if cell and cell.interval else ""
+    return f"<td>{cell.marked('<b>{}</b>', '†')}{interval}</td>" if cell else "<td></td>"
 
 
-def csv(made: Table, standalone: bool) -> str:
-    """Tidy rows, one a run and planner, with the signature that pins them."""
-    return to_csv(pd.DataFrame(list(_records(made))))
+@_renderer
+def json(board: Table, standalone: bool) -> str:
+    """Return one document."""
+    runs = dict(zip(board.runs, board.signatures, strict=True))
+    return json_output.dump({"runs": runs, "rows": list(_records(board))}) + "\n"
 
 
-def json(made: Table, standalone: bool) -> str:
-    """One document."""
-    return (
-        json_output.dump({"runs": dict(zip(made.runs, made.signatures, strict=True)), "rows": list(_records(made))})
-        + "\n"
-    )
-
-
-def _records(made: Table) -> Iterable[dict[str, object]]:
+def _records(board: Table) -> Iterator[dict[str, object]]:
     """One record a run and planner."""
-    width = len(made.columns)
-    for at, (run, signature) in enumerate(zip(made.runs, made.signatures, strict=True)):
-        for planner, cells in made.rows:
-            record: dict[str, object] = {"run": run, "planner": planner}
-            for name, cell in zip(made.columns, cells[at * width : (at + 1) * width], strict=True):
-                if cell is not None:
-                    record |= {
-                        name: cell.value,
-                        f"{name}_low": cell.low,
-                        f"{name}_high": cell.high,
-                        f"{name}_mark": cell.mark,
-                    }
-            if len(record) > 2:
-                yield record | {"signature": signature}
+    width = len(board.columns)
+    for nth, (run, signature) in enumerate(zip(board.runs, board.signatures, strict=True)):
+        for planner, cells in board.rows:
+            record: dict[str, object] = {}
+            for name, cell in zip(board.columns, cells[nth * width : (nth + 1) * width], strict=True):
+                if cell:
+                    record |= {name: cell.value, f"{name}_low": cell.low, f"{name}_high": cell.high,
+                               f"{name}_mark": cell.mark}  # fmt: skip
+            if record:
+                yield {"run": run, "planner": planner, **record, "signature": signature}
 
 
-def _legend(made: Table, best: str, dagger: str) -> str:
+def _legend(board: Table, best: str, dagger: str) -> str:
     """What the marks say."""
-    cells = [cell for _, row in made.rows for cell in row if cell is not None]
-    said = [f"{best}: best of its column"]
+    cells = [cell for _, row in board.rows for cell in row if cell is not None]
+    notes = [f"{best}: best of its column"]
     if any(cell.mark == "tied" for cell in cells):
-        said.append(f"{dagger}: not significantly worse than the best (paired permutation over papers, Holm, 5%)")
-    if any(cell.ends for cell in cells):
-        said.append("brackets: 95% intervals, bootstrap over papers")
-    return "; ".join(said) + "."
+        notes.append(f"{dagger}: not significantly worse than the best (paired permutation over papers, Holm, 5%)")
+    if any(cell.interval for cell in cells):
+        notes.append("brackets: 95% intervals, bootstrap over papers")
+    return "; ".join(notes) + "."
 
 
-def _signed(made: Table, before: str = "", after: str = "") -> list[str]:
+def _signed(board: Table, before: str = "", after: str = "") -> list[str]:
     """What pins the numbers, one line a run."""
     return [
         f"{before}{escaping.plain(run).replace('`', ' ')} {sign}{after}"
-        for run, sign in zip(made.runs, made.signatures, strict=True)
+        for run, sign in zip(board.runs, board.signatures, strict=True)
     ]
-
-
-RENDERERS: dict[str, Callable[[Table, bool], str]] = {
-    "markdown": markdown,
-    "latex": latex,
-    "csv": csv,
-    "html": html,
-    "json": json,
-}

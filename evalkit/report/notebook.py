@@ -1,4 +1,4 @@
-"""Takes a Run or a Comparison, gives what a notebook shows in its place: HTML, which needs no extra, and charts."""
+"""What a notebook shows in place of a run or a comparison: HTML, which needs no extra, and charts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from evalkit.report import (
     escaping,
     leaderboard_tables,
 )
-from evalkit.report.summary import title, verdict
+from evalkit.report.numbers import number, p_value
+from evalkit.report.run_page import title, verdict
 from evalkit.storage.runs import Run
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ def run_chart(run: Run, kind: str) -> alt.TopLevelMixin:
     return chart_style.coloured(charts.chart(run, kind))
 
 
-def comparison_chart(found: Comparison, kind: str) -> alt.TopLevelMixin:
+def comparison_chart(result: Comparison, kind: str) -> alt.TopLevelMixin:
     """One of the charts of a comparison's report."""
-    return chart_style.coloured(comparison_charts.chart(found, kind))
+    return chart_style.coloured(comparison_charts.chart(result, kind))
 
 
 def run_html(run: Run) -> str:
@@ -37,17 +38,17 @@ def run_html(run: Run) -> str:
     return f"<div><b>{escaping.html(title(run))}</b><p>{escaping.html(verdict(run))}</p>{board}</div>"
 
 
-def comparison_html(found: Comparison) -> str:
+def comparison_html(result: Comparison) -> str:
     """The verdict and one row a planner."""
     heads = "".join(
         f"<th>{head}</th>" for head in ("planner", "papers", "base", "new", "difference [95%]", "p", "verdict")
     )
     rows = []
-    for item in found.headline:
-        numbers = (comparison_text.number(item.base), comparison_text.number(item.new), comparison_text.interval(item))
-        cells = (str(item.papers), *numbers, comparison_text.p_value(item.p_holm), item.verdict)
+    for item in result.headline:
+        sides = (str(item.papers), number(item.base), number(item.new), comparison_text.interval(item))
+        cells = (*sides, p_value(item.p_holm), item.verdict)
         rows.append(f"<tr><th>{escaping.html(item.planner)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    lost, gained = ((found.entries["change"] == change).sum() for change in ("lost", "gained"))
-    told = f"<p>Gold entries: {lost} lost, {gained} gained.</p>"
+    lost, gained = ((result.entries["change"] == change).sum() for change in ("lost", "gained"))
+    moved = f"<p>Gold entries: {lost} lost, {gained} gained.</p>"
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return f"<div><p>{escaping.html(comparison_page.verdict(found))}</p>{table}{told}</div>"
+    return f"<div><p>{escaping.html(comparison_page.verdict(result))}</p>{table}{moved}</div>"

@@ -1,74 +1,91 @@
-"""Takes a Run, gives what the top of its report says: the verdict in a sentence, facts, leaderboard, errors."""
+"""The page of a run: verdict, facts, leaderboard, charts, errors, and the alignment browser."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from evalkit.metrics.figures import FIGURES, shown_in
-from evalkit.report.chart_style import address
+from evalkit.report import browser_data, chart_style
+from evalkit.report.charts import CHARTS
 from evalkit.report.error_classes import CLASSES, counts
+from evalkit.report.escaping import address
+from evalkit.report.html import LARGEST_INLINE, Page, browser_page, drawn
+from evalkit.report.numbers import brackets, defined
 from evalkit.storage.runs import Run
 
 COLUMNS = [name for name in shown_in("page") if name != "match_f1"]  # which has a column of its own
+SECTIONS = (
+    ("leaderboard", "Leaderboard"), ("charts", "Charts"), ("errors", "Errors"), ("gold", "Gold"),
+    ("browser", "Browser"), ("details", "Details"),
+)  # fmt: skip
 View = dict[str, Any]
 
 
+def write_report(run: Run, path: str | Path, *, largest_inline: int = LARGEST_INLINE) -> list[Path]:
+    """Write a run's report, and the folder beside it when it is large; an older report is replaced."""
+    return run_page(run, f"{Path(path).stem}-data", largest_inline).write(path)
+
+
+def run_page(run: Run, folder: str, largest_inline: int = LARGEST_INLINE) -> Page:
+    """Return the report of one run."""
+    chart_style.require()
+    index, documents = browser_data.index(run), browser_data.documents(run)
+    content = _view(run) | {"charts": drawn(CHARTS, run), "title": title(run), "sections": SECTIONS}
+    return browser_page("run.html.j2", index, documents, folder, largest_inline, **content)
+
+
 def title(run: Run) -> str:
-    """What was scored, in a line."""
+    """Return what was scored, in a line."""
     planners, papers = len(run.leaderboard), run.papers["paper"].nunique()
     return f"{planners} planner{'s' * (planners != 1)} on {papers} paper{'s' * (papers != 1)}"
 
 
-def view(run: Run) -> View:
+def _view(run: Run) -> View:
     """Everything the page's server-made part shows."""
+    figures = [FIGURES[name] for name in COLUMNS]
     return {
         "verdict": verdict(run),
         "warnings": list(run.meta.get("warnings", ())),
-        "facts": list(facts(run)),
-        "columns": [{"title": FIGURES[name].capital, "meaning": FIGURES[name].meaning} for name in COLUMNS],
-        "board": list(board(run)),
-        "most": most(run),
-        "doubt": doubt(run),
+        "facts": list(_facts(run)),
+        "columns": [{"title": figure.capital, "meaning": figure.meaning} for figure in figures],
+        "board": list(_leaderboard(run)),
+        "most": _scale_end(run),
+        "doubt": _doubt(run),
         "classes": [{"kind": kind, "title": name, "meaning": text} for kind, (name, text) in CLASSES.items()],
-        "errors": list(errors(run)),
+        "errors": list(_errors(run)),
         "signature": list(asdict(run.signature).items()),
-        "problems": list(diagnostics(run)),
+        "problems": list(_diagnostics(run)),
     }
 
 
-def value(number: Any) -> float | None:
-    """A figure, or None where it is undefined."""
-    return None if number is None or pd.isna(number) else float(number)
-
-
 def verdict(run: Run) -> str:
-    """Who leads, by how much, and who cannot be told from the leader."""
+    """Say who leads, by how much, and who cannot be told from the leader."""
     first = run.leaderboard.iloc[0]
-    found = value(first["match_f1"])
-    if found is None:
+    best = defined(first["match_f1"])
+    if best is None:
         return "No planner has a match F1 that is defined."
-    low, high = value(first.get("match_f1_low")), value(first.get("match_f1_high"))
-    ends = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+    ends = brackets(first.get("match_f1_low"), first.get("match_f1_high"))
     others = run.leaderboard.iloc[1:]
     if not len(others):
-        return f"{first['planner']}: match F1 {found:.3f}{ends}."
-    lead = f"{first['planner']} has the highest match F1, {found:.3f}{ends}"
+        return f"{first['planner']}: match F1 {best:.3f}{ends}."
+    lead = f"{first['planner']} has the highest match F1, {best:.3f}{ends}"
     if "p_best_holm" not in others:
         return f"{lead}."
     p = pd.to_numeric(others["p_best_holm"], errors="coerce")
-    open_ = int(((p >= 0.05) | p.isna()).sum())
-    if not open_:
+    tied = int(((p >= 0.05) | p.isna()).sum())
+    if not tied:
         return f"{lead}, significantly more than {'the other' if len(others) == 1 else 'every other planner'}."
-    tied = f"{open_} of the other {len(others)} cannot" if open_ < len(others) else "no other planner can"
-    return f"{lead}; {tied} be told from it on these papers (paired permutation test, Holm, 5%)."
+    who = f"{tied} of the other {len(others)} cannot" if tied < len(others) else "no other planner can"
+    return f"{lead}; {who} be told from it on these papers (paired permutation test, Holm, 5%)."
 
 
-def facts(run: Run) -> Iterator[View]:
+def _facts(run: Run) -> Iterator[View]:
     """The strip of numbers below the title."""
     totals, status = run.meta["totals"], run.plans["status"].value_counts()
     planned, every = int(status.get("planned", 0)), len(run.plans)
@@ -88,46 +105,46 @@ def _fact(name: str, shown: object, note: str = "", alarm: bool = False) -> View
     return {"name": name, "value": shown, "note": note, "alarm": alarm}
 
 
-def board(run: Run) -> Iterator[View]:
+def _leaderboard(run: Run) -> Iterator[View]:
     """The leaderboard's rows."""
     frame = run.leaderboard
     # The only planner is not the best of anything.
     best = {name: frame[name].max() if len(frame) > 1 else None for name in ("match_f1", *COLUMNS)}
     for row in frame.to_dict("records"):
-        low, high = value(row.get("rank_low")), value(row.get("rank_high"))
+        low, high = defined(row.get("rank_low")), defined(row.get("rank_high"))
         yield {
             "planner": row["planner"],
             "link": address(row["planner"]),
-            "rank": int(value(row.get("rank")) or 0) or "–",
+            "rank": int(defined(row.get("rank")) or 0) or "–",
             "ranks": f"{low:.0f}–{high:.0f}" if low is not None and high is not None and low != high else "",
-            "f1": value(row["match_f1"]),
+            "f1": defined(row["match_f1"]),
             "best_f1": row["match_f1"] == best["match_f1"],
-            "low": value(row.get("match_f1_low")),
-            "high": value(row.get("match_f1_high")),
-            "cells": [{"value": value(row[name]), "best": row[name] == best[name]} for name in COLUMNS],
+            "low": defined(row.get("match_f1_low")),
+            "high": defined(row.get("match_f1_high")),
+            "cells": [{"value": defined(row[name]), "best": row[name] == best[name]} for name in COLUMNS],
         }
 
 
-def most(run: Run) -> float:
+def _scale_end(run: Run) -> float:
     """Where the little scale of match F1 ends: the next fifth above everything on it."""
     names = [name for name in ("match_f1", "match_f1_high") if name in run.leaderboard]
-    highest = value(run.leaderboard[names].max().max())
+    highest = defined(run.leaderboard[names].max().max())
     return min(1.0, math.ceil(highest * 5 + 1e-9) / 5) if highest else 1.0
 
 
-def doubt(run: Run) -> View | None:
+def _doubt(run: Run) -> View | None:
     """What the headline would be if every borderline pair fell one way, or the other."""
     totals = run.meta["totals"]
     if not totals["borderline_pairs"]:
         return None
     rows = [
-        {"planner": row["planner"], "none": value(row["match_f1_if_none"]), "f1": value(row["match_f1"]),
-         "all": value(row["match_f1_if_all"])} for row in run.leaderboard.to_dict("records")
+        {"planner": row["planner"], "none": defined(row["match_f1_if_none"]), "f1": defined(row["match_f1"]),
+         "all": defined(row["match_f1_if_all"])} for row in run.leaderboard.to_dict("records")
     ]  # fmt: skip
     return {"count": totals["borderline_pairs"], "pairs": totals["pairs"], "rows": rows}
 
 
-def errors(run: Run) -> Iterator[View]:
+def _errors(run: Run) -> Iterator[View]:
     """How many cases of each class every planner has."""
     table = counts(run).groupby("planner").sum()
     for planner in run.leaderboard["planner"]:
@@ -135,7 +152,7 @@ def errors(run: Run) -> Iterator[View]:
         yield {"planner": planner, "link": address(planner), "cells": cells}
 
 
-def diagnostics(run: Run) -> Iterator[View]:
+def _diagnostics(run: Run) -> Iterator[View]:
     """What was found on reading, by kind, errors first, with one example of each."""
     rank = {"error": 0, "warning": 1, "note": 2}
     groups = list(run.diagnostics.groupby(["severity", "code"], sort=True))

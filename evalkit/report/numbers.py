@@ -1,0 +1,31 @@
+"""Numbers as people read them: three digits, a dash where there is no value, intervals in brackets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+
+def defined(value: Any) -> float | None:
+    """Return a figure, or None where it is undefined."""
+    return None if value is None or pd.isna(value) else float(value)
+
+
+def number(value: Any, digits: int = 3, *, signed: bool = False) -> str:
+    """Return a number with so many digits, and with a plus if asked for."""
+    if value is None or pd.isna(value):
+        return "–"
+    return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+
+
+def brackets(low: Any, high: Any, digits: int = 2, *, signed: bool = False) -> str:
+    """Return an interval to stand behind a number, or nothing where there is none."""
+    if low is None or pd.isna(low):
+        return ""
+    return f" [{number(low, digits, signed=signed)}, {number(high, digits, signed=signed)}]"
+
+
+def p_value(value: float | None) -> str:
+    """Return p with three significant digits."""
+    return "–" if value is None else f"{value:.3g}"
