@@ -105,7 +105,7 @@ def direct(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
     """Full matches by a model of their own instead of by part times match-given-part."""
     part, _ = predict(pairs, fit(pairs, train))
     model = fitting.fit_linear(pairs.names, pairs.values[train], pairs.match[train], PENALTY["part"])
-    return part, probability.sigmoid(probability.scores(pairs.seen(), model))
+    return part, probability.sigmoid(probability.log_odds(pairs.seen(), model))
 
 
 def everything(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
@@ -113,7 +113,7 @@ def everything(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
     part, _ = predict(pairs, fit(pairs, train))
     shared = train & pairs.part & ~pairs.unspecified
     model = fitting.fit_linear(pairs.names, pairs.values[shared], pairs.match[shared], PENALTY["match"])
-    return part, part * probability.sigmoid(probability.scores(pairs.seen(), model))
+    return part, part * probability.sigmoid(probability.log_odds(pairs.seen(), model))
 
 
 def trees(pairs: Pairs, train: Flags) -> tuple[Array, Array]:

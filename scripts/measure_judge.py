@@ -21,7 +21,7 @@ from evalkit.judges.llm.panel import cut
 from evalkit.judges.llm.prompts import content, messages
 from evalkit.labels import pair_metrics
 from evalkit.labels.fitting import held_out, table_of
-from evalkit.matching.assign import align, ruled
+from evalkit.matching.assign import align, apply_opinions
 from evalkit.matching.embeddings import find_encoder
 from evalkit.matching.features import needs
 from evalkit.settings import JudgeSettings
@@ -73,7 +73,7 @@ def planner_error(
             place = (at // shape[1], at % shape[1])
             yes = (place in row.match) ^ bool(wrong[start + at])
             said[place] = Opinion(yes or place in row.same_part, yes, "labels")
-        guessed = ruled(part[start:stop].reshape(shape), match[start:stop].reshape(shape), said)
+        guessed = apply_opinions(part[start:stop].reshape(shape), match[start:stop].reshape(shape), said)
         tables = (guessed, (row.part_table.astype(float), row.match_table.astype(float)))
         hits = [sum(p.matched for p in align(*t, (row.gold, row.plan), limits, "one-to-one").pairs) for t in tables]
         size = len(row.gold) + len(row.plan)

@@ -15,7 +15,7 @@ from evalkit.cli import group
 from evalkit.errors import InputError
 from evalkit.labels.adapt import adapt
 from evalkit.labels.fitting import calibrate
-from evalkit.matching.probability import Calibration, dump_calibration, load_calibration
+from evalkit.matching.calibration import Calibration, dump_calibration, load_calibration
 from evalkit.scoring.pipeline import _stale, score_run
 from evalkit.scoring.worker import Orders
 from evalkit.settings import Settings

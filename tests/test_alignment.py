@@ -11,7 +11,14 @@ from conftest import entry
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.matching.assign import align, doubt, expected_matches, explained, ruled, signed
+from evalkit.matching.assign import (
+    add_evidence,
+    align,
+    align_extremes,
+    apply_opinions,
+    credit_opinions,
+    expected_matches,
+)
 from evalkit.types import Opinion, Pair, Thresholds
 
 LIMITS = Thresholds(part=0.4, match=0.5, low=0.35, high=0.65)
@@ -67,7 +74,7 @@ def test_doubt_lets_borderline_pairs_fall_both_ways() -> None:
     part = np.array([[0.9, 0.1, 0.0], [0.1, 0.2, 0.0]])
     match = np.array([[0.6, 0.0, 0.0], [0.0, 0.36, 0.0]])
     lists = [entry("a"), entry("b")], [entry("a"), entry("b"), entry("c")]
-    none, every = doubt(part, match, lists, LIMITS, "one-to-one")
+    none, every = align_extremes(part, match, lists, LIMITS, "one-to-one")
     assert [pair.matched for pair in none.pairs] == [False]
     assert [pair.matched for pair in every.pairs] == [True, True]
     assert none.candidates == every.candidates == ()  # only what is aligned is asked for
@@ -85,7 +92,7 @@ def test_only_the_earliest_of_three_twins_hold_matches() -> None:
 def test_reasons_reach_every_pair() -> None:
     part = np.array([[0.9, 0.5]])
     found = align(part, part, ([entry("a")], [entry("a"), entry("b")]), LIMITS, "one-to-one")
-    told = explained(found, lambda places: [((f"{g}-{p}", 1.0),) for g, p in places])
+    told = add_evidence(found, lambda places: [((f"{g}-{p}", 1.0),) for g, p in places])
     assert told.pairs[0].evidence == (("0-0", 1.0),)
     assert told.candidates[0].evidence == (("0-1", 1.0),)
 
@@ -131,7 +138,7 @@ def test_what_is_borderline_is_doubted_up_to_both_ends_of_the_band() -> None:
     part = table([0.9, 0.0], [0.0, 0.9])
     lists = [entry("g1"), entry("g2")], [entry("p1"), entry("p2")]
     for inside, sure in ((0.35, 0.66), (0.65, 0.66), (0.35, 0.34), (0.65, 0.34)):
-        none, every = doubt(part, table([inside, 0.0], [0.0, sure]), lists, LIMITS, "one-to-one")
+        none, every = align_extremes(part, table([inside, 0.0], [0.0, sure]), lists, LIMITS, "one-to-one")
         certain = [sure > LIMITS.high]
         assert [pair.matched for pair in none.pairs] == [False, *certain]
         assert [pair.matched for pair in every.pairs] == [True, *certain]
@@ -144,7 +151,7 @@ def test_reasons_change_nothing_else() -> None:
     part = table([0.9, 0.1, 0.0], [0.1, 0.2, 0.0], [0.0, 0.0, 0.5])
     match = table([0.8, 0.1, 0.0], [0.1, 0.1, 0.0], [0.0, 0.0, 0.4])
     before = align(part, match, lists, LIMITS, "one-to-one")
-    after = explained(before, lambda places: [((f"{g}{p}", 1.0),) for g, p in places])
+    after = add_evidence(before, lambda places: [((f"{g}{p}", 1.0),) for g, p in places])
     assert (after.missed, after.spurious) == (before.missed, before.spurious) == ((1,), (1,))
     assert len(after.candidates) == len(before.candidates) > 0
     for old, new in zip((*before.pairs, *before.candidates), (*after.pairs, *after.candidates), strict=True):
@@ -154,9 +161,9 @@ def test_reasons_change_nothing_else() -> None:
 def test_opinions_rule_where_they_are_given() -> None:
     part, match = table([0.2, 0.3]), table([0.1, 0.2])
     said = {(0, 0): Opinion(True, False, "judge"), (0, 1): Opinion(False, True, "judge")}
-    assert [item.tolist() for item in ruled(part, match, said)] == [[[1.0, 0.0]], [[0.0, 1.0]]]
+    assert [item.tolist() for item in apply_opinions(part, match, said)] == [[[1.0, 0.0]], [[0.0, 1.0]]]
     assert part.tolist() == [[0.2, 0.3]]
-    assert [item.tolist() for item in ruled(part, match, {})] == [part.tolist(), match.tolist()]
+    assert [item.tolist() for item in apply_opinions(part, match, {})] == [part.tolist(), match.tolist()]
 
 
 def test_a_decided_pair_shows_the_matchers_probabilities_and_who_decided() -> None:
@@ -168,7 +175,7 @@ def test_a_decided_pair_shows_the_matchers_probabilities_and_who_decided() -> No
         (0, 1): Opinion(False, False, "other"),
         (1, 0): Opinion(False, False, "x"),
     }
-    found = signed(align(*ruled(*guesses, said), lists, LIMITS, "one-to-one"), *guesses, said)
+    found = credit_opinions(align(*apply_opinions(*guesses, said), lists, LIMITS, "one-to-one"), *guesses, said)
     assert found.pairs == (
         Pair(0, 0, 0.45, 0.4, True, False, "judge"),
         Pair(1, 1, 0.9, 0.8, True, False, "matcher"),
@@ -185,7 +192,7 @@ def test_a_candidate_that_was_decided_is_signed_and_others_are_not() -> None:
     lists = [entry("g1"), entry("g2")], [entry("p1")]
     guesses = table([0.3], [0.2]), table([0.2], [0.1])
     said = {(0, 0): Opinion(False, False, "judge")}
-    found = signed(align(*ruled(*guesses, said), lists, LIMITS, "one-to-one"), *guesses, said)
+    found = credit_opinions(align(*apply_opinions(*guesses, said), lists, LIMITS, "one-to-one"), *guesses, said)
     assert found.candidates == (
         Pair(0, 0, 0.3, 0.2, False, False, "judge"),
         Pair(1, 0, 0.2, 0.1, False, False, "matcher"),

@@ -21,7 +21,7 @@ from conftest import entry, gold, plan
 
 from evalkit.errors import EngineError, InputError, ModelError
 from evalkit.matching.embeddings import find_encoder_here
-from evalkit.matching.vector_cache import KeptEncoder
+from evalkit.matching.vector_cache import CachedEncoder
 from evalkit.scoring import executors
 from evalkit.scoring.executors import ENGINES, Executor, open_executor
 from evalkit.scoring.pipeline import Workplace, score_run
@@ -207,7 +207,7 @@ def no_encoder(name: str) -> Any:
 
 
 def test_a_process_has_one_encoder_of_a_kind_so_that_it_loads_the_model_once(tmp_path: Path) -> None:
-    sent = pickle.dumps(KeptEncoder("model", Store(tmp_path / "vectors.sqlite"), no_encoder))
+    sent = pickle.dumps(CachedEncoder("model", Store(tmp_path / "vectors.sqlite"), no_encoder))
     assert pickle.loads(sent) is pickle.loads(sent)
 
 

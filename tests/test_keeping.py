@@ -20,7 +20,7 @@ from evalkit.cli import group
 from evalkit.errors import ModelError
 from evalkit.matching.features.tokens import analyse
 from evalkit.matching.features.vectors import TextVectors, on_grid
-from evalkit.matching.vector_cache import KeptEncoder, packed, unpacked
+from evalkit.matching.vector_cache import CachedEncoder, packed, unpacked
 from evalkit.scoring.pipeline import Workplace, score_run
 from evalkit.settings import Settings
 from evalkit.storage import cache
@@ -50,10 +50,10 @@ def equal(one: TextVectors, other: TextVectors) -> bool:
     return bool((one.sentence == other.sentence).all() and (one.words == other.words).all())
 
 
-def kept(path: Path, warned: list[str] | None = None) -> tuple[KeptEncoder, Counting]:
+def kept(path: Path, warned: list[str] | None = None) -> tuple[CachedEncoder, Counting]:
     encoder = Counting()
     warn = warned.append if warned is not None else pytest.fail
-    return KeptEncoder("", Store(path / "vectors.sqlite", warn), lambda _: encoder), encoder  # type: ignore
+    return CachedEncoder("", Store(path / "vectors.sqlite", warn), lambda _: encoder), encoder  # type: ignore
 
 
 TEXTS = ["gate", "temporal attention", "λ weight of the loss", ""]
@@ -81,7 +81,7 @@ def test_an_encoder_that_counts_words_in_its_own_way_is_named_and_nothing_of_it_
             right = super().encode(texts, progress)
             return {text: TextVectors(vectors.sentence, vectors.words[:-1]) for text, vectors in right.items()}
 
-    kept = KeptEncoder("model", Store(tmp_path / "v.sqlite"), lambda _: Wrong())
+    kept = CachedEncoder("model", Store(tmp_path / "v.sqlite"), lambda _: Wrong())
     with pytest.raises(ModelError, match="the encoder gave 1 word vectors for the 2 words of 'attention gate'"):
         kept.encode(["attention gate"])
     assert kept.store.rows() == 0

@@ -13,27 +13,17 @@ import pytest
 from scipy.special import expit
 
 from evalkit.errors import InputError
-from evalkit.matching import probability
+from evalkit.matching.calibration import Calibration, LogisticModel, dump_calibration, load_calibration
+from evalkit.matching.explain import WORDING, explain
 from evalkit.matching.features import FEATURES, Features
-from evalkit.matching.features.reasons import NEEDED
-from evalkit.matching.probability import (
-    Calibration,
-    Linear,
-    chances,
-    dump_calibration,
-    explain,
-    load_calibration,
-    probabilities,
-    scores,
-    sigmoid,
-)
+from evalkit.matching.probability import log_odds, model_probabilities, probabilities, sigmoid
 from evalkit.types import Thresholds
 
 # One feature and more of each reason, under short names; and what is said of the reason, for a match and against it.
 PART, HEAD, TAIL = "word.part>part.mean", "word.head>head.mean", "part.equal"
 NAME, RIVAL, LIST = "name.generic", "word.part>part.first", "list.size"
 REMOVE, LOSS = "act.same", "aspect.a loss.both"
-NAMES = (*NEEDED, PART, HEAD, TAIL, NAME, RIVAL, LIST)
+NAMES = (*WORDING, PART, HEAD, TAIL, NAME, RIVAL, LIST)
 SAYS = {
     PART: ("the parts say much the same", "the parts say different things"),
     NAME: ("name, part and options together are alike", "name, part and options together are unlike"),
@@ -44,12 +34,14 @@ SAYS = {
 }
 
 
-def linear(weights: Mapping[str, float], intercept: float = 0.0, middle: Mapping[str, float] | None = None) -> Linear:
+def linear(
+    weights: Mapping[str, float], intercept: float = 0.0, middle: Mapping[str, float] | None = None
+) -> LogisticModel:
     """A model; its pairs half-way have 0 of every feature unless `middle` says otherwise."""
-    return Linear(weights, dict.fromkeys(weights, 0.0) | dict(middle or {}), intercept)
+    return LogisticModel(weights, dict.fromkeys(weights, 0.0) | dict(middle or {}), intercept)
 
 
-def calibration(part: Linear, match: Linear, **more: Any) -> Calibration:
+def calibration(part: LogisticModel, match: LogisticModel, **more: Any) -> Calibration:
     versions = {name: FEATURES[name].version for name in (*part.weights, *match.weights) if name in FEATURES}
     return Calibration("made", "lexical", Thresholds(0.5, 0.4, 0.1, 0.9), part, match, versions, **more)
 
@@ -65,14 +57,14 @@ def seen(*rows: Sequence[Mapping[str, float]], unspecified: Sequence[Sequence[bo
 
 def test_log_odds_by_hand() -> None:
     # 2 * 0.5 - 1 * 1 + 0.25; 0 * 0.5 - 3 * 1 + 0.25; and of nothing the intercept. HEAD is not weighed.
-    found = scores(seen([{PART: 2, NAME: 1}, {NAME: 3, HEAD: 7}, {}]), linear({NAME: -1.0, PART: 0.5}, 0.25))
+    found = log_odds(seen([{PART: 2, NAME: 1}, {NAME: 3, HEAD: 7}, {}]), linear({NAME: -1.0, PART: 0.5}, 0.25))
     assert found.tolist() == [[0.25, -2.75, 0.25]]
 
 
 def test_weights_lie_on_a_grid_of_two_to_the_twentieth() -> None:
     # 0.3 * 2^20 = 314572.8, so 314573; 0.7 * 2^20 = 734003.2, so 734003.
     pair = seen([{PART: 1.0}, {NAME: 1.0}])
-    assert scores(pair, linear({PART: 0.3, NAME: 0.7})).tolist() == [[314573 / 1048576, 734003 / 1048576]]
+    assert log_odds(pair, linear({PART: 0.3, NAME: 0.7})).tolist() == [[314573 / 1048576, 734003 / 1048576]]
 
 
 def test_probabilities_of_log_odds() -> None:
@@ -84,14 +76,14 @@ def test_probabilities_of_log_odds() -> None:
 def test_a_match_is_a_shared_part_and_then_a_match() -> None:
     # Odds of the part 3 and 1, of the match 1 and 1/3: parts 3/4 and 1/2, matches 3/4 * 1/2 and 1/2 * 1/4.
     pairs = seen([{PART: 1.0, NAME: 0.0}, {PART: 0.0, NAME: 1.0}])
-    part, match = chances(pairs, linear({PART: math.log(3)}), linear({NAME: -math.log(3)}))
+    part, match = model_probabilities(pairs, linear({PART: math.log(3)}), linear({NAME: -math.log(3)}))
     assert part == pytest.approx(np.array([[3 / 4, 1 / 2]]), abs=1e-6)
     assert match == pytest.approx(np.array([[3 / 8, 1 / 8]]), abs=1e-6)
 
 
 def test_where_gold_leaves_open_what_is_done_a_shared_part_is_a_match() -> None:
     pairs = seen([{PART: 1.0}, {PART: 1.0}], unspecified=[[True, False]])
-    part, match = chances(pairs, linear({PART: math.log(3)}), linear({}, -math.log(3)))
+    part, match = model_probabilities(pairs, linear({PART: math.log(3)}), linear({}, -math.log(3)))
     assert part == pytest.approx(np.array([[3 / 4, 3 / 4]]), abs=1e-6)
     assert match == pytest.approx(np.array([[3 / 4, 3 / 16]]), abs=1e-6)
 
@@ -105,39 +97,23 @@ def test_probabilities_have_six_decimals() -> None:
 def test_a_model_that_needs_more_than_was_seen_says_what() -> None:
     weighed = linear({"phrase.name": 1.0, "meaning.part>part.mean": 1.0, PART: 1.0})
     with pytest.raises(InputError) as refused:
-        scores(seen([{}]), weighed)
+        log_odds(seen([{}]), weighed)
     told = "the calibration needs 'meaning.part>part.mean', which needs an embedding model; give one"
     assert str(refused.value) == told
 
 
-def test_what_was_made_of_a_model_is_kept_for_the_last_sixteen() -> None:
-    made: list[tuple[Linear, tuple[str, ...]]] = []
-
-    def make(one: Linear, names: tuple[str, ...]) -> tuple[float, int]:
-        made.append((one, names))
-        return one.intercept, len(made)
-
-    known = probability._by_identity(make)
-    models = [linear({}, float(number)) for number in range(17)]
-    assert [known(model, ("a",)) for model in models[:16]] == [(float(n), n + 1) for n in range(16)]
-    assert [known(model, ("a",)) for model in models[:16]] == [(float(n), n + 1) for n in range(16)]
-    assert len(made) == 16
-    # The seventeenth puts out the first, and only that; then the first puts out the second.
-    assert known(models[16], ("a",)) == (16.0, 17)
-    assert known(models[1], ("a",)) == (1.0, 2)
-    assert known(models[0], ("a",)) == (0.0, 18)
-    assert known(models[2], ("a",)) == (2.0, 3)
-    assert known(models[1], ("a",)) == (1.0, 19)
-    # Other features are another thing to know, and so is an equal model that is not the same one.
-    assert known(models[1], ("b",)) == (1.0, 20)
-    assert known(replace(models[1]), ("a",)) == (1.0, 21)
-    assert made[-2:] == [(models[1], ("b",)), (models[1], ("a",))]
+def test_many_models_in_turn_keep_their_own_weights() -> None:
+    pair = seen([{PART: 1.0}])
+    models = [linear({PART: float(number)}) for number in range(20)]
+    for _ in range(2):
+        assert [log_odds(pair, model).tolist() for model in models] == [[[float(number)]] for number in range(20)]
+    assert log_odds(seen([{PART: 2.0}]), replace(models[3])).tolist() == [[6.0]]
 
 
 # Reasons ---------------------------------------------------------------------------------------------------------
 
 
-def told(pair: Mapping[str, float], part: Linear, match: Linear) -> list[tuple[str, float]]:
+def told(pair: Mapping[str, float], part: LogisticModel, match: LogisticModel) -> list[tuple[str, float]]:
     """The reasons of this pair; it stands in the second row and third column of a table of other pairs."""
     other: dict[str, float] = dict.fromkeys(NAMES, 9.0)
     table = seen([other] * 3, [other, other, pair])

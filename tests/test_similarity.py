@@ -13,14 +13,15 @@ import pytest
 from conftest import entry
 
 from evalkit.errors import InputError, ModelError
+from evalkit.matching.calibration import Calibration, load_calibration
 from evalkit.matching.embeddings import Encoder, find_encoder_here
+from evalkit.matching.explain import NOTICED, REASONS, WORDING, explain, reason_text
 from evalkit.matching.features import FEATURES, coverage, features, needs
 from evalkit.matching.features.abbreviations import expansions
 from evalkit.matching.features.rarity import rarity
-from evalkit.matching.features.reasons import NEEDED, REASONS, told
 from evalkit.matching.features.tokens import analyse, stem
 from evalkit.matching.features.vectors import TextVectors, on_grid
-from evalkit.matching.probability import NOTICED, Calibration, explain, load_calibration, probabilities
+from evalkit.matching.probability import probabilities
 from evalkit.scoring.executors import open_executor
 from evalkit.scoring.pipeline import Workplace, score_run
 from evalkit.settings import Settings
@@ -387,7 +388,7 @@ def test_a_matcher_that_needs_vectors_says_so_when_there_are_none() -> None:
 def test_every_feature_is_described_and_told_under_a_reason() -> None:
     assert {feature.reason for feature in FEATURES.values()} == set(REASONS)
     assert len({feature.description for feature in FEATURES.values()}) == len(FEATURES)
-    assert set(NEEDED) <= set(FEATURES)
+    assert set(WORDING) <= set(FEATURES)
 
 
 def explained(gold: Ablation, plan: Ablation, *others: Ablation) -> tuple[list[str], list[str]]:
@@ -414,19 +415,19 @@ def test_a_pair_is_told_in_words_that_are_true_of_it() -> None:
 @pytest.mark.parametrize(
     ("reason", "set_to_one", "speaks_for", "against"),
     [
-        ("deeds", ["act.both replace"], "what they put in its place agrees", "what they put in its place differs"),
-        ("deeds", ["act.remove replace"], "what one puts in its place amounts to removing it",
+        ("changes", ["act.both replace"], "what they put in its place agrees", "what they put in its place differs"),
+        ("changes", ["act.remove replace"], "what one puts in its place amounts to removing it",
          "one removes it, the other puts something in its place"),
-        ("deeds", ["act.add"], "what they do agrees", "what they do differs"),
+        ("changes", ["act.add"], "what they do agrees", "what they do differs"),
         ("aspects", ["aspect.a loss.both", "aspect.data.one"], "both are about a loss", "only one is about data"),
         ("aspects", [], "they are about no aspect in particular", "they have no aspect in common"),
         ("rivals", [], "neither has a better partner elsewhere", "another entry fits better"),
     ],
 )  # fmt: skip
 def test_reasons_in_words(reason: str, set_to_one: Sequence[str], speaks_for: str, against: str) -> None:
-    seen = [float(name in set_to_one) for name in NEEDED]
-    assert told(reason, seen, speaks_for=True) == speaks_for
-    assert told(reason, seen, speaks_for=False) == against
+    seen = [float(name in set_to_one) for name in WORDING]
+    assert reason_text(reason, seen, supports=True) == speaks_for
+    assert reason_text(reason, seen, supports=False) == against
 
 
 def test_a_calibration_of_another_version_is_refused() -> None:

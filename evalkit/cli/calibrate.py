@@ -37,7 +37,7 @@ def command(
     """
     from evalkit.cli.work_options import workplace
     from evalkit.labels import adapt_on, calibrate_on
-    from evalkit.matching.probability import dump_calibration
+    from evalkit.matching.calibration import dump_calibration
     from evalkit.report import console, label_text, progress
     from evalkit.settings import Settings
     from evalkit.storage.files import check_new, write_text

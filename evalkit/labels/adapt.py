@@ -20,8 +20,8 @@ from evalkit.errors import InputError
 from evalkit.labels import pair_metrics
 from evalkit.labels.fitting import Pairs, Vectors, figures, table_of, thresholds_of
 from evalkit.matching import probability
+from evalkit.matching.calibration import Calibration, LogisticModel, dump_calibration
 from evalkit.matching.features import FEATURES, Features
-from evalkit.matching.probability import Calibration, Linear
 from evalkit.storage.label_files import LabelledPlan
 
 FOLDS = 5
@@ -113,7 +113,7 @@ def _moved(pairs: Pairs, base: Calibration, freedom: float | None, train: Flags)
     return replace(base, part=part, match=match)
 
 
-def _fit(pairs: Pairs, model: Linear, truth: Flags, train: Flags, freedom: float) -> Linear:
+def _fit(pairs: Pairs, model: LogisticModel, truth: Flags, train: Flags, freedom: float) -> LogisticModel:
     """A model with its log-odds stretched and shifted and, with some freedom, its weights moved."""
     from scipy.optimize import minimize
 
@@ -124,7 +124,7 @@ def _fit(pairs: Pairs, model: Linear, truth: Flags, train: Flags, freedom: float
     # Only weights that the base has may move, so that what it can explain stays the same.
     used = (spread > 1e-9) & np.array([name in model.weights for name in pairs.names]) & bool(freedom)
     scaled = (values[:, used] - means[used]) / spread[used]
-    odds = probability.scores(Features(pairs.names, values), model)
+    odds = probability.log_odds(Features(pairs.names, values), model)
 
     def loss(move: Array) -> tuple[float, Array]:
         stretch, shift, gains = move[0], move[1], move[2:]
@@ -141,14 +141,14 @@ def _fit(pairs: Pairs, model: Linear, truth: Flags, train: Flags, freedom: float
     return _apply(pairs.names, model, Move(1 + float(found[0]), float(found[1]), gains), means)
 
 
-def _apply(names: Sequence[str], model: Linear, move: Move, means: Array) -> Linear:
+def _apply(names: Sequence[str], model: LogisticModel, move: Move, means: Array) -> LogisticModel:
     """The model after a move, with weights as calibrations hold them."""
     weights = {name: round(move.stretch * weight, 6) for name, weight in model.weights.items()}
     for name, gain in zip(names, move.gains.tolist(), strict=True):
         if gain:
             weights[name] = round(weights[name] + gain, 6)
     intercept = move.stretch * model.intercept + move.shift - float(move.gains @ means)
-    return Linear(weights, dict(model.middle), round(intercept, 6))
+    return LogisticModel(weights, dict(model.middle), round(intercept, 6))
 
 
 def _predict(pairs: Pairs, calibration: Calibration, rows: Flags) -> tuple[Array, Array]:
@@ -195,5 +195,5 @@ def _named(pairs: Pairs, moved: Calibration, after: tuple[Array, Array], fitted_
             "match": figures(pairs, after[1], pairs.match),
         },
     )
-    digest = hashlib.sha256(probability.dump_calibration(unnamed).encode()).hexdigest()[:10]
+    digest = hashlib.sha256(dump_calibration(unnamed).encode()).hexdigest()[:10]
     return replace(unnamed, id=f"{moved.matcher}-{digest}")

@@ -10,9 +10,9 @@ from evalkit.errors import InputError
 from evalkit.labels.adapt import Adapted, adapt
 from evalkit.labels.evaluate import agreement
 from evalkit.labels.fitting import calibrate
+from evalkit.matching.calibration import Calibration
 from evalkit.matching.features import needs
 from evalkit.matching.features.vectors import TextVectors
-from evalkit.matching.probability import Calibration
 from evalkit.scoring.pipeline import Progress, encoder_for
 from evalkit.scoring.worker import calibration_for
 from evalkit.settings import Settings

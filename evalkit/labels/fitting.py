@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from evalkit.errors import InputError
 from evalkit.labels import pair_metrics
 from evalkit.matching import probability
+from evalkit.matching.calibration import Calibration, LogisticModel, dump_calibration
 from evalkit.matching.features import FEATURES, Features, features
 from evalkit.matching.features.vectors import TextVectors
-from evalkit.matching.probability import Calibration, Linear
 from evalkit.storage.label_files import LabelledPlan
 from evalkit.types import Thresholds
 
@@ -65,8 +65,8 @@ class Pairs:
 class Models:
     """What is fitted: whether a pair shares a part, and whether it matches once it does."""
 
-    part: Linear
-    match: Linear
+    part: LogisticModel
+    match: LogisticModel
 
 
 def fold_of(paper: str, seed: str = "") -> int:
@@ -94,7 +94,7 @@ def _unspecified(seen: Features) -> NDArray[np.bool_]:
     return np.zeros(seen.values.shape[:2], np.bool_) if seen.unspecified is None else seen.unspecified
 
 
-def fit_linear(names: Sequence[str], values: Array, truth: NDArray[np.bool_], penalty: float) -> Linear:
+def fit_linear(names: Sequence[str], values: Array, truth: NDArray[np.bool_], penalty: float) -> LogisticModel:
     """A ridge-penalised logistic model, its scaler folded into its weights; reasons are told from the pair half-way
     between those that do and those that do not: most would speak for any pair if told from the average, no match."""
     from sklearn.linear_model import LogisticRegression
@@ -107,7 +107,7 @@ def fit_linear(names: Sequence[str], values: Array, truth: NDArray[np.bool_], pe
     intercept = float(fitted.intercept_[0] - weights @ means[used])
     kept = [name for name, use in zip(names, used, strict=True) if use]
     middle = np.round((values[truth].mean(axis=0) + values[~truth].mean(axis=0))[used] / 2, 6)
-    return Linear(
+    return LogisticModel(
         dict(zip(kept, weights.tolist(), strict=True)),
         dict(zip(kept, middle.tolist(), strict=True)),
         round(intercept, 6),
@@ -139,7 +139,7 @@ def _both_kinds(truth: NDArray[np.bool_], what: str) -> None:
 
 def predict(pairs: Pairs, models: Models) -> tuple[Array, Array]:
     """The probability of a shared part and of a match for every pair, as `matching.probabilities` gives them."""
-    return probability.chances(pairs.seen(), models.part, models.match)
+    return probability.model_probabilities(pairs.seen(), models.part, models.match)
 
 
 def held_out(pairs: Pairs, penalty: Mapping[str, float] = PENALTY) -> tuple[Array, Array]:
@@ -171,7 +171,7 @@ def calibrate(
         {**fitted_on, "papers": len(papers), "rows": len(rows), "pairs": len(part), "penalty": PENALTY},
         {"folds": FOLDS, "part": figures(pairs, part, pairs.part), "match": figures(pairs, match, pairs.match)},
     )  # fmt: skip
-    digest = hashlib.sha256(probability.dump_calibration(unnamed).encode()).hexdigest()[:10]
+    digest = hashlib.sha256(dump_calibration(unnamed).encode()).hexdigest()[:10]
     return replace(unnamed, id=f"{matcher}-{digest}")
 
 

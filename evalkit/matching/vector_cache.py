@@ -33,7 +33,7 @@ Progress = Callable[[str, int, int], None]
 Find = Callable[[str], "Encoder"]
 
 
-class KeptEncoder:
+class CachedEncoder:
     """An encoder that remembers: the model is looked for when it is asked about, and loaded for unknown texts only."""
 
     def __init__(self, name: str, store: Store, find: Find) -> None:
@@ -127,9 +127,9 @@ def _check(made: dict[str, TextVectors]) -> None:
 
 
 @lru_cache(maxsize=4)
-def _shared(name: str, path: str, find: Find) -> KeptEncoder:
+def _shared(name: str, path: str, find: Find) -> CachedEncoder:
     """The one encoder of its kind in this process."""
-    return KeptEncoder(name, Store(path), find)
+    return CachedEncoder(name, Store(path), find)
 
 
 def packed(vectors: TextVectors) -> bytes:

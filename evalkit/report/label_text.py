@@ -11,7 +11,7 @@ from rich.text import Text
 
 from evalkit.errors import InputError
 from evalkit.labels.adapt import Adapted
-from evalkit.matching.probability import Calibration
+from evalkit.matching.calibration import Calibration
 from evalkit.report.numbers import number
 from evalkit.text import safe_terminal
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from evalkit import stats
 from evalkit.errors import InputError
 from evalkit.matching.assign import align
+from evalkit.matching.calibration import Calibration
 from evalkit.matching.embeddings import find_encoder, find_encoder_here
 from evalkit.matching.features import features
-from evalkit.matching.probability import Calibration, probabilities
-from evalkit.matching.vector_cache import KeptEncoder
+from evalkit.matching.probability import probabilities
+from evalkit.matching.vector_cache import CachedEncoder
 from evalkit.metrics.counts import score_paper
 from evalkit.scoring.drafts import is_draft, without_drafts
 from evalkit.scoring.load import AT_ONCE, Map, Source, former_planners, in_batches, read_apart, read_plans, shelve_plans
@@ -124,7 +125,9 @@ def _stale(run: Run, orders: Orders) -> Run:
 
 
 @contextlib.contextmanager
-def encoder_for(settings: Settings, store: Store | None, given: Encoder | None = None) -> Iterator[KeptEncoder | None]:
+def encoder_for(
+    settings: Settings, store: Store | None, given: Encoder | None = None
+) -> Iterator[CachedEncoder | None]:
     """The encoder of a run; where nothing is kept between runs, vectors are kept on disk until this one ends."""
     if settings.matcher == "lexical":
         yield None
@@ -134,7 +137,7 @@ def encoder_for(settings: Settings, store: Store | None, given: Encoder | None =
         if store is None:
             store = Store(f"{stack.enter_context(temporary_folder())}/{VECTORS}")
             stack.callback(store.close)
-        yield KeptEncoder(settings.model, store, find)
+        yield CachedEncoder(settings.model, store, find)
 
 
 def finder(settings: Settings) -> Callable[[str], Encoder]:
@@ -368,7 +371,7 @@ def _first(problems: Sequence[Diagnostic]) -> str:
     return f"; first error: {place}{errors[0].message}" if errors else ""
 
 
-def encode(work: Iterable[tuple[Plan, Plan]], encoder: Encoder | KeptEncoder, progress: Progress | None) -> Vectors:
+def encode(work: Iterable[tuple[Plan, Plan]], encoder: Encoder | CachedEncoder, progress: Progress | None) -> Vectors:
     """The vectors of every text that the work needs, each text once."""
     return encoder.encode(texts_of(work), progress)
 

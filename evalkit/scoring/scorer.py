@@ -13,7 +13,7 @@ from typing import Any
 
 from evalkit.errors import EvalkitError, InputError
 from evalkit.formats import parse_document
-from evalkit.matching.vector_cache import KeptEncoder
+from evalkit.matching.vector_cache import CachedEncoder
 from evalkit.metrics.figures import FIGURES, figures
 from evalkit.scoring.pipeline import VECTORS, finder
 from evalkit.scoring.worker import Orders, calibration_for, score_plans, texts_of
@@ -61,7 +61,7 @@ class Scorer:
         if self.cache is None:
             self._folder = temporary_folder()
         folder = self._folder.name if self.cache is None else cache_folder(str(self.cache))
-        encoder = KeptEncoder(self.settings.model, Store(Path(folder) / VECTORS), finder(self.settings))
+        encoder = CachedEncoder(self.settings.model, Store(Path(folder) / VECTORS), finder(self.settings))
         return Orders(self.settings, calibration, encoder)
 
     def score(self, plan: Plan, gold: Plan) -> ScoredPlan:

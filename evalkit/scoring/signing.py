@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from evalkit.matching.probability import Calibration
+from evalkit.matching.calibration import Calibration
 from evalkit.scoring.pair import Slip
 from evalkit.settings import Settings, content_digest
 from evalkit.storage import signature

@@ -13,10 +13,19 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from evalkit.matching.assign import align, doubt, expected_matches, explained, ruled, signed
+from evalkit.matching.assign import (
+    add_evidence,
+    align,
+    align_extremes,
+    apply_opinions,
+    credit_opinions,
+    expected_matches,
+)
+from evalkit.matching.calibration import Calibration, load_calibration
+from evalkit.matching.explain import explain
 from evalkit.matching.features import features, needs
-from evalkit.matching.probability import Calibration, explain, load_calibration, probabilities
-from evalkit.matching.vector_cache import KeptEncoder
+from evalkit.matching.probability import probabilities
+from evalkit.matching.vector_cache import CachedEncoder
 from evalkit.metrics import ablationbench
 from evalkit.metrics.counts import plan_status, score_paper
 from evalkit.scoring.pair import Slip, opened
@@ -46,7 +55,7 @@ class Orders:
 
     settings: Settings
     calibration: Calibration
-    encoder: KeptEncoder | None
+    encoder: CachedEncoder | None
     store: Store | None = None
     tables: Tables | None = None
 
@@ -149,7 +158,7 @@ def undecided(said: Sequence[tuple[str, str]], orders: Orders) -> list[int]:
     return [at for at, (_, plan) in enumerate(said) if plan and not (keys and keys[at] in known)]
 
 
-def fill_batch(texts: Sequence[str], encoder: KeptEncoder) -> int:
+def fill_batch(texts: Sequence[str], encoder: CachedEncoder) -> int:
     """A worker's share of the encoding: see to it that these texts are known; gives how many there were."""
     encoder.fill(texts)
     return len(texts)
@@ -187,7 +196,7 @@ def _pools() -> list[Any]:
     return found
 
 
-def vectors_of(work: Iterable[tuple[Plan, Plan]], encoder: KeptEncoder | None) -> Vectors | None:
+def vectors_of(work: Iterable[tuple[Plan, Plan]], encoder: CachedEncoder | None) -> Vectors | None:
     """The vectors of every text that the work needs; None where nothing is encoded at all."""
     return encoder.encode(texts_of(work)) if encoder is not None else None
 
@@ -210,18 +219,18 @@ def score_plan(
     seen = features(*lists, vectors)
     part_guess, match_guess = probabilities(seen, calibration)
     said = _said(gold, plan, opinions or {})
-    part, match = ruled(part_guess, match_guess, said) if said else (part_guess, match_guess)
+    part, match = apply_opinions(part_guess, match_guess, said) if said else (part_guess, match_guess)
     limits = thresholds(calibration, settings)
     alignment = align(part, match, lists, limits, settings.alignment)
     unsure = any(pair.borderline for pair in (*alignment.pairs, *alignment.candidates))
-    ends = doubt(part, match, lists, limits, settings.alignment) if unsure else (alignment, alignment)
-    alignment = signed(alignment, part_guess, match_guess, said) if said else alignment
+    ends = align_extremes(part, match, lists, limits, settings.alignment) if unsure else (alignment, alignment)
+    alignment = credit_opinions(alignment, part_guess, match_guess, said) if said else alignment
     score = score_paper(gold, plan, alignment, ends, expected_matches(match, settings.alignment))
     compat = None
     if settings.compat == "ablationbench":
         rows = ablationbench.rows_of(gold, plan, align(part, match, lists, limits, "group"))
         compat = ablationbench.score_author(gold, plan, rows)
-    return ScoredPlan(gold, plan, explained(alignment, partial(explain, seen, calibration)), score, compat)
+    return ScoredPlan(gold, plan, add_evidence(alignment, partial(explain, seen, calibration)), score, compat)
 
 
 def _said(gold: Plan, plan: Plan, opinions: Mapping[Question, Opinion]) -> dict[tuple[int, int], Opinion]:

@@ -97,7 +97,7 @@ _DEEDS = {
     **{f"aspect.{name}.one": f"only one is about {name}" for name in traits.ASPECTS},
 }
 _REASON_OF = {
-    "act": "deeds", "sweep": "deeds", "option": "deeds", "part": "parts", "name": "entries", "list": "lists",
+    "act": "changes", "sweep": "changes", "option": "changes", "part": "parts", "name": "entries", "list": "lists",
     "aspect": "aspects",
 }  # fmt: skip
 # Raised when a feature sees something else than before: calibrations fitted to the earlier one are refused.
@@ -109,7 +109,7 @@ def _reason(source: str, statistic: str) -> str:
     if statistic in ("first", "second"):
         return "rivals"
     if source == "options":
-        return "deeds"
+        return "changes"
     return "parts" if source in ("head", "tail", "part") else "entries"
 
 
@@ -131,8 +131,8 @@ def _deed(name: str) -> Feature:
 
 def _all() -> list[Feature]:
     """Every feature in the order in which `features` puts their values."""
-    spelled = [Feature(f"options.{n}", "lexical", "deeds", d) for n, d in SPELLED.items()]
-    meant = [Feature(f"options.{n}", "embedding", "deeds", d) for n, d in MEANT.items()]
+    spelled = [Feature(f"options.{n}", "lexical", "changes", d) for n, d in SPELLED.items()]
+    meant = [Feature(f"options.{n}", "embedding", "changes", d) for n, d in MEANT.items()]
     phrases = [
         Feature(f"phrase.{field}{way}", "embedding", whole, f"nearness of the {field}s{said} (by meaning)")
         for field, whole in (("part", "parts"), ("name", "entries"))
