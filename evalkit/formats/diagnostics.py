@@ -6,13 +6,15 @@ A note is a repair, a warning a doubt, an error something left out; `strict` tur
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from evalkit.text import Repair, repair
 from evalkit.types import Diagnostic, Document, Plan, Severity
 
+Report = Callable[[str, str, int], None]
+"""What a parser reports to: code, message and line."""
 LISTED = 200  # diagnostics of one code that a plan lists; the rest is counted, so that no garbage fills the memory
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Iterator, Sized
 from functools import partial
 
+from evalkit.formats.diagnostics import Report
 from evalkit.formats.json_strings import CLOSING, read_string
 from evalkit.formats.tree import Node
-
-Report = Callable[[str, str, int], None]  # code, message, line
 
 DEEPEST = 32
 _SPACE = re.compile(r"[ \t\n\ufeff\xa0]*+")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 CLOSING = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`"}
-Report = Callable[[str, str], None]  # code, message
+ReportHere = Callable[[str, str], None]  # code and message of a departure from the standard
 
 _STRICT = re.compile(r'"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)"')
 _SPACE = re.compile(r"[ \t\n\xa0]*+")
@@ -26,7 +26,7 @@ _LATEX = re.compile(
 _SPELLED = {"\\n": "\\u000a", "\\t": "\\u0009"}
 
 
-def read_string(text: str, start: int, report: Report, *, key: bool = False) -> tuple[str, int, bool]:
+def read_string(text: str, start: int, report: ReportHere, *, key: bool = False) -> tuple[str, int, bool]:
     """Return the value at a quotation mark, its end, and whether the text ended inside it."""
     strict = _STRICT.match(text, start)
     if strict and _closes(text, strict.end() - 1, key):
@@ -35,7 +35,7 @@ def read_string(text: str, start: int, report: Report, *, key: bool = False) -> 
     return _unescaped(body, report), end, cut
 
 
-def _scan(text: str, start: int, report: Report, key: bool) -> tuple[str, int, bool]:
+def _scan(text: str, start: int, report: ReportHere, key: bool) -> tuple[str, int, bool]:
     """Find where a string that departs from the standard ends."""
     close = CLOSING[text[start]]
     if text[start] != '"':
@@ -85,7 +85,7 @@ def _closes(text: str, index: int, key: bool) -> bool:
     return _KEY.match(text, pos) is not None or ("\n" in text[index:pos] and following in "\"'“{[")
 
 
-def _unescaped(body: str, report: Report) -> str:
+def _unescaped(body: str, report: ReportHere) -> str:
     """Resolve escapes; a backslash that escapes nothing, or begins a LaTeX command, stays a backslash."""
     if "\\" not in body:
         return body

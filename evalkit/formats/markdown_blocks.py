@@ -28,17 +28,12 @@ _SPLITTERS = {ord(c): f"&#{ord(c)};" for c in ",()[]{}"}
 
 @dataclass(slots=True)
 class Field:
-    """A field as it is being read: its label, what stands beside the label, and its bullets with their lines."""
+    """A field as it is being read: its label, and its texts with their lines, first the one beside the label."""
 
     label: str
-    line: int
     indent: int
-    inline: list[str]
-    items: list[tuple[int, list[str]]] = field(default_factory=list)
-    item_indent: int | None = None
-
-    def extend(self, text: str) -> None:
-        (self.items[-1][1] if self.items else self.inline).append(text)
+    texts: list[tuple[int, list[str]]]
+    item_indent: int | None = None  # of the bullets, once there is one
 
 
 @dataclass(slots=True)
@@ -157,12 +152,12 @@ class Scanner:
         if match is None or (label is None and not (bold and bullet and self.blocks)):
             return False
         known = self.blocks[-1].fields if self.blocks else []
-        if label == "name" and not (self.blocks and not known):
+        if label == "name" and (known or not self.blocks):
             self._begin(match.group(2), number)
             return True
         if not self.blocks or (label == "ablated_part" and any(f.label == label for f in known)):
             self._begin("", number)
-        self.open = Field(label or match.group(1), number, indent, [match.group(2).strip()])
+        self.open = Field(label or match.group(1), indent, [(number, [match.group(2).strip()])])
         self.blocks[-1].fields.append(self.open)
         return True
 
@@ -181,7 +176,7 @@ class Scanner:
         if open_field is not None and open_field.label in LISTS and bullet and indent >= open_field.indent:
             self._option(open_field, indent, rest, number)
         elif open_field is not None and (not blank or indent > open_field.indent):
-            open_field.extend(rest if open_field.items else line.strip())
+            open_field.texts[-1][1].append(line.strip() if open_field.item_indent is None else rest)
         elif not self.quiet and self.reported_block != block_line:
             self.reported_block = block_line
             message = f"expected a field or an option, found {line.strip()[:40]!r}"
@@ -193,11 +188,11 @@ class Scanner:
             if indent <= owner.indent:
                 message = f"expected options below their field, found {text[:40]!r} beside it"
                 self.context.report("flat-options", message, number)
-        if indent > owner.item_indent + 1 and owner.items:
+        if indent > owner.item_indent + 1:
             self.context.report("nested-option", f"expected a flat list, found {text[:40]!r} below an option", number)
-            owner.extend(text)
+            owner.texts[-1][1].append(text)
         else:
-            owner.items.append((number, [text]))
+            owner.texts.append((number, [text]))
 
 
 def entry_node(block: Block, context: ParseContext) -> Node:
@@ -205,7 +200,7 @@ def entry_node(block: Block, context: ParseContext) -> Node:
     values: dict[str, Node] = {}
     for item in block.fields:
         if item.label in values:
-            context.report("field-twice", f"expected {item.label!r} once, found it again", item.line)
+            context.report("field-twice", f"expected {item.label!r} once, found it again", item.texts[0][0])
         else:
             values[item.label] = _field_node(item, context)
     return Node(block.line, {"name": Node(block.line, unescape(block.name)), **values})
@@ -213,24 +208,23 @@ def entry_node(block: Block, context: ParseContext) -> Node:
 
 def _field_node(item: Field, context: ParseContext) -> Node:
     """Return a field's value: metrics are split at commas, options are bullets or stand on one line."""
-    inline, *bullets = [
-        (line, " ".join(part for part in parts if part)) for line, parts in [(item.line, item.inline), *item.items]
-    ]
+    texts = [(line, " ".join(part for part in parts if part)) for line, parts in item.texts]
+    line, beside = texts[0]
     if item.label not in LISTS:
-        text = " ".join(text for _, text in (inline, *bullets)).strip()
-        return Node(item.line, text.strip("*_`. ") if item.label == "action" else unescape(text))
-    beside = [(item.line, text) for text in _inline_items(item, inline[1], context)]
-    return Node(item.line, tuple(Node(line, unescape(text)) for line, text in (*beside, *bullets)))
+        text = " ".join(text for _, text in texts).strip()
+        return Node(line, text.strip("*_`. ") if item.label == "action" else unescape(text))
+    texts[:1] = [(line, text) for text in _inline_items(item.label, beside, line, context)]
+    return Node(line, tuple(Node(line, unescape(text)) for line, text in texts))
 
 
-def _inline_items(item: Field, text: str, context: ParseContext) -> tuple[str, ...]:
+def _inline_items(label: str, text: str, line: int, context: ParseContext) -> tuple[str, ...]:
     """Split what stands beside a list's label: metrics by commas; options by semicolons, or commas if all are short."""
-    if item.label == "metrics":
+    if label == "metrics":
         return split_outside_brackets(text)
     items = split_outside_brackets(text, ";")
     if len(items) == 1:
         pieces = split_outside_brackets(text)
         items = pieces if all(len(piece.split()) <= LONGEST_OPTION for piece in pieces) else items
     if len(items) > 1:
-        context.report("inline-options", f"expected options as bullets, found {len(items)} on one line", item.line)
+        context.report("inline-options", f"expected options as bullets, found {len(items)} on one line", line)
     return items

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from evalkit.formats.diagnostics import ParseContext
+from evalkit.formats.diagnostics import ParseContext, Report
 from evalkit.formats.layouts import plan_tree, read_plans
 from evalkit.formats.tree import Node
 from evalkit.types import Plan
-
-Report = Callable[[str, str, int], None]  # code, message, line
 
 DEEPEST = 32
 DEEPEST_REPAIR = 8
