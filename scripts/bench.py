@@ -137,7 +137,7 @@ def changed(top: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
     from evalkit.scoring.load import read_plans
-    from evalkit.scoring.worker import texts_of
+    from evalkit.scoring.scorer import texts_of
 
     plan = next(iter(read_plans(changed_plan(top)).plans))
     SentenceTransformer(model_folder()).encode(texts_of([(plan, plan)]), normalize_embeddings=True)
@@ -151,7 +151,7 @@ def changed_plan(top: Path) -> Path:
 def texts(top: Path) -> None:
     """Writes down the unique texts of the corpus."""
     from evalkit.scoring.load import read_plans
-    from evalkit.scoring.worker import texts_of
+    from evalkit.scoring.scorer import texts_of
 
     plans = [*read_plans(top / "gold", gold=True).plans, *read_plans(top / "plans").plans]
     (top / "texts.json").write_text(json.dumps(texts_of((plan, plan) for plan in plans)))

@@ -69,8 +69,9 @@ def round_trip() -> Callable[[bytes], None]:
 def keeping() -> Callable[[bytes], None]:
     """Reads a document, keeps what it says, and takes it from there; the first byte says what its path names."""
     from evalkit.formats import parse_document
-    from evalkit.scoring.plan_cache import plans_of
+    from evalkit.scoring.load import parse_documents
     from evalkit.storage.cache import Store
+    from evalkit.storage.codec import decode_plans
     from evalkit.types import Document
 
     store = Store(Path(tempfile.mkdtemp(prefix="evalkit-fuzz-"), "kept.sqlite"))
@@ -81,7 +82,8 @@ def keeping() -> Callable[[bytes], None]:
         strict, gold = bool(bits & 4), bool(bits & 8)
         fresh = parse_document(document, strict=strict, gold=gold)
         for _ in range(2):
-            (found,) = plans_of([document], store, strict=strict, gold=gold)
+            (content,) = parse_documents([document], store, strict=strict, gold=gold)
+            found = decode_plans(content, document.path, document.planner, document.paper)
             assert repr(found) == repr(fresh)
 
     return target

@@ -33,8 +33,7 @@ from evalkit.labels.fitting import FAMILIES, FOLDS, PENALTY, Pairs, figures, fit
 from evalkit.matching import features, probability
 from evalkit.matching.features import coverage, options, semantic, traits
 from evalkit.matching.features.vectors import TextVectors
-from evalkit.scoring.pipeline import encoder_for
-from evalkit.scoring.worker import calibration_for
+from evalkit.scoring.scorer import calibration_for, encoder_for
 from evalkit.settings import Settings
 from evalkit.storage.label_files import LabelledPlan, read_labels
 

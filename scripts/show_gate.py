@@ -19,7 +19,7 @@ from evalkit.comparison import BESIDE, GateReport, Side, compare, judge, parse_g
 from evalkit.report.comparison_text import gate_sentence, interval
 from evalkit.report.numbers import p_value
 from evalkit.scoring.load import read_plans
-from evalkit.scoring.pipeline import Workplace, score_run
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.files import shipped
 from evalkit.storage.runs import Run
@@ -69,20 +69,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     wanted = parser.parse_args()
     settings = Settings(matcher=wanted.matcher)
-    plans, place = read_plans(wanted.pred, settings).plans, Workplace(store=vectors(wanted.cache))
+    plans, cache = read_plans(wanted.pred, settings).plans, vectors(wanted.cache)
     start = time.perf_counter()
-    run = score_run(plans, wanted.gold, settings, place=place)
+    run = score_run(plans, wanted.gold, settings, cache=cache)
     base = side_of(run, "base")
     papers = base.papers["key"].nunique()
     print(f"{len(plans)} plans of {len(base.planners)} planners, {papers} gold papers, {len(base.gold)} gold entries; "
           f"scored in {time.perf_counter() - start:.1f} s")  # fmt: skip
     tell("the run against itself", held(base, base))
     changed, entry = without_one_match(plans, run)
-    report = held(base, side_of(score_run(changed, wanted.gold, settings, place=place), "new"))
+    report = held(base, side_of(score_run(changed, wanted.gold, settings, cache=cache), "new"))
     tell(f"without one match ({entry})", report)
     for row in report.comparison.entries.to_dict("records"):
         print(f"  {row['change']}: {row['planner']}, {row['paper']}: {row['gold_name']}")
-    fewer = side_of(score_run(thinned(plans, 0.2, wanted.seed), wanted.gold, settings, place=place), "new")
+    fewer = side_of(score_run(thinned(plans, 0.2, wanted.seed), wanted.gold, settings, cache=cache), "new")
     tell("a fifth of all entries dropped, shipped rules", held(base, fewer))
     tell("a fifth of all entries dropped, margin 1", held(base, fewer, 1))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import entry, gold, plan
@@ -16,8 +17,9 @@ from evalkit.errors import InputError
 from evalkit.labels.adapt import adapt
 from evalkit.labels.fitting import calibrate
 from evalkit.matching.calibration import Calibration, dump_calibration, load_calibration
-from evalkit.scoring.pipeline import _stale, score_run
-from evalkit.scoring.worker import Orders
+from evalkit.matching.features.tokens import analyse
+from evalkit.matching.features.vectors import TextVectors, on_grid
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.label_files import LabelledPlan, write_labels
 
@@ -152,15 +154,33 @@ def test_labels_of_some_pairs_move_no_threshold(base: Calibration) -> None:
     assert adapt(rows, off, None, {}).calibration.thresholds != off.thresholds
 
 
-def test_a_calibration_of_another_model_is_told(base: Calibration) -> None:
-    run = score_run([plan(entry("gate"))], [gold(entry("gate"))], Settings(matcher="lexical", resamples=0))
-    for fitted, here, stale in [
-        ("x@1", "x@2", True),
-        ("x@1", "x@1", False),
-        ("none", "x@1", False),
-        (None, "x@1", False),
-    ]:
-        made = replace(base, fitted_on={"model": fitted} if fitted else {})
-        orders = Orders(Settings(), made, SimpleNamespace(fingerprint=here), None)  # type: ignore[arg-type]
-        told = [line for line in _stale(run, orders).meta["warnings"] if "was fitted with the model" in line]
-        assert bool(told) == stale, (fitted, here)
+class Flat:
+    """An encoder with one direction for every word: only its name matters here."""
+
+    def __init__(self, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+
+    def encode(self, texts: Sequence[str], progress: object = None) -> dict[str, TextVectors]:
+        return {
+            text: TextVectors(on_grid(np.ones(4)), on_grid(np.ones((len(analyse(text).words), 4)))) for text in texts
+        }
+
+
+@pytest.mark.parametrize(
+    ("fitted", "here", "warned"),
+    [("x@1", "x@2", True), ("x@1", "x@1", False), ("none", "x@1", False), (None, "x@1", False)],
+)
+def test_another_models_calibration_is_warned_about(
+    fitted: str | None, here: str, warned: bool, base: Calibration, tmp_path: Path
+) -> None:
+    """The calibration weighs words only; which model made vectors beside them is still told."""
+    path = tmp_path / "calibration.json"
+    made = replace(base, matcher="hybrid", fitted_on={"model": fitted} if fitted else {})
+    path.write_text(dump_calibration(made), encoding="utf-8")
+    run = score_run(
+        [plan(entry("gate"))],
+        [gold(entry("gate"))],
+        Settings(resamples=0, calibration=str(path)),
+        encoder=Flat(here),  # type: ignore[arg-type]
+    )
+    assert any("was fitted with the model" in line for line in run.meta["warnings"]) is warned

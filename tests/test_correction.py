@@ -178,4 +178,4 @@ def test_samples_of_a_plan_are_labelled_one_by_one_or_not_at_all() -> None:
 def test_labels_do_not_correct_judgements() -> None:
     golds, plans, rows = project(2)
     with pytest.raises(InputError, match="nothing to correct"):
-        score_run(plans, golds, Settings(matcher="lexical"), decider=object(), labels=Labels(rows))  # type: ignore[arg-type]
+        score_run(plans, golds, Settings(matcher="lexical"), judgements=object(), labels=Labels(rows))  # type: ignore[arg-type]

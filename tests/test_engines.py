@@ -24,11 +24,11 @@ from evalkit.matching.embeddings import find_encoder_here
 from evalkit.matching.vector_cache import CachedEncoder
 from evalkit.scoring import executors
 from evalkit.scoring.executors import ENGINES, Executor, open_executor
-from evalkit.scoring.pipeline import Workplace, score_run
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.cache import Store
 from evalkit.storage.files import sample_project, write_texts
-from evalkit.storage.runs import TABLES, run_folder
+from evalkit.storage.runs import TABLES
 from evalkit.types import Plan
 
 LEXICAL = Settings(matcher="lexical", resamples=99)
@@ -67,8 +67,7 @@ def hashes(folder: Path) -> dict[str, str]:
 def written(folder: Path, where: Any) -> dict[str, str]:
     """The hashes of a run's tables when its work is done by that engine."""
     golds, plans = corpus()
-    with run_folder(folder) as run:
-        run.finish(score_run(plans, golds, LEXICAL, place=Workplace(where, None, run)))
+    score_run(plans, golds, LEXICAL, executor=where, out=folder)
     return hashes(folder)
 
 
@@ -157,8 +156,7 @@ class Sample:
             work.add(what)
 
         plans, lists, settings = self.folder / "plans", self.folder / "gold", settings or Settings(resamples=99)
-        with run_folder(out) as run:
-            run.finish(score_run(plans, lists, settings, progress=told, place=Workplace(where, store, run)))
+        score_run(plans, lists, settings, progress=told, executor=where, cache=store, out=out)
         return hashes(out), work
 
 
@@ -176,10 +174,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 def test_the_same_bytes_with_the_real_model_whatever_the_engine_and_the_cache(
     name: str, sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "evalkit.scoring.pipeline.AT_ONCE", 3
-    )  # the sample is small: cut so that every worker gets some
-    monkeypatch.setattr("evalkit.scoring.pipeline.TEXTS_AT_ONCE", 100)
+    monkeypatch.setattr("evalkit.scoring.pipeline.BATCH", 3)  # the sample is small: cut so that every worker gets some
+    monkeypatch.setattr("evalkit.scoring.pipeline.TEXT_BATCH", 100)
     shutil.copytree(sample.folder / "known", tmp_path / "warm")
     with open_executor(name, 0 if name == "local" else 2) as where:
         for cache, work in (("cold", {"Embedding texts", "Scoring plans"}), ("warm", {"Scoring plans"})):
@@ -340,9 +336,9 @@ def test_a_worker_loads_neither_pandas_nor_a_model() -> None:
 def test_papers_are_the_same_bytes_however_many_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are written when a planner is done, and a planner may end in the middle of a batch."""
     expected = written(tmp_path / "whole", map)
-    monkeypatch.setattr("evalkit.scoring.pipeline.AT_ONCE", 7)
+    monkeypatch.setattr("evalkit.scoring.pipeline.BATCH", 7)
     for held in (1, 50, 100):
-        monkeypatch.setattr("evalkit.scoring.assembling.AT_ONCE", held)
+        monkeypatch.setattr("evalkit.scoring.run_writer.FLUSH_AT", held)
         assert written(tmp_path / f"held-{held}", map) == expected
 
 

@@ -42,7 +42,7 @@ QUICK = Settings(resamples=0, alignment="group")
 def run_of(*plans: Plan, rows: tuple[AuthorRow, ...] = ROWS) -> Run:
     judge = RecordedJudge("judge", (Judgement("paper", None, "", author=rows),), {})
     judges = [Judgement("paper", p.planner, "", author=rows) for p in plans] if len(plans) > 1 else judge.judgements
-    return score_run(plans, [GOLD], QUICK, decider=Judgements([RecordedJudge("judge", tuple(judges), {})]))
+    return score_run(plans, [GOLD], QUICK, judgements=Judgements([RecordedJudge("judge", tuple(judges), {})]))
 
 
 def written(run: Run, name: str, folder: Path) -> Path:
@@ -112,7 +112,10 @@ def test_a_missing_plan_is_an_empty_file(tmp_path: Path) -> None:
     other = gold(entry("a"), paper="other")
     judgement = Judgement("paper", None, "", author=(AuthorRow("a", None),))
     run = score_run(
-        [plan(entry("b"))], [gold(entry("a")), other], QUICK, decider=Judgements([RecordedJudge("j", (judgement,), {})])
+        [plan(entry("b"))],
+        [gold(entry("a")), other],
+        QUICK,
+        judgements=Judgements([RecordedJudge("j", (judgement,), {})]),
     )
     assert EXPORTERS["ablationbench-plans"](run)["planner/other.jsonl"] == ""
 
@@ -122,7 +125,7 @@ def test_matches_come_back_as_a_judge_with_its_figures(tmp_path: Path) -> None:
     folder = written(run, "ablationbench-judge", tmp_path)
     judge = read_judge(folder)
     assert judge.judgements[0].author == ROWS
-    again = score_run([PLAN], [GOLD], QUICK, decider=Judgements([judge]))
+    again = score_run([PLAN], [GOLD], QUICK, judgements=Judgements([judge]))
     assert again.papers["match_f1"].tolist() == run.papers["match_f1"].tolist()
     assert again.meta["judges"]["published"] == {"compared": 1, "equal": 1, "differing": []}
     (row,) = json.loads((folder / "lm-planner" / "gpt-4o" / "evaluations.json").read_text())
@@ -137,11 +140,11 @@ def test_samples_come_back_as_samples(tmp_path: Path) -> None:
         Judgement("paper", None, "", author=(AuthorRow("g1", "p2"),), sample="2"),
         Judgement("paper", None, "", sample="1"),
     ]
-    run = score_run(plans, [GOLD], QUICK, decider=Judgements([RecordedJudge("judge", tuple(judgements), {})]))
+    run = score_run(plans, [GOLD], QUICK, judgements=Judgements([RecordedJudge("judge", tuple(judgements), {})]))
     assert (run.papers["samples"].tolist(), run.papers["match_f1"].tolist()) == ([2], [(0 + 2 / 4) / 2])
     folder = written(run, "ablationbench-plans", tmp_path / "plans")
     judge = read_judge(written(run, "ablationbench-judge", tmp_path / "judge"))
-    again = score_run(folder, [GOLD], QUICK, decider=Judgements([judge]))
+    again = score_run(folder, [GOLD], QUICK, judgements=Judgements([judge]))
     assert again.papers["match_f1"].tolist() == run.papers["match_f1"].tolist()
     assert again.meta["judges"]["published"]["equal"] == 2
 

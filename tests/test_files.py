@@ -10,6 +10,7 @@ import pytest
 
 from evalkit.errors import InputError, OutputError
 from evalkit.storage import discovery, files
+from evalkit.storage.spool import Spool
 from evalkit.types import Diagnostic, Document
 
 
@@ -144,14 +145,14 @@ def test_a_text_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_a_spool_gives_back_what_was_put(tmp_path: Path) -> None:
-    spool = files.Spool()
+    spool = Spool()
     places = [spool.put(content) for content in (b"one", b"", b"three")]
     assert [spool.get(place) for place in reversed(places)] == [b"three", b"", b"one"]
 
 
 def test_a_spool_without_room_says_so() -> None:
     """/dev/full refuses what is written to it, at the latest when it is read back."""
-    spool = files.Spool()
+    spool = Spool()
     spool._file.close()
     spool._file = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115
     with pytest.raises(OutputError, match="temporary files cannot be written: no space left on device; TMPDIR names"):

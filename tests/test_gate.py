@@ -129,8 +129,8 @@ def test_a_missing_planner_is_a_regression_by_default() -> None:
 def test_a_binary_file_is_a_new_parse_failure() -> None:
     run = score_run(plans(a=()), GOLDS, LEXICAL)
     row = {"severity": "error", "code": "not-text", "path": "p/paper a.md", "message": "expected text"}
-    found = replace(run, diagnostics=run.diagnostics.iloc[:0])
-    worse = replace(run, diagnostics=run.diagnostics.iloc[:0].reindex([0]).assign(**row))
+    found = run.replace(diagnostics=run.diagnostics.iloc[:0])
+    worse = run.replace(diagnostics=run.diagnostics.iloc[:0].reindex([0]).assign(**row))
     report = judged("new_parse_failures = 0", side_of(worse, "new"), side_of(found, "base"))
     assert report.checks[0].details == ("a document: entries-left-out (0 → 1)",)
 

@@ -234,9 +234,9 @@ def test_labels_are_judgements_by_place(tmp_path: Path) -> None:
 def test_a_run_judges_as_it_scored(tmp_path: Path, write: Any) -> None:
     judges = judged(write([author("g1", "p1"), author("g2", ["p2", "p3"])]))
     for kind in ("one-to-one", "group"):
-        first = score_run([PLAN], [GOLD], Settings(resamples=0, alignment=kind), decider=judges)
+        first = score_run([PLAN], [GOLD], Settings(resamples=0, alignment=kind), judgements=judges)
         first.save(tmp_path / kind)
-        again = score_run([PLAN], [GOLD], Settings(resamples=0, alignment=kind), decider=judged(tmp_path / kind))
+        again = score_run([PLAN], [GOLD], Settings(resamples=0, alignment=kind), judgements=judged(tmp_path / kind))
         columns = [name for name in first.papers if not name.startswith("ab_")]
         pd.testing.assert_frame_equal(first.papers[columns], again.papers[columns])
 
@@ -262,7 +262,7 @@ def test_a_pairs_file_with_odd_cells_is_read_as_far_as_it_goes(tmp_path: Path) -
 
 
 def scored(*folders: Path, plans: Sequence[Plan] = (PLAN,), **options: Any) -> Run:
-    return score_run(plans, [GOLD], Settings(resamples=0, **options), decider=judged(*folders))
+    return score_run(plans, [GOLD], Settings(resamples=0, **options), judgements=judged(*folders))
 
 
 def test_a_run_from_judgements(write: Any) -> None:
@@ -324,7 +324,7 @@ def test_judges_know_a_renamed_planner_under_either_name(
     write(json.dumps([said]), place=f"{first}/evaluations.json")
     write([author(name, None) for name in ("g1", "g2", "g3")], place=f"{second}/paper.jsonl")
     settings = Settings(resamples=0, planners=planners)
-    run = score_run(plans, [GOLD], settings, decider=judged(folder))
+    run = score_run(plans, [GOLD], settings, judgements=judged(folder))
     found = run.papers.set_index("planner")["match_recall"]
     assert found.to_dict() == {"GPT (first prompt)": pytest.approx(1 / 3), "GPT (second prompt)": 0}
     assert run.diagnostics.empty
@@ -336,7 +336,7 @@ def test_a_planner_that_takes_anothers_name_keeps_its_own_judgements(tmp_path: P
     plans = put(tmp_path / "plans", {"a/paper.json": ["p1"], "b/paper.json": ["p1"]})
     write([author("g1", "p1")], place="a/paper.jsonl")
     folder = write([author("g1", None)], place="b/paper.jsonl")
-    run = score_run(plans, [GOLD], Settings(resamples=0, planners={"a": "b", "b": "a"}), decider=judged(folder))
+    run = score_run(plans, [GOLD], Settings(resamples=0, planners={"a": "b", "b": "a"}), judgements=judged(folder))
     assert run.papers.set_index("planner")["match_recall"].to_dict() == {"a": 0, "b": pytest.approx(1 / 3)}
 
 
@@ -364,7 +364,7 @@ def test_an_empty_plan_has_zeros_there_and_no_precision_here(write: Any) -> None
 
 def test_a_plan_that_nobody_judged_is_a_hole_that_is_told(write: Any) -> None:
     second = gold(entry("g1"), paper="second")
-    run = score_run([PLAN, plan(entry("p1"), paper="second")], [GOLD, second], QUICK, decider=judged(write([])))
+    run = score_run([PLAN, plan(entry("p1"), paper="second")], [GOLD, second], QUICK, judgements=judged(write([])))
     assert run.diagnostics["code"].tolist().count("no-judgement") == 1
     assert run.meta["judges"]["unjudged"] == 1
 

@@ -396,7 +396,7 @@ def judged(tmp_path: Path, judge: JudgeServer, **changes: Any) -> Run:
     golds, plans = project()
     with serving(judge) as url, panel(tmp_path, url, **changes) as judges:
         settings = Settings(matcher="lexical", resamples=0, judge=judges.settings)
-        return score_run(plans, golds, settings, second_opinion=judges)
+        return score_run(plans, golds, settings, panel=judges)
 
 
 def test_every_pair_carries_who_decided_it(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from evalkit.errors import ModelError
 from evalkit.matching.features.tokens import analyse
 from evalkit.matching.features.vectors import TextVectors, on_grid
 from evalkit.matching.vector_cache import CachedEncoder, packed, unpacked
-from evalkit.scoring.pipeline import Workplace, score_run
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage import cache
 from evalkit.storage.cache import Store
@@ -222,7 +222,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counting:
             (tmp_path / folder / f"{paper}.json").write_text(json.dumps(kept))
     encoder = Counting()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("evalkit.scoring.pipeline.find_encoder", lambda _: encoder)
+    monkeypatch.setattr("evalkit.scoring.scorer.find_encoder", lambda _: encoder)
     return encoder
 
 
@@ -272,7 +272,7 @@ def test_an_upgraded_library_makes_its_values_anew(
     def rows_after_a_run() -> int:
         cache.dependencies.cache_clear()  # as in the process of the next run
         score_run(tmp_path / "plans", tmp_path / "gold", Settings(matcher="lexical", resamples=0),
-                  place=Workplace(store=store))  # fmt: skip
+                  cache=store)  # fmt: skip
         return store.rows()
 
     assert (rows_after_a_run(), rows_after_a_run()) == (3, 3)

@@ -9,46 +9,66 @@ import pickle
 import pytest
 from conftest import entry, gold, plan
 
-from evalkit.scoring.pair import Slip, as_sample, gold_by_paper, jobs, missing_slip, opened, packed, plans_by_paper
-from evalkit.scoring.worker import Task
-from evalkit.settings import Settings
+from evalkit.scoring.load import plan_ref
+from evalkit.scoring.pair import (
+    PlanRef,
+    Task,
+    as_sample,
+    decode_plan,
+    gold_by_paper,
+    missing_plan,
+    paired,
+    plans_by_paper,
+)
+from evalkit.settings import Settings, content_digest
+from evalkit.storage.codec import encode_plans
 from evalkit.types import Ablation, Action, Diagnostic, Document, Plan, Portable, Severity
 
 ONE = entry("a")
 
 
-def work(golds: list[Plan], plans: list[Plan], **settings: object) -> list[tuple[str, str, int]]:
+def refs(*plans: Plan) -> list[PlanRef]:
+    return [plan_ref(plan, Settings()) for plan in plans]
+
+
+def work(golds: list[Plan], plans: list[Plan], **settings: object) -> list[tuple[str, str, bool]]:
+    """Planner, paper, and whether there is a plan with entries."""
     known, _ = gold_by_paper(golds)
-    table, _ = plans_by_paper(plans, known)
-    made = jobs(known, table, Settings().with_options(settings))
-    return [(p.planner or "", g.paper, len(p.ablations)) for g, p in made]
+    table, _ = plans_by_paper(refs(*plans), known)
+    pairs = paired(known, table, Settings().with_options(settings))
+    return [(ref.planner or "", gold.paper, bool(ref.digest)) for gold, ref in pairs]
 
 
 def test_every_gold_paper_counts_for_every_planner() -> None:
     golds = [gold(ONE, paper="x"), gold(ONE, paper="y")]
     plans = [plan(ONE, paper="x", planner="a"), plan(ONE, ONE, paper="y", planner="b")]
-    assert work(golds, plans) == [("a", "x", 1), ("a", "y", 0), ("b", "x", 0), ("b", "y", 2)]
+    assert work(golds, plans) == [("a", "x", True), ("a", "y", False), ("b", "x", False), ("b", "y", True)]
 
 
 def test_skipping_leaves_out_what_has_no_entries() -> None:
     golds = [gold(ONE, paper="x"), gold(ONE, paper="y")]
     plans = [plan(ONE, paper="x", planner="a"), plan(paper="y", planner="a")]
-    assert work(golds, plans, missing="skip") == [("a", "x", 1)]
+    assert work(golds, plans, missing="skip") == [("a", "x", True)]
 
 
-def test_top_k_cuts_the_plan() -> None:
-    assert work([gold(ONE, paper="x")], [plan(ONE, ONE, ONE, paper="x", planner="a")], top_k=2) == [("a", "x", 2)]
+def test_top_k_cuts_the_plan_in_the_worker() -> None:
+    planned = plan(ONE, entry("b"), entry("c"), paper="x", planner="a")
+    ref = plan_ref(planned, Settings(top_k=2))
+    task = Task(encode_plans([gold(ONE, paper="x")]), "", encode_plans([planned]), ref)
+    assert task.decode(2) == (gold(ONE, paper="x"), plan(ONE, entry("b"), paper="x", planner="a"))
+    assert ref.scored_digest == content_digest([ONE, entry("b")])
+    assert ref.digest == content_digest(planned.ablations)
 
 
 @pytest.mark.parametrize("name", ["swin_transformer", "Swin--Transformer", "SWIN TRANSFORMER", "swin__transformer"])
 def test_paper_ids_meet_after_normalising(name: str) -> None:
     planned = plan(ONE, paper=name, planner="a")
-    assert work([gold(ONE, paper="Swin-Transformer")], [planned]) == [("a", "Swin-Transformer", 1)]
+    assert work([gold(ONE, paper="Swin-Transformer")], [planned]) == [("a", "Swin-Transformer", True)]
 
 
 def test_a_paper_that_gold_does_not_know_is_told_with_the_nearest() -> None:
     known, _ = gold_by_paper([gold(ONE, paper="swin-transformer"), gold(ONE, paper="mezo")])
-    table, told = plans_by_paper([plan(ONE, paper="swin-transformers", planner="a")], known)
+    table, told = plans_by_paper(refs(plan(ONE, paper="swin-transformers", planner="a")), known)
     assert table == {"a": {}}
     assert [(item.severity, item.code) for item in told] == [("warning", "unknown-paper")]
     assert told[0].message.endswith("nearest: swin-transformer")
@@ -57,11 +77,11 @@ def test_a_paper_that_gold_does_not_know_is_told_with_the_nearest() -> None:
 def test_two_plans_for_one_paper_are_one_and_an_error_unless_they_are_samples() -> None:
     known, _ = gold_by_paper([gold(ONE, paper="x")])
     twins = [plan(ONE, paper="x", planner="a"), plan(ONE, ONE, paper="X", planner="a")]
-    table, told = plans_by_paper(twins, known)
-    assert [len(item.ablations) for item in table["a"]["x"]] == [1]
+    table, told = plans_by_paper(refs(*twins), known)
+    assert table["a"]["x"] == refs(twins[0])
     assert [item.code for item in told] == ["duplicate-plan"]
     samples = [plan(ONE, paper="x", planner="a", sample="1"), plan(ONE, paper="x", planner="a", sample="2")]
-    table, told = plans_by_paper(samples, known)
+    table, told = plans_by_paper(refs(*samples), known)
     assert (len(table["a"]["x"]), told) == (2, [])
 
 
@@ -74,8 +94,8 @@ def test_gold_without_entries_and_gold_given_twice() -> None:
 def test_a_plan_that_was_read_twice_does_no_harm_when_it_says_the_same_or_nothing() -> None:
     said, empty = plan(entry("a")), plan()
     for given in ([said, said], [said, empty], [empty, said]):
-        table, problems = plans_by_paper(given, {"paper": gold(entry("a"))})
-        assert table["planner"]["paper"] == [said]
+        table, problems = plans_by_paper(refs(*given), {"paper": gold(entry("a"))})
+        assert table["planner"]["paper"] == refs(said)
         assert [item.code for item in problems] == ["repeats"]
 
 
@@ -95,13 +115,15 @@ def test_a_plan_that_was_read_twice_does_no_harm_when_it_says_the_same_or_nothin
 )
 def test_a_number_behind_a_known_paper_is_a_sample(paper: str, path: str, known: str, becomes: tuple[str, str]) -> None:
     golds, _ = gold_by_paper([gold(ONE, paper=known)])
-    found = as_sample(Plan(paper, "p", (ONE,), path=path), golds)
+    found = as_sample(PlanRef(paper, "p", path=path), golds)
     assert (found.paper, found.sample) == becomes
 
 
 def test_numbered_files_are_samples_of_one_paper_and_a_note_says_so() -> None:
     known, _ = gold_by_paper([gold(ONE, paper="swin")])
-    table, problems = plans_by_paper([Plan(f"swin.{n}", "p", (ONE,), path=f"p/swin.{n}.md") for n in (1, 2, 3)], known)
+    table, problems = plans_by_paper(
+        [PlanRef(f"swin.{n}", "p", path=f"p/swin.{n}.md", digest="d") for n in (1, 2, 3)], known
+    )
     assert [(item.paper, item.sample) for item in table["p"]["swin"]] == [("swin", "1"), ("swin", "2"), ("swin", "3")]
     assert [(item.severity, item.code) for item in problems] == [("note", "sample-in-name")] * 3
 
@@ -134,26 +156,26 @@ def test_what_is_said_of_gold_that_is_not_used() -> None:
 def test_what_is_said_of_a_plan_that_was_read_already(
     second: tuple[Ablation, ...], severity: Severity, code: str, more: str
 ) -> None:
-    _, problems = plans_by_paper([at("a/x.json", ONE), at("a/x.md", *second)], {"x": gold(ONE, paper="x")})
+    _, problems = plans_by_paper(refs(at("a/x.json", ONE), at("a/x.md", *second)), {"x": gold(ONE, paper="x")})
     said = f"a plan of 'a' for 'x' was read from a/x.json already; this one is not used{more}"
     assert problems == [Diagnostic(severity, code, said, "a/x.md")]
 
 
 def test_what_is_said_of_a_sample_and_of_a_missing_plan() -> None:
     known = {"x": gold(ONE, paper="X"), "y": gold(ONE, paper="y")}
-    table, problems = plans_by_paper([at("a/x.3.json", ONE, paper="x.3")], known)
+    table, problems = plans_by_paper(refs(at("a/x.3.json", ONE, paper="x.3")), known)
     said = "read as sample '3' of 'X', because gold knows no paper 'x.3'"
     assert problems == [Diagnostic("note", "sample-in-name", said, "a/x.3.json")]
-    missing = [made for _, made in jobs(known, table, Settings()) if not made.ablations]
+    missing = [ref for _, ref in paired(known, table, Settings()) if not ref.digest]
     said = "'a' has no plan for 'y'; it counts as an empty plan"
-    assert missing == [Plan("y", "a", (), (Diagnostic("warning", "missing-plan", said),))]
-    assert missing_slip("y", "a") == Slip("y", "a", "", "", missing[0].diagnostics)
+    assert missing == [PlanRef("y", "a", diagnostics=(Diagnostic("warning", "missing-plan", said),))]
+    assert missing == [missing_plan("y", "a")]
 
 
 def test_at_most_three_papers_of_similar_names_are_told() -> None:
     """From 60 of 100 on, by the share of letters that need not change; "abcde" and "abxyz" share 2 of 5, 40."""
     known = {name: gold(ONE, paper=name.upper()) for name in ("abcde1", "abcde2", "abcde3", "abcde4", "zzzzz")}
-    _, problems = plans_by_paper([at("a/p.md", ONE, paper="abcde"), at("a/q.md", ONE, paper="qqqqq")], known)
+    _, problems = plans_by_paper(refs(at("a/p.md", ONE, paper="abcde"), at("a/q.md", ONE, paper="qqqqq")), known)
     said = "gold does not know the paper {!r}; the plan is not scored"
     assert problems == [
         Diagnostic("warning", "unknown-paper", f"{said.format('abcde')}; nearest: ABCDE1, ABCDE2, ABCDE3", "a/p.md"),
@@ -163,7 +185,7 @@ def test_at_most_three_papers_of_similar_names_are_told() -> None:
 
 def test_a_name_that_shares_three_letters_of_five_is_near_enough() -> None:
     """abcXY against abcde: 2 * 3 / 10 = 60 of 100; a set of words would not see it."""
-    _, problems = plans_by_paper([at("a/p.md", ONE, paper="abcXY")], {"abcde": gold(ONE, paper="abcde")})
+    _, problems = plans_by_paper(refs(at("a/p.md", ONE, paper="abcXY")), {"abcde": gold(ONE, paper="abcde")})
     assert problems[0].message.endswith("nearest: abcde")
 
 
@@ -171,25 +193,25 @@ def test_a_file_called_like_a_sample_of_another_paper_is_left_alone() -> None:
     """The document says that it is about z; that its file is called x.2 does not make it a sample of x."""
     known = {"x": gold(ONE, paper="x"), "z": gold(ONE, paper="z")}
     for paper in ("z", "unknown"):
-        given = at("a/x.2.json", ONE, paper=paper)
+        (given,) = refs(at("a/x.2.json", ONE, paper=paper))
         assert as_sample(given, known) == given
 
 
 def test_a_planner_without_a_name_has_none() -> None:
-    table, _ = plans_by_paper([at("x.json", ONE, planner=None)], {"x": gold(ONE, paper="x")})
+    table, _ = plans_by_paper(refs(at("x.json", ONE, planner=None)), {"x": gold(ONE, paper="x")})
     assert list(table) == [""]
 
 
 def test_a_plan_comes_back_from_its_bytes() -> None:
-    given = at("a/x.json", ONE, entry("b", "REPLACE", ["none"], ["F1"]))
-    assert opened(packed(given)) == given
-    with pytest.raises(AssertionError):
-        opened(pickle.dumps("no plan"))
+    planned = at("a/x.json", ONE, entry("b", "REPLACE", ["none"], ["F1"]))
+    assert decode_plan(encode_plans([planned]), plan_ref(planned, Settings())) == planned
 
 
 def test_a_name_inside_a_longer_one_is_not_near() -> None:
     """gate against xxxxgatexxxx: 2 * 4 / 16 = 50 of 100, however well the shorter one fits into the longer."""
-    _, problems = plans_by_paper([at("a/p.md", ONE, paper="gate")], {"xxxxgatexxxx": gold(ONE, paper="xxxxgatexxxx")})
+    _, problems = plans_by_paper(
+        refs(at("a/p.md", ONE, paper="gate")), {"xxxxgatexxxx": gold(ONE, paper="xxxxgatexxxx")}
+    )
     assert "nearest" not in problems[0].message
 
 
@@ -200,7 +222,7 @@ def test_a_name_inside_a_longer_one_is_not_near() -> None:
         Diagnostic("note", "code", "message", "path", 7),
         Document("a/b.md", "text", None, "b"),
         Plan("p", None, (ONE,), (Diagnostic("error", "c", "m"),), "path", "trace", "2", (("title", "T"),)),
-        Slip("p", "q", "1", "2", (Diagnostic("note", "c", "m"),), "path", "3", (4, 5)),
+        PlanRef("p", "q", "3", "path", "1", "2", (Diagnostic("note", "c", "m"),), (4, 5)),
     ],
 )
 def test_a_record_comes_out_of_a_pickle_whole_and_cannot_be_changed(record: Portable) -> None:
@@ -217,6 +239,6 @@ def test_a_record_comes_out_of_a_pickle_whole_and_cannot_be_changed(record: Port
 def test_every_record_that_travels_has_its_fields_for_slots() -> None:
     """What `Portable` packs are the slots; a record with inherited fields would lose them."""
     kinds = [kind for kind in Portable.__subclasses__() if "__slots__" in vars(kind)]  # dataclasses make each twice
-    assert {Ablation, Diagnostic, Document, Plan, Slip, Task} <= set(kinds)
+    assert {Ablation, Diagnostic, Document, Plan, PlanRef, Task} <= set(kinds)
     for kind in kinds:
         assert kind.__slots__ == tuple(field.name for field in dataclasses.fields(kind))

@@ -79,7 +79,7 @@ def test_a_run_against_itself_has_nothing_to_show() -> None:
 def named(run: Run, planner: str) -> Run:
     """The run with its one planner under another name."""
     tables = ("leaderboard", "papers", "pairs", "plans")
-    return replace(run, **{name: getattr(run, name).assign(planner=planner) for name in tables})
+    return run.replace(**{name: getattr(run, name).assign(planner=planner) for name in tables})
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_a_hostile_planner_is_corrected_as_any_other(labelled: dict[str, Run]) -
 
 def test_hostile_runs_can_be_compared() -> None:
     run = hostile_run()
-    fewer = replace(run, papers=run.papers.assign(match_gold=0.0, match_plan=0.0, match_f1=0.0))
+    fewer = run.replace(papers=run.papers.assign(match_gold=0.0, match_plan=0.0, match_f1=0.0))
     text = compared.comparison_page({"<script>a": run, "</title>b": fewer}, "data", False).text
     found = Elements(text).found
     assert {tag for tag, _ in found} <= set(HARMLESS.split())

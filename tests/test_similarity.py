@@ -23,7 +23,7 @@ from evalkit.matching.features.tokens import analyse, stem
 from evalkit.matching.features.vectors import TextVectors, on_grid
 from evalkit.matching.probability import probabilities
 from evalkit.scoring.executors import open_executor
-from evalkit.scoring.pipeline import Workplace, score_run
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.types import Ablation, Plan
 
@@ -517,5 +517,5 @@ def test_processes_that_encode_for_themselves_change_no_bit(encoder: Encoder) ->
     plans = [Plan(gold.paper, f"lab/{who}", tuple(PLAN[who:])) for gold in golds for who in range(3)]
     here = score_run(plans, golds, Settings(resamples=0)).pairs
     with open_executor("processes", 2) as where:
-        there = score_run(plans, golds, Settings(resamples=0), place=Workplace(where, None, None)).pairs
+        there = score_run(plans, golds, Settings(resamples=0), executor=where).pairs
     assert here.equals(there)

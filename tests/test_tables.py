@@ -87,7 +87,7 @@ def test_the_reviewer_task_from_its_files(tmp_path: Path) -> None:
         (tmp_path / folder / "planner").mkdir(parents=True)
         as_lines(tmp_path / folder / "planner" / "paper-a.jsonl", rows)
     judges = Judgements([read_judge(tmp_path / "judge")])
-    run = score_run(tmp_path / "plans", gold, Settings(resamples=0), decider=judges)
+    run = score_run(tmp_path / "plans", gold, Settings(resamples=0), judgements=judges)
     board = run.leaderboard.iloc[0]
     # Two hits of three for N = 2, as in the benchmark's own vector.
     assert (board["ab_precision"], board["ab_recall"], board["ab_f1"]) == (2 / 3, 1, 4 / 5)

@@ -49,7 +49,7 @@ def command(
         told = judge_text.agreement(found)
     else:
         with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
-            found = agree_with(labels, settings, place.store, advance)
+            found = agree_with(labels, settings, place["cache"], advance)
         told = label_text.agreement(found)
     if as_json:
         click.echo(json_output.dump(found))

@@ -46,8 +46,8 @@ def command(
     own = None if base in (None, "default") else base
     settings = Settings().with_options({"matcher": matcher, "model": model, "calibration": own})
     with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
-        moved = adapt_on(labels, settings, place.store, advance, note) if base else None
-        made = moved.calibration if moved else calibrate_on(labels, settings, place.store, advance, note)
+        moved = adapt_on(labels, settings, place["cache"], advance, note) if base else None
+        made = moved.calibration if moved else calibrate_on(labels, settings, place["cache"], advance, note)
     if moved:
         console.show(label_text.adapted(moved, even_so=even_so))
     write_text(out, dump_calibration(made))

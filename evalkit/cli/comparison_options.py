@@ -70,4 +70,4 @@ def _scored(plans: str, gold: str, choices: Mapping[str, Any]) -> Side:
     rest = dict(choices)
     work, cache, config = taken(rest), rest.pop("cache", None), rest.pop("config", None)
     with progress.bar() as advance, workplace(work, cache) as place:
-        return side_of(score_run(plans, gold, settings_from(config, rest), progress=advance, place=place), plans)
+        return side_of(score_run(plans, gold, settings_from(config, rest), progress=advance, **place), plans)

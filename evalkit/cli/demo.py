@@ -21,6 +21,6 @@ def command(folder: str, force: bool, matcher: str | None, cache: str | None, no
     write_texts(sample_project(folder), force=force)
     settings = Settings().with_options({"matcher": matcher})
     with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
-        run = score_run(f"{folder}/plans", f"{folder}/gold", settings, progress=advance, place=place)
+        run = score_run(f"{folder}/plans", f"{folder}/gold", settings, progress=advance, **place)
     run.save(f"{folder}/run", force=force)
     console.show([*console.summary(run), console.next_steps(folder)])

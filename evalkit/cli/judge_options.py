@@ -107,7 +107,7 @@ def show_estimate(
     with panel_for(settings, cache) as panel, progress.bar() as advance, workplace(work, cache) as place:
         if panel is None:
             raise SettingsError("--dry-run says what judges would cost: name one with --judge MODEL")
-        rows = panel.estimate(open_questions(pred, gold, settings, progress=advance, place=place))
+        rows = panel.estimate(open_questions(pred, gold, settings, progress=advance, **place))
     if as_json:
         click.echo(json_output.dump({"judges": rows, "currency": settings.judge.currency}))
     else:

@@ -7,7 +7,7 @@ import click
 from evalkit.cli.judge_options import judging, panel_for, show_estimate
 from evalkit.cli.options import JSON, JUDGEMENTS, judgements_from, labels_from, scoring, settings_from
 from evalkit.cli.report import REPORT
-from evalkit.cli.work_options import taken, working, writing
+from evalkit.cli.work_options import taken, working, workplace
 
 
 @click.command("score")
@@ -52,14 +52,14 @@ def command(
     with (
         progress.bar() as advance,
         panel_for(settings, cache, advance) as panel,
-        writing(work, cache, folder, force=force, form=form) as (place, written),
+        workplace(work, cache) as place,
     ):
         from evalkit.scoring.pipeline import score_run
 
         run = score_run(
-            pred, gold, settings, progress=advance, decider=judges, second_opinion=panel, labels=truth, place=place
-        )
-        written.finish(run)
+            pred, gold, settings, progress=advance, judgements=judges, panel=panel, labels=truth, **place,
+            out=folder, force=force, form=form,
+        )  # fmt: skip
     from evalkit.report import ablationbench_text, console, json_output, judge_text, run_page
 
     if report:

@@ -1,11 +1,9 @@
-"""Options that say where work is done and what is kept between runs, and how they become a Workplace."""
+"""Options that say where work is done and what is kept between runs, and how they become arguments of `score_run`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,9 +11,7 @@ import click
 from evalkit.scoring.executors import ENGINES, open_executor
 
 if TYPE_CHECKING:
-    from evalkit.scoring.pipeline import Workplace
     from evalkit.storage.cache import Store
-    from evalkit.storage.runs import RunFolder
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -52,42 +48,24 @@ def taken(options: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def workplace(choices: dict[str, Any], cache: str | None) -> Iterator[Workplace]:
-    """The workplace of these choices, for the length of a block."""
-    from evalkit.scoring.pipeline import Workplace
-
+def workplace(choices: dict[str, Any], cache: str | None) -> Iterator[dict[str, Any]]:
+    """Open the executor and the cache of these choices for the length of a block, as arguments of `score_run`."""
     with ExitStack() as stack:
         store = None if choices.get("no_cache") else vectors(cache)
         if store is not None:
             stack.callback(store.close)
         chosen = {name: choices[name] for name in ("workers", "address") if name in choices}
-        where = stack.enter_context(open_executor(choices.get("engine", "local"), **chosen))
-        yield Workplace(where, store)
-
-
-@contextmanager
-def writing(
-    choices: dict[str, Any], cache: str | None, folder: str | Path, *, force: bool, form: str
-) -> Iterator[tuple[Workplace, RunFolder]]:
-    """The workplace of a run that is written to a folder as it comes. Workers start while pandas is loaded here."""
-    from evalkit.storage.folders import check_place
-
-    check_place(folder, force=force)
-    with workplace(choices, cache) as place:
-        from evalkit.storage.runs import run_folder
-
-        with run_folder(folder, force=force, form=form) as written:
-            yield replace(place, folder=written), written
+        executor = stack.enter_context(open_executor(choices.get("engine", "local"), **chosen))
+        yield {"executor": executor, "cache": store}
 
 
 def vectors(cache: str | None) -> Store:
     """The file of kept vectors, readings and decisions; what is wrong with it is told on standard error."""
-    from evalkit.scoring.pipeline import VECTORS
-    from evalkit.storage.cache import Store
+    from evalkit.storage.cache import CACHE_FILE, Store
     from evalkit.storage.files import cache_folder
     from evalkit.text import safe_terminal
 
     def warn(message: str) -> None:
         click.echo(f"evalkit: warning: {safe_terminal(message)}", err=True)
 
-    return Store(cache_folder(cache) / VECTORS, warn)
+    return Store(cache_folder(cache) / CACHE_FILE, warn)

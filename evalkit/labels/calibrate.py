@@ -13,8 +13,8 @@ from evalkit.labels.fitting import calibrate
 from evalkit.matching.calibration import Calibration
 from evalkit.matching.features import needs
 from evalkit.matching.features.vectors import TextVectors
-from evalkit.scoring.pipeline import Progress, encoder_for
-from evalkit.scoring.worker import calibration_for
+from evalkit.scoring.pipeline import Progress
+from evalkit.scoring.scorer import calibration_for, encoder_for
 from evalkit.settings import Settings
 from evalkit.storage.cache import Store
 from evalkit.storage.files import file_hash

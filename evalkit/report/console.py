@@ -14,7 +14,7 @@ from rich.text import Text
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report import json_output
 from evalkit.report.numbers import brackets, number
-from evalkit.scoring.load import Reading
+from evalkit.scoring.load import LoadedPlans
 from evalkit.storage.runs import Run
 from evalkit.text import safe_terminal
 from evalkit.types import Diagnostic, Severity
@@ -100,7 +100,7 @@ def diagnostic(item: Diagnostic) -> str:
     return safe_terminal(f"{place}{item.severity} [{item.code}] {item.message}")
 
 
-def readings(results: Sequence[Reading]) -> Iterator[Text]:
+def readings(results: Sequence[LoadedPlans]) -> Iterator[Text]:
     """Yield every diagnostic of documents that were read, grouped by code, then one line of counts."""
     items = [item for reading in results for item in reading.diagnostics]
     rank: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}

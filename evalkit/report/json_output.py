@@ -12,7 +12,7 @@ import pandas as pd
 
 from evalkit.comparison import Comparison, GateReport, Side
 from evalkit.comparison.baseline import scores
-from evalkit.scoring.load import Reading
+from evalkit.scoring.load import LoadedPlans
 from evalkit.storage.runs import SCHEMA_VERSION, Run
 
 
@@ -27,7 +27,7 @@ def run(result: Run) -> str:
     return dump({**result.meta, "leaderboard": records(result.leaderboard), "errors": records(errors)})
 
 
-def readings(results: Sequence[Reading]) -> str:
+def readings(results: Sequence[LoadedPlans]) -> str:
     """Return what was read and every diagnostic."""
     plans = [plan for reading in results for plan in reading.plans]
     return dump(

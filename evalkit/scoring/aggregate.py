@@ -14,18 +14,18 @@ from evalkit import stats
 from evalkit.errors import InputError
 from evalkit.metrics.ablationbench import COMPAT_COUNTS, COMPAT_FIGURES, differences
 from evalkit.metrics.figures import FIGURES, HEADLINES, MACRO, MICRO, figures
-from evalkit.scoring.rows import PAIR_COLUMNS, PLAN_COLUMNS, Compat, Marks, Row
+from evalkit.scoring.rows import PAIR_COLUMNS, PLAN_COLUMNS, Compat, PlanCounts, Row
 from evalkit.types import COUNT_NAMES, CompatScore, Diagnostic, Tally
 
 COUNTED = [name for name in COUNT_NAMES if name not in ("papers", "ndcg_at_1", "ndcg_at_3", "ndcg_at_5")]
 COUNTED.remove("average_precision")
 
 
-def paper_frame(marks: Marks) -> pd.DataFrame:
+def paper_frame(counts: PlanCounts) -> pd.DataFrame:
     """One row a planner and paper. Several samples are one row: counts and ratios averaged, best and spread beside."""
     # Nothing is -0.0 afterwards, as nothing that was averaged is.
-    columns = dict(zip(COUNT_NAMES, marks.sums.T + 0.0, strict=True))
-    keys = {"planner": marks.planners, "paper": marks.papers, "status": marks.states}
+    columns = dict(zip(COUNT_NAMES, counts.sums.T + 0.0, strict=True))
+    keys = {"planner": counts.planners, "paper": counts.papers, "status": counts.statuses}
     ratios = {name: value + 0.0 for name, value in figures(columns, tuple(MACRO)).items()}
     plans = pd.DataFrame(keys | {f"sum {name}": values for name, values in columns.items()} | ratios)
     if not plans.duplicated(["planner", "paper"]).any():

@@ -191,8 +191,7 @@ class Pool:
 
 def _preload() -> None:
     """Load what the work of a run needs, while the first process is still busy with other things."""
-    import evalkit.scoring.load
-    import evalkit.scoring.worker  # noqa: F401
+    import evalkit.scoring.pipeline  # noqa: F401
 
     # A run makes many small things that all stay: Python's search for cycles among them took a tenth of its time.
     gc.set_threshold(50_000, 20, 20)

@@ -1,7 +1,8 @@
-"""Takes paths, gives plans: finds documents, parses them, and applies the names that the settings give."""
+"""Read plans and gold: find documents, parse them or take them from the cache, apply the names of the settings."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -10,26 +11,34 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evalkit.formats import FORMATS, write_plans
-from evalkit.scoring.pair import Slip, packed
-from evalkit.scoring.plan_cache import plans_of
+from evalkit.errors import InputError
+from evalkit.formats import FORMATS, parse_document, write_plans
+from evalkit.scoring.drafts import without_drafts
+from evalkit.scoring.pair import PlanRef, gold_by_paper
 from evalkit.settings import Settings, content_digest
-from evalkit.storage.cache import Store
+from evalkit.storage.cache import Store, dependencies
+from evalkit.storage.codec import PathName, decode_plans, encode_plans
 from evalkit.storage.discovery import documents
-from evalkit.storage.files import Spool, write_texts
+from evalkit.storage.files import write_texts
 from evalkit.types import Diagnostic, Document, Plan
 
 Source = str | Path | Iterable[Plan]
 Item = TypeVar("Item")
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
-"""What an engine is: like the built-in `map`, lazy and in order, wherever the work is done."""
-Batch = list[Diagnostic | tuple[Slip, bytes]]
-AT_ONCE = 128  # documents, or plans, that one worker takes at a time
+"""An executor: lazy and in order like the built-in `map`, wherever the work is done."""
+ReadItem = Diagnostic | tuple[PlanRef, bytes]
+BATCH = 128  # documents, or plans, that a worker takes at a time
+LARGEST_CACHED = 10_000_000  # characters of a document
+
+# What a parsed plan depends on: our code, the libraries, and Python's tables of characters.
+PARSING_CODE = ("formats", "storage/codec", "text", "types")
+PARSING_PACKAGES = ("python", "ftfy", "pyyaml")
+_PLANNER, _PAPER = PathName("planner"), PathName("paper")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """The plans found somewhere, and everything that was repaired, doubtful or lost on the way."""
+class LoadedPlans:
+    """The plans below a path, and everything that was repaired, doubtful or lost while reading them."""
 
     plans: tuple[Plan, ...]
     diagnostics: tuple[Diagnostic, ...]
@@ -42,131 +51,183 @@ class Reading:
 
 def read_plans(
     source: Source, settings: Settings | None = None, *, gold: bool = False, store: Store | None = None
-) -> Reading:
-    """Every plan (or gold list) below a path; plans that are given already pass through.
+) -> LoadedPlans:
+    """Read every plan (or gold list) below a path; plans that are given already pass through.
 
-    With a store, a text that was read before is not read again.
+    With a store, a text that was parsed before is not parsed again.
     """
     settings = settings or Settings()
     if not isinstance(source, str | Path):
-        given = tuple(replace(plan, planner=None) if gold else plan for plan in source)
-        return Reading(given, tuple(item for plan in given for item in plan.diagnostics))
-    plans: list[Plan] = []
-    problems: list[Diagnostic] = []
-    for batch in in_batches(documents(source, planners=not gold), AT_ONCE):
-        for item in _read(batch, settings, store, gold=gold):
+        plans = [replace(plan, planner=None) if gold else plan for plan in source]
+        return LoadedPlans(tuple(plans), tuple(item for plan in plans for item in plan.diagnostics))
+    plans, diagnostics = [], []
+    for batch in batched(documents(source, planners=not gold), BATCH):
+        for item in _parsed(batch, settings, store, gold=gold):
             if isinstance(item, Diagnostic):
-                problems.append(item)
+                diagnostics.append(item)
             else:
-                plans.append(item)
-                problems.extend(item.diagnostics)
-    return Reading(tuple(plans), tuple(problems))
+                of_document, _ = item
+                plans.extend(of_document)
+                diagnostics.extend(found for plan in of_document for found in plan.diagnostics)
+    return LoadedPlans(tuple(plans), tuple(diagnostics))
 
 
-def _read(
+def load_gold(source: Source, settings: Settings, store: Store | None) -> tuple[dict[str, Plan], list[Diagnostic]]:
+    """Return gold by normalised paper id, and what was wrong with it; gold without a single paper is an error."""
+    loaded = read_plans(source, settings, gold=True, store=store)
+    gold, problems = gold_by_paper(loaded.plans)
+    problems = [*loaded.diagnostics, *problems]
+    if not settings.allow_drafts:
+        gold, drafts = without_drafts(gold)
+        problems += drafts
+    if not gold:
+        raise InputError(f"{_source_name(source)}: no gold paper with entries{first_error(problems)}")
+    return gold, problems
+
+
+def read_plan_refs(source: Source, settings: Settings, executor: Map, store: Store | None) -> Iterator[list[ReadItem]]:
+    """Read plans as `read_plans` does, as references with encoded plans; an executor with workers starts at once."""
+    if not isinstance(source, str | Path):
+        return executor(partial(_given_batch, settings=settings), batched(source, BATCH))
+    batches = batched(documents(source, planners=True), BATCH)
+    return executor(partial(_read_batch, settings=settings, store=store), batches)
+
+
+def no_plans_error(source: Source, diagnostics: Sequence[Diagnostic]) -> InputError:
+    """Return the error of a source without a plan, with the first thing that went wrong there."""
+    return InputError(f"{_source_name(source)}: no plans{first_error(diagnostics)}")
+
+
+def _given_batch(plans: list[Plan], settings: Settings) -> list[ReadItem]:
+    return [(plan_ref(plan, settings), _encode(plan)) for plan in plans]
+
+
+def _read_batch(items: list[Document | Diagnostic], settings: Settings, store: Store | None) -> list[ReadItem]:
+    """Read a batch of documents in a worker."""
+    result: list[ReadItem] = []
+    for item in _parsed(items, settings, store):
+        if isinstance(item, Diagnostic):
+            result.append(item)
+        else:
+            plans, content = item
+            # A document of many plans is cut up, so that a worker decodes only the plan that it scores.
+            contents = [content] if len(plans) == 1 else map(_encode, plans)
+            result.extend((plan_ref(plan, settings), one) for plan, one in zip(plans, contents, strict=True))
+    return result
+
+
+def _encode(plan: Plan) -> bytes:
+    return encode_plans([replace(plan, about=()) if plan.about else plan])
+
+
+def plan_ref(plan: Plan, settings: Settings) -> PlanRef:
+    """Return what pairing must know of a plan."""
+    digest = content_digest(plan.ablations)
+    scored = digest if settings.top_k is None else content_digest(plan.ablations[: settings.top_k])
+    return PlanRef(plan.paper, plan.planner, plan.sample, plan.path, digest, scored, plan.diagnostics)
+
+
+def _parsed(
     items: Sequence[Document | Diagnostic], settings: Settings, store: Store | None, *, gold: bool = False
-) -> Iterator[Diagnostic | Plan]:
-    """What a batch of documents holds, in its order; plans under the names that the settings give."""
-    found = iter(
-        plans_of([item for item in items if isinstance(item, Document)], store, strict=settings.strict, gold=gold)
-    )
+) -> Iterator[Diagnostic | tuple[list[Plan], bytes]]:
+    """Yield the plans of each document under the names of the settings, with their encoding, and the diagnostics."""
+    texts = [item for item in items if isinstance(item, Document)]
+    contents = iter(parse_documents(texts, store, strict=settings.strict, gold=gold))
     for item in items:
         if isinstance(item, Diagnostic):
             yield item
         else:
-            yield from (_renamed(plan, settings) for plan in next(found))
+            content = next(contents)
+            plans = decode_plans(content, item.path, item.planner, item.paper)
+            yield [_renamed(plan, settings) for plan in plans], content
 
 
-@dataclass(frozen=True, slots=True)
-class Shelved:
-    """What was read, while the plans themselves lie on disk: memory holds a few hundred bytes of each."""
-
-    slips: tuple[Slip, ...]
-    diagnostics: tuple[Diagnostic, ...]
-    spool: Spool
-
-
-def read_apart(source: Source, settings: Settings, engine: Map, store: Store | None) -> Iterator[Batch]:
-    """What `read_plans` reads, by an engine; one with workers has begun when this returns."""
-    if not isinstance(source, str | Path):
-        return engine(partial(_shelved, settings=settings), in_batches(source, AT_ONCE))
-    batches = in_batches(documents(source, planners=True), AT_ONCE)
-    return engine(partial(_read_batch, settings=settings, store=store), batches)
-
-
-def shelve_plans(batches: Iterable[Batch]) -> Shelved:
-    """What is read, with the plans put aside as they come."""
-    slips: list[Slip] = []
-    problems: list[Diagnostic] = []
-    spool = Spool()
-    for found in batches:
-        for item in found:
-            if isinstance(item, Diagnostic):
-                problems.append(item)
-                continue
-            slip, content = item
-            slips.append(replace(slip, diagnostics=(), place=spool.put(content)))
-            problems.extend(slip.diagnostics)
-    return Shelved(tuple(slips), tuple(problems), spool)
+def parse_documents(
+    texts: Sequence[Document], store: Store | None, *, strict: bool = False, gold: bool = False
+) -> list[bytes]:
+    """Return the encoded plans of each document: cached, or parsed now and then cached."""
+    unnamed = [_without_path(document) for document in texts]
+    keys = [_cache_key(document, strict, gold) for document in unnamed] if store is not None else [b""] * len(texts)
+    cached = store.get(keys) if store is not None else {}
+    new: dict[bytes, bytes] = {}
+    contents = []
+    for document, key in zip(unnamed, keys, strict=True):
+        content = cached.get(key)
+        if content is None:
+            content = encode_plans(parse_document(document, strict=strict, gold=gold))
+            if store is not None:
+                cached[key] = content
+                if len(document.text) <= LARGEST_CACHED:
+                    new[key] = content
+        contents.append(content)
+    if store is not None:
+        store.put(new)
+    return contents
 
 
-def _read_batch(items: list[Document | Diagnostic], settings: Settings, store: Store | None) -> Batch:
-    """What a worker reads."""
-    return _shelved(_read(items, settings, store), settings)
+def _without_path(document: Document) -> Document:
+    """Put marks in the place of the names that the path gives; a name that it does not give stays unset."""
+    planner = _PLANNER if document.planner else document.planner
+    return Document("", document.text, planner, _PAPER if document.paper else document.paper)
 
 
-def _shelved(items: Iterable[Diagnostic | Plan], settings: Settings) -> Batch:
-    """Every plan as its slip and its bytes, every trouble where it was met."""
-    return [item if isinstance(item, Diagnostic) else (slip_of(item, settings), packed(item)) for item in items]
+def _cache_key(document: Document, strict: bool, gold: bool) -> bytes:
+    """Hash a text and everything besides its path that decides what it is read as."""
+    how = (strict, gold, document.planner, document.paper)
+    digest = hashlib.sha256(f"plans\0{dependencies(PARSING_CODE, PARSING_PACKAGES)}\0{how}\0".encode())
+    digest.update(document.text.encode("utf-8", "surrogatepass"))
+    return digest.digest()
 
 
-def slip_of(plan: Plan, settings: Settings) -> Slip:
-    """What pairing must know of a plan."""
-    whole, scored = content_digest(plan.ablations), ""
-    if settings.top_k is not None:
-        scored = content_digest(plan.ablations[: settings.top_k])
-    return Slip(plan.paper, plan.planner, whole, scored or whole, plan.diagnostics, plan.path, plan.sample)
-
-
-def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` items, the last one shorter."""
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of `size` items, the last one shorter."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
 
 
 def _renamed(plan: Plan, settings: Settings) -> Plan:
-    """A plan under the names that the settings give its planner and paper; the keys are names or globs on paths."""
+    """Apply the settings' names of planners and papers; their keys are names, or globs on paths."""
     planner = _mapped(plan.planner, plan.path, settings.planners)
     paper = _mapped(plan.paper, plan.path, settings.papers) or plan.paper
     return plan if (planner, paper) == (plan.planner, plan.paper) else replace(plan, planner=planner, paper=paper)
 
 
-def former_planners(source: Source, settings: Settings) -> dict[tuple[str, str], list[str]]:
-    """What plans that the settings rename are called where they lie: (path, planner) -> names of that planner there."""
-    found: dict[tuple[str, str], list[str]] = {}
-    if not settings.planners or not isinstance(source, str | Path):
-        return found
-    for plan in read_plans(source, replace(settings, planners={}, papers={})).plans:
-        now, before = _renamed(plan, settings).planner or "", plan.planner or ""
-        if before not in (now, *found.get((plan.path, now), ())):
-            found.setdefault((plan.path, now), []).append(before)
-    return found
-
-
 def _mapped(name: str | None, path: str, table: Mapping[str, str]) -> str | None:
-    """The name a table gives to this name, else to the first glob that fits the path, else the name itself."""
     if name is None or not table:
         return name
     globs = (target for pattern, target in table.items() if fnmatchcase(path, f"*{pattern}"))
     return table.get(name) or next(globs, name)
 
 
-def convert(source: str, target: str, name: str, *, gold: bool = False, force: bool = False) -> Reading:
+def former_planners(source: Source, settings: Settings) -> dict[tuple[str, str], list[str]]:
+    """Return the names that renamed planners have in their documents: (path, planner) -> those names."""
+    former: dict[tuple[str, str], list[str]] = {}
+    if not settings.planners or not isinstance(source, str | Path):
+        return former
+    for plan in read_plans(source, replace(settings, planners={}, papers={})).plans:
+        now, before = _renamed(plan, settings).planner or "", plan.planner or ""
+        if before not in (now, *former.get((plan.path, now), ())):
+            former.setdefault((plan.path, now), []).append(before)
+    return former
+
+
+def _source_name(source: Source) -> str:
+    return str(source) if isinstance(source, str | Path) else "the plans given"
+
+
+def first_error(problems: Sequence[Diagnostic]) -> str:
+    """Return the first error, behind a colon."""
+    errors = [item for item in problems if item.severity == "error"]
+    place = f"{errors[0].path}: " if errors and errors[0].path else ""
+    return f"; first error: {place}{errors[0].message}" if errors else ""
+
+
+def convert(source: str, target: str, name: str, *, gold: bool = False, force: bool = False) -> LoadedPlans:
     """Rewrite every document below `source` in the format `name`, one file a document, below `target`."""
-    reading = read_plans(source, gold=gold)
+    loaded = read_plans(source, gold=gold)
     by_document: dict[str, list[Plan]] = {}
-    for plan in reading.plans:
+    for plan in loaded.plans:
         by_document.setdefault(plan.path, []).append(plan)
     top = Path(source)
     texts: dict[Path, str] = {}
@@ -174,4 +235,4 @@ def convert(source: str, target: str, name: str, *, gold: bool = False, force: b
         inside = Path(path).relative_to(top) if top.is_dir() else Path(Path(path).name)
         texts[Path(target) / inside.with_suffix(FORMATS[name].suffixes[0])] = write_plans(plans, name)
     write_texts(texts, force=force)
-    return reading
+    return loaded

@@ -1,158 +1,193 @@
-"""Takes gold lists and plans in any order, gives the work to do: every gold paper with every planner's plan of it.
-
-Plans may be given whole or as Slips, which say all that pairing must know of a plan that lies elsewhere.
-"""
+"""Pair every gold paper with every planner's plan of it; plans are known by references and stay on disk."""
 
 from __future__ import annotations
 
-import pickle
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import lru_cache
 
-from evalkit.settings import Settings
+from evalkit.settings import Settings, content_digest
+from evalkit.storage.codec import decode_plans, encode_plans
 from evalkit.storage.discovery import paper_name
+from evalkit.storage.spool import Place, Spool
 from evalkit.text import normalise_id
 from evalkit.types import Diagnostic, Plan, Portable
 
 
 @dataclass(frozen=True, slots=True)
-class Slip(Portable):
-    """A plan put aside: `place` is where, `ablations` the hash of its entries, `said` of those that are scored."""
+class PlanRef(Portable):
+    """A plan that lies on disk: its names, the hash of its entries and of those that are scored, and its place.
+
+    A missing plan has no place; the hashes of a plan without entries are empty.
+    """
 
     paper: str
     planner: str | None
-    ablations: str
-    said: str
-    diagnostics: tuple[Diagnostic, ...] = ()
-    path: str = ""
     sample: str = ""
-    place: tuple[int, int] | None = None
+    path: str = ""
+    digest: str = ""
+    scored_digest: str = ""
+    diagnostics: tuple[Diagnostic, ...] = ()
+    place: Place | None = None
 
 
-Given = TypeVar("Given", Plan, Slip)
-Table = dict[str, dict[str, list[Given]]]
+PlanTable = dict[str, dict[str, list[PlanRef]]]
 
 
-def packed(plan: Plan) -> bytes:
-    """A plan as bytes, for a worker or for the spool of this run; never for a file that outlives it."""
-    return pickle.dumps(replace(plan, about=()) if plan.about else plan, protocol=5)
+@dataclass(frozen=True, slots=True)
+class Task(Portable):
+    """One plan to score, as it travels to a worker: gold and plan encoded, and the hash of gold's entries."""
+
+    gold: bytes
+    gold_digest: str
+    plan: bytes | None
+    ref: PlanRef
+
+    def decode(self, top_k: int | None = None) -> tuple[Plan, Plan]:
+        """Return gold, and the plan under the names that pairing gave it with the entries that are scored."""
+        return _decode_gold(self.gold), decode_plan(self.plan, self.ref, top_k)
 
 
-def opened(content: bytes) -> Plan:
-    """The plan that `packed` made these bytes of."""
-    plan = pickle.loads(content)
-    assert isinstance(plan, Plan)
-    return plan
+@lru_cache(maxsize=1024)
+def _decode_gold(content: bytes) -> Plan:
+    """Return one object for one gold list, which the features' caches know by identity."""
+    (gold,) = decode_plans(content, "")
+    return gold
+
+
+def decode_plan(content: bytes | None, ref: PlanRef, top_k: int | None = None) -> Plan:
+    """Return the plan of a reference; a missing plan has no content."""
+    if content is None:
+        return Plan(ref.paper, ref.planner, (), ref.diagnostics)
+    (plan,) = decode_plans(content, ref.path)
+    return replace(plan, paper=ref.paper, planner=ref.planner, sample=ref.sample, ablations=plan.ablations[:top_k])
+
+
+class Work:
+    """Pairs of gold and plan, in the order in which tables show them; the plans lie in a spool."""
+
+    def __init__(self, pairs: Sequence[tuple[Plan, PlanRef]], spool: Spool) -> None:
+        self.pairs, self._spool = pairs, spool
+        papers = {id(gold): gold for gold, _ in pairs}
+        self._gold = {
+            key: (encode_plans([replace(gold, about=())]), content_digest(gold.ablations))
+            for key, gold in papers.items()
+        }
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def missing(self) -> list[Diagnostic]:
+        """The diagnostics of plans that do not exist."""
+        return [item for _, ref in self.pairs if ref.place is None for item in ref.diagnostics]
+
+    def digests(self) -> list[tuple[str, str]]:
+        """Return the hashes of what gold and plan say, pair by pair."""
+        return [(self._gold[id(gold)][1], ref.scored_digest) for gold, ref in self.pairs]
+
+    def task(self, index: int) -> Task:
+        """Return one pair as a task."""
+        gold, ref = self.pairs[index]
+        return Task(*self._gold[id(gold)], self._spool.get(ref.place) if ref.place else None, ref)
+
+    def tasks(self) -> Iterator[Task]:
+        """Yield every pair as a task."""
+        return map(self.task, range(len(self.pairs)))
+
+    def plans(self, top_k: int | None = None) -> Iterator[tuple[Plan, Plan]]:
+        """Yield gold and plan of every pair, one plan in memory at a time."""
+        for gold, ref in self.pairs:
+            yield gold, decode_plan(self._spool.get(ref.place) if ref.place else None, ref, top_k)
 
 
 def gold_by_paper(plans: Iterable[Plan]) -> tuple[dict[str, Plan], list[Diagnostic]]:
-    """Gold under normalised paper ids: the first list of a paper; one without entries cannot be scored."""
+    """Return gold under normalised paper ids: the first list of a paper; one without entries cannot be scored."""
     gold: dict[str, Plan] = {}
     problems: list[Diagnostic] = []
     for plan in plans:
         key = normalise_id(plan.paper)
         if not plan.ablations:
-            said = f"expected gold entries for {plan.paper!r}, found none; the paper is not scored"
-            problems.append(Diagnostic("error", "no-gold", said, plan.path))
+            message = f"expected gold entries for {plan.paper!r}, found none; the paper is not scored"
+            problems.append(Diagnostic("error", "no-gold", message, plan.path))
         elif key in gold:
-            said = f"gold for {plan.paper!r} was given in {gold[key].path} already; this one is not used"
-            problems.append(Diagnostic("error", "duplicate-gold", said, plan.path))
+            message = f"gold for {plan.paper!r} was given in {gold[key].path} already; this one is not used"
+            problems.append(Diagnostic("error", "duplicate-gold", message, plan.path))
         else:
             gold[key] = plan
     return gold, problems
 
 
-def plans_by_paper(plans: Iterable[Given], gold: Mapping[str, Plan]) -> tuple[Table[Given], list[Diagnostic]]:
-    """Planner -> paper -> its plans (several only when they are different samples), and what found no place."""
-    table: Table[Given] = {}
+def plans_by_paper(refs: Iterable[PlanRef], gold: Mapping[str, Plan]) -> tuple[PlanTable, list[Diagnostic]]:
+    """Return planner -> paper -> its plans (several only as different samples), and what could not be placed."""
+    table: PlanTable = {}
     problems: list[Diagnostic] = []
-    for given in plans:
-        plan = as_sample(given, gold)
-        if plan.paper != given.paper:
-            said = f"read as sample {plan.sample!r} of {plan.paper!r}, because gold knows no paper {given.paper!r}"
-            problems.append(Diagnostic("note", "sample-in-name", said, plan.path))
-        key, papers = normalise_id(plan.paper), table.setdefault(plan.planner or "", {})
-        twin = next((other for other in papers.get(key, ()) if other.sample == plan.sample), None)
+    for original in refs:
+        ref = as_sample(original, gold)
+        if ref.paper != original.paper:
+            message = f"read as sample {ref.sample!r} of {ref.paper!r}, because gold knows no paper {original.paper!r}"
+            problems.append(Diagnostic("note", "sample-in-name", message, ref.path))
+        key, papers = normalise_id(ref.paper), table.setdefault(ref.planner or "", {})
+        twin = next((other for other in papers.get(key, ()) if other.sample == ref.sample), None)
         if key not in gold:
-            problems.append(_unknown_paper(plan, gold))
-        elif twin is not None and plan.ablations and not twin.ablations:
-            papers[key][papers[key].index(twin)] = plan
-            problems.append(_twin(twin, plan))
-        elif twin is not None:
-            problems.append(_twin(plan, twin))
+            problems.append(_unknown_paper(ref, gold))
+        elif twin is None:
+            papers.setdefault(key, []).append(ref)
+        elif ref.digest and not twin.digest:
+            papers[key][papers[key].index(twin)] = ref
+            problems.append(_duplicate(twin, ref))
         else:
-            papers.setdefault(key, []).append(plan)
+            problems.append(_duplicate(ref, twin))
     return table, problems
 
 
-def _twin(plan: Given, first: Given) -> Diagnostic:
-    """Says that a plan was read twice; no harm is done where both say the same, or this one nothing."""
-    said = f"a plan of {plan.planner!r} for {plan.paper!r} was read from {first.path} already; this one is not used"
-    if not plan.ablations or plan.ablations == first.ablations:
-        return Diagnostic(
-            "note", "repeats", f"{said}; it says {'the same' if plan.ablations else 'nothing'}", plan.path
-        )
-    return Diagnostic("error", "duplicate-plan", said, plan.path)
+def _duplicate(ref: PlanRef, first: PlanRef) -> Diagnostic:
+    """Report a second plan of a paper: only a note where both say the same, or this one nothing."""
+    message = f"a plan of {ref.planner!r} for {ref.paper!r} was read from {first.path} already; this one is not used"
+    if not ref.digest or ref.digest == first.digest:
+        return Diagnostic("note", "repeats", f"{message}; it says {'the same' if ref.digest else 'nothing'}", ref.path)
+    return Diagnostic("error", "duplicate-plan", message, ref.path)
 
 
-def as_sample(plan: Given, gold: Mapping[str, Plan]) -> Given:
-    """A plan whose file is called `paper.2` as sample 2 of `paper`, if gold knows `paper`; others stay what they are.
+def as_sample(ref: PlanRef, gold: Mapping[str, Plan]) -> PlanRef:
+    """Take a plan whose file is called `paper.2` as sample 2 of `paper`, if gold knows `paper`.
 
     A paper that is itself called `name.5` is known to gold under that name, and so is never split.
     """
-    stem = paper_name(plan.path) if plan.path else plan.paper
+    stem = paper_name(ref.path) if ref.path else ref.paper
     match = re.fullmatch(r"(.+)\.(\d+)", stem)
-    key = normalise_id(plan.paper)
-    if plan.sample or match is None or normalise_id(match[1]) not in gold:
-        return plan
+    key = normalise_id(ref.paper)
+    if ref.sample or match is None or normalise_id(match[1]) not in gold:
+        return ref
     if key == normalise_id(match[1]):
         # The document itself says its paper; its file says which sample.
-        return replace(plan, sample=match[2])
+        return replace(ref, sample=match[2])
     if key in gold or key != normalise_id(stem):
-        return plan
-    return replace(plan, paper=gold[normalise_id(match[1])].paper, sample=match[2])
+        return ref
+    return replace(ref, paper=gold[normalise_id(match[1])].paper, sample=match[2])
 
 
-def _unknown_paper(plan: Plan | Slip, gold: Mapping[str, Plan]) -> Diagnostic:
-    """Says that gold does not know a paper, and which of its papers have the most similar names."""
+def _unknown_paper(ref: PlanRef, gold: Mapping[str, Plan]) -> Diagnostic:
+    """Report a paper that gold does not know, with its papers of the most similar names."""
     from rapidfuzz import fuzz, process
 
-    near = process.extract(normalise_id(plan.paper), list(gold), scorer=fuzz.ratio, limit=3, score_cutoff=60)
-    listed = ", ".join(gold[key].paper for key, _, _ in near)
-    said = f"gold does not know the paper {plan.paper!r}; the plan is not scored"
-    return Diagnostic("warning", "unknown-paper", f"{said}; nearest: {listed}" if near else said, plan.path)
+    near = process.extract(normalise_id(ref.paper), list(gold), scorer=fuzz.ratio, limit=3, score_cutoff=60)
+    names = ", ".join(gold[key].paper for key, _, _ in near)
+    message = f"gold does not know the paper {ref.paper!r}; the plan is not scored"
+    return Diagnostic("warning", "unknown-paper", f"{message}; nearest: {names}" if near else message, ref.path)
 
 
-def jobs(gold: Mapping[str, Plan], table: Table[Plan], settings: Settings) -> Iterator[tuple[Plan, Plan]]:
-    """Every gold paper with every planner's plan of it, cut to the entries that are scored."""
-    for reference, plan in paired(gold, table, settings, _missing):
-        yield reference, replace(plan, ablations=plan.ablations[: settings.top_k])
-
-
-def paired(
-    gold: Mapping[str, Plan], table: Table[Given], settings: Settings, missing: Callable[[str, str], Given]
-) -> Iterator[tuple[Plan, Given]]:
-    """Every gold paper with every planner's plan of it, in a fixed order; gold owns the denominator."""
+def paired(gold: Mapping[str, Plan], table: PlanTable, settings: Settings) -> Iterator[tuple[Plan, PlanRef]]:
+    """Yield every gold paper with every planner's plan of it, in a fixed order; gold owns the denominator."""
     for planner in sorted(table):
         for key in sorted(gold):
-            for plan in table[planner].get(key) or [missing(gold[key].paper, planner)]:
-                if plan.ablations or settings.missing == "zero":
-                    yield gold[key], plan
+            for ref in table[planner].get(key) or [missing_plan(gold[key].paper, planner)]:
+                if ref.digest or settings.missing == "zero":
+                    yield gold[key], ref
 
 
-def _missing(paper: str, planner: str) -> Plan:
-    """The empty plan of a planner that has none for a paper."""
-    return Plan(paper, planner, (), (missing_plan(paper, planner),))
-
-
-def missing_slip(paper: str, planner: str) -> Slip:
-    """The slip of a planner that has no plan for a paper."""
-    return Slip(paper, planner, "", "", (missing_plan(paper, planner),))
-
-
-def missing_plan(paper: str, planner: str) -> Diagnostic:
-    """Says that a planner has no plan for a paper."""
-    said = f"{planner!r} has no plan for {paper!r}; it counts as an empty plan"
-    return Diagnostic("warning", "missing-plan", said)
+def missing_plan(paper: str, planner: str) -> PlanRef:
+    """Return the reference of a plan that does not exist; it counts as an empty plan."""
+    message = f"{planner!r} has no plan for {paper!r}; it counts as an empty plan"
+    return PlanRef(paper, planner, diagnostics=(Diagnostic("warning", "missing-plan", message),))

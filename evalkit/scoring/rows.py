@@ -1,4 +1,4 @@
-"""Takes scored plans, gives what the tables hold of them, as plain rows: what a worker hands over, without frames."""
+"""Turn scored plans into counts and table rows, without frames, as a worker returns them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.set_overlap import metrics_in_common, options_in_common
-from evalkit.storage.csv import in_cell
+from evalkit.storage.csv import TableFormat, in_cell, rows_csv
 from evalkit.types import COUNT_NAMES, Ablation, CompatScore, Pair, PaperScore, ScoredPlan
 
 Row = tuple[object, ...]
@@ -20,47 +20,69 @@ TEXT_COLUMNS = {
     "gold": ("gold_name", "gold_part", "gold_action", "gold_replacements", "gold_metrics"),
     "plan": ("plan_name", "plan_part", "plan_action", "plan_replacements", "plan_metrics"),
 }
-FOUND = [
+EVIDENCE_COLUMNS = [
     "part_probability", "match_probability", "borderline", "decided_by", "same_action", "shared_options",
     "shared_metrics", "speaks_for", "speaks_against",
 ]  # fmt: skip
 PAIR_COLUMNS = [
-    "planner", "paper", "sample", "status", "gold_entry", "plan_entry", *FOUND, *TEXT_COLUMNS["gold"],
+    "planner", "paper", "sample", "status", "gold_entry", "plan_entry", *EVIDENCE_COLUMNS, *TEXT_COLUMNS["gold"],
     *TEXT_COLUMNS["plan"],
 ]  # fmt: skip
 NO_TEXTS = (nan,) * 5
-NOT_FOUND = (nan,) * len(FOUND)
+NO_EVIDENCE = (nan,) * len(EVIDENCE_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
-    """What plans scored, a place a plan: whose, of which paper, in which state, and sums [plans, COUNT_NAMES]."""
+class PlanCounts:
+    """The counts of plans as columns, a row a plan: planner, paper, status, and sums [plan, COUNT_NAMES]."""
 
     planners: list[str]
     papers: list[str]
-    states: list[str]
+    statuses: list[str]
     sums: NDArray[np.float64]
 
-    def part(self, start: int, end: int | None) -> Marks:
-        """The marks of some of the plans."""
+    def rows(self, start: int, end: int | None) -> PlanCounts:
+        """Return some of the rows."""
         some = slice(start, end)
-        return Marks(self.planners[some], self.papers[some], self.states[some], self.sums[some])
+        return PlanCounts(self.planners[some], self.papers[some], self.statuses[some], self.sums[some])
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a worker found of a batch of plans: their marks, and the rows of the long tables, as bytes when written."""
+class BatchResult:
+    """What a worker returns for a batch of plans: counts, and the rows of the long tables, as bytes when written."""
 
-    marks: Marks
+    counts: PlanCounts
     pairs: list[Row] | bytes
     plans: list[Row] | bytes
     compat: list[Compat]
 
 
-def marks_of(scores: Sequence[PaperScore]) -> Marks:
-    """Scores as columns."""
+def batch_result(scored: Sequence[ScoredPlan], table_format: TableFormat | None) -> BatchResult:
+    """Return the counts of scored plans, and their rows of the long tables, as bytes where a format is given."""
+    pairs = [row for item in scored for row in pair_rows(item)]
+    plans = [plan_row(item) for item in scored]
+    return BatchResult(
+        counts=plan_counts([item.score for item in scored]),
+        pairs=_encoded("pair_frame", pairs, table_format) if table_format else pairs,
+        plans=_encoded("plan_frame", plans, table_format) if table_format else plans,
+        compat=[(item.score, item.compat) for item in scored if item.compat is not None],
+    )
+
+
+def _encoded(frame: str, rows: Sequence[Row], table_format: TableFormat) -> bytes:
+    """Encode rows of a long table: CSV without a frame, which would cost more than all else for a cached plan."""
+    if table_format.form == "csv":
+        return rows_csv(rows, table_format.signature)
+    from evalkit.scoring import aggregate
+    from evalkit.storage import parquet
+
+    return parquet.content(getattr(aggregate, frame)(rows), table_format)
+
+
+def plan_counts(scores: Sequence[PaperScore]) -> PlanCounts:
+    """Return scores as columns."""
     sums = np.array([score.counts.values() for score in scores], dtype=np.float64)
-    return Marks(
+    return PlanCounts(
         [score.planner for score in scores],
         [score.paper for score in scores],
         [score.status for score in scores],
@@ -68,46 +90,46 @@ def marks_of(scores: Sequence[PaperScore]) -> Marks:
     )
 
 
-def joined(marks: Sequence[Marks]) -> Marks:
-    """The marks of several batches as one."""
-    return Marks(
-        [name for some in marks for name in some.planners],
-        [name for some in marks for name in some.papers],
-        [state for some in marks for state in some.states],
-        np.concatenate([some.sums for some in marks]) if marks else np.empty((0, len(COUNT_NAMES))),
+def joined(batches: Sequence[PlanCounts]) -> PlanCounts:
+    """Join the counts of several batches."""
+    return PlanCounts(
+        [name for batch in batches for name in batch.planners],
+        [name for batch in batches for name in batch.papers],
+        [status for batch in batches for status in batch.statuses],
+        np.concatenate([batch.sums for batch in batches]) if batches else np.empty((0, len(COUNT_NAMES))),
     )
 
 
 def plan_row(item: ScoredPlan) -> Row:
-    """A plan, missing ones too: where it came from, how it was read, and the reasoning that came with it."""
+    """Return where a plan, also a missing one, came from, how it was read, and the reasoning that came with it."""
     score, plan = item.score, item.plan
     return score.planner, score.paper, score.sample, score.status, plan.path, plan.trace
 
 
 def pair_rows(item: ScoredPlan) -> list[Row]:
-    """The rows of one plan: match, part, missed, spurious, candidate (a pair not aligned). Entries count from 1."""
+    """Return the pairs of one plan by status: match, part, missed, spurious, candidate. Entries count from 1."""
     alignment = item.alignment
-    whose = (item.score.planner, item.gold.paper, item.plan.sample)
-    gold, plan = [_texts(entry) for entry in item.gold.ablations], [_texts(entry) for entry in item.plan.ablations]
+    names = (item.score.planner, item.gold.paper, item.plan.sample)
+    gold = [_texts(entry) for entry in item.gold.ablations]
+    plan = [_texts(entry) for entry in item.plan.ablations]
 
     def row(status: str, pair: Pair) -> Row:
         g, p = pair.gold, pair.plan
-        return *whose, status, g + 1, p + 1, *_found(item, pair), *gold[g], *plan[p]
+        return *names, status, g + 1, p + 1, *_evidence(item, pair), *gold[g], *plan[p]
 
     rows = [row("match" if pair.matched else "part", pair) for pair in alignment.pairs]
-    rows.extend((*whose, "missed", g + 1, nan, *NOT_FOUND, *gold[g], *NO_TEXTS) for g in alignment.missed)
-    rows.extend((*whose, "spurious", nan, p + 1, *NOT_FOUND, *NO_TEXTS, *plan[p]) for p in alignment.spurious)
+    rows.extend((*names, "missed", g + 1, nan, *NO_EVIDENCE, *gold[g], *NO_TEXTS) for g in alignment.missed)
+    rows.extend((*names, "spurious", nan, p + 1, *NO_EVIDENCE, *NO_TEXTS, *plan[p]) for p in alignment.spurious)
     rows.extend(row("candidate", pair) for pair in alignment.candidates)
     return rows
 
 
 def _texts(entry: Ablation) -> Row:
-    """An entry's texts as columns of its side."""
     return entry.name, entry.part, entry.action, in_cell(entry.replacements), in_cell(entry.metrics)
 
 
-def _found(item: ScoredPlan, pair: Pair) -> Row:
-    """A pair's probabilities, sub-scores and reasons."""
+def _evidence(item: ScoredPlan, pair: Pair) -> Row:
+    """Return a pair's probabilities, sub-scores and reasons."""
     gold, plan = item.gold.ablations[pair.gold], item.plan.ablations[pair.plan]
     both_options, both_metrics = gold.replacements and plan.replacements, gold.metrics and plan.metrics
     return (

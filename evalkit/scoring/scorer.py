@@ -1,28 +1,52 @@
-"""One plan at a time, for a program: takes Settings, gives a Scorer that scores plans and rewards texts.
-
-A Scorer may be used by several threads and sent to other processes; each process loads the model when it needs it.
-"""
+"""Score plans against gold, one at a time for a program or batch by batch for a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cache, cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import EvalkitError, InputError
 from evalkit.formats import parse_document
+from evalkit.matching.assign import (
+    add_evidence,
+    align,
+    align_extremes,
+    apply_opinions,
+    credit_opinions,
+    expected_matches,
+)
+from evalkit.matching.calibration import Calibration, load_calibration
+from evalkit.matching.embeddings import find_encoder, find_encoder_here
+from evalkit.matching.explain import explain
+from evalkit.matching.features import features, needs
+from evalkit.matching.probability import probabilities
 from evalkit.matching.vector_cache import CachedEncoder
+from evalkit.metrics import ablationbench
+from evalkit.metrics.counts import plan_status, score_paper
 from evalkit.metrics.figures import FIGURES, figures
-from evalkit.scoring.pipeline import VECTORS, finder
-from evalkit.scoring.worker import Orders, calibration_for, score_plans, texts_of
 from evalkit.settings import Settings
-from evalkit.storage.cache import Store
-from evalkit.storage.files import cache_folder, temporary_folder
-from evalkit.types import COUNT_NAMES, Document, Plan, ScoredPlan
+from evalkit.storage.cache import CACHE_FILE, Store, dependencies
+from evalkit.storage.codec import decode_score, encode_score
+from evalkit.storage.files import cache_folder, read_text, shipped, temporary_folder
+from evalkit.types import COUNT_NAMES, Document, Opinion, Plan, Question, ScoredPlan, Thresholds
 
-AT_ONCE = 64  # plans whose texts are encoded together
+if TYPE_CHECKING:
+    from evalkit.judges.recorded import Judgements
+    from evalkit.matching.embeddings import Encoder
+    from evalkit.matching.features.vectors import TextVectors
+
+    Vectors = Mapping[str, TextVectors]
+
+BATCH = 64  # plans whose texts are encoded together
+# What a decision or a count depends on besides gold and plan; Python's tables of characters are part of it.
+DECIDING_CODE = ("types", "text", "matching", "metrics", "scoring/scorer", "storage/codec")
+DECIDING_PACKAGES = ("python", "ftfy", "numpy", "rapidfuzz", "scipy")
 
 
 class Reward(float):
@@ -32,57 +56,53 @@ class Reward(float):
     scored: ScoredPlan | None
 
     def __new__(cls, value: float, reason: str, scored: ScoredPlan | None = None) -> Reward:
-        """A reward of this value."""
-        made = super().__new__(cls, value)
-        made.reason, made.scored = reason, scored
-        return made
+        """Return a reward of this value."""
+        reward = super().__new__(cls, value)
+        reward.reason, reward.scored = reason, scored
+        return reward
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Reward, (float(self), self.reason, self.scored)
 
 
 class Scorer:
-    """Scores plans against gold by one calibration and one model, which are found when the first plan comes.
+    """Score plans by one calibration and one model, which are found when the first plan comes.
 
     `cache` is the folder in which vectors are kept; "" is the user's own, None keeps them for this process only.
+    A Scorer may be used by several threads and sent to other processes; each process loads the model when it needs it.
     """
 
     def __init__(self, settings: Settings | None = None, *, cache: str | Path | None = "") -> None:
         self.settings, self.cache = settings or Settings(), cache
-        self._orders = self._prepared()
+        store = None
+        if self.settings.matcher != "lexical":
+            if cache is None:
+                self._folder = temporary_folder()
+            store = Store(Path(self._folder.name if cache is None else cache_folder(str(cache))) / CACHE_FILE)
+        self._matcher = Matcher(self.settings, calibration_for(self.settings), _cached_encoder(self.settings, store))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _remade, (self.settings, self.cache)
-
-    def _prepared(self) -> Orders:
-        calibration = calibration_for(self.settings)
-        if self.settings.matcher == "lexical":
-            return Orders(self.settings, calibration, None)
-        if self.cache is None:
-            self._folder = temporary_folder()
-        folder = self._folder.name if self.cache is None else cache_folder(str(self.cache))
-        encoder = CachedEncoder(self.settings.model, Store(Path(folder) / VECTORS), finder(self.settings))
-        return Orders(self.settings, calibration, encoder)
+        return _scorer, (self.settings, self.cache)
 
     def score(self, plan: Plan, gold: Plan) -> ScoredPlan:
-        """One plan against one gold list: counts, alignment, evidence. See `figures_of` for its ratios."""
+        """Score one plan against one gold list: counts, alignment, evidence. See `figures_of` for its ratios."""
         return next(self.score_many([(plan, gold)]))
 
     def score_many(self, work: Iterable[tuple[Plan, Plan]]) -> Iterator[ScoredPlan]:
-        """Pairs of plan and gold, scored as they come; no more than a few dozen are in memory at once."""
+        """Score pairs of plan and gold as they come; no more than a few dozen are in memory at once."""
         rest = iter(work)
-        top = self.settings.top_k
-        while batch := list(islice(rest, AT_ONCE)):
-            pairs = [(gold, replace(plan, ablations=plan.ablations[:top]) if top else plan) for plan, gold in batch]
-            yield from score_plans(pairs, self._orders)
+        while batch := list(islice(rest, BATCH)):
+            yield from self._matcher.score(
+                [(gold, replace(plan, ablations=plan.ablations[: self.settings.top_k])) for plan, gold in batch]
+            )
 
     def warm(self, plans: Iterable[Plan]) -> None:
-        """See to it that the texts of these plans are encoded, all in one pass: gold lists, before a training run."""
-        if self._orders.encoder is not None:
-            self._orders.encoder.fill(texts_of((plan, plan) for plan in plans))
+        """Encode the texts of these plans in one pass: gold lists, before a training run."""
+        if self._matcher.encoder is not None:
+            self._matcher.encoder.fill(texts_of((plan, plan) for plan in plans))
 
     def reward(self, plan_text: str, gold: Plan, figure: str = "match_f1") -> Reward:
-        """What a model's reply is worth: a figure of its plan, 0 and the reason for one that cannot be read."""
+        """Return a figure of the plan in a model's reply; 0 and the reason for one that cannot be read."""
         if figure not in FIGURES:
             raise InputError(f"no figure is called {figure!r}; there are {', '.join(FIGURES)}")
         try:
@@ -90,25 +110,254 @@ class Scorer:
             plans = parse_document(document, strict=self.settings.strict)
         except (EvalkitError, ValueError, TypeError, AttributeError, RecursionError) as error:
             return Reward(0.0, f"not readable: {error}")
-        plan = max(plans, key=lambda one: len(one.ablations), default=Plan(gold.paper, "reply", ()))
+        plan = max(plans, key=lambda plan: len(plan.ablations), default=Plan(gold.paper, "reply", ()))
         problems = "; ".join(item.message for item in plan.diagnostics if item.severity == "error")
         if not plan.ablations:
             return Reward(0.0, f"no entries: {problems or 'the text holds no plan'}")
         scored = self.score(replace(plan, paper=gold.paper), gold)
         value = figures_of(scored)[figure]
+        if value is None:
+            return Reward(0.0, f"{figure} is undefined", scored)
         counts = scored.score.counts
-        told = f"{counts.match_gold:g} of {counts.gold_entries:g} gold entries matched by {counts.plan_entries:g}"
-        reason = f"{told}; left out: {problems}" if problems else told
-        return Reward(
-            0.0 if value is None else value, reason if value is not None else f"{figure} is undefined", scored
-        )
+        reason = f"{counts.match_gold:g} of {counts.gold_entries:g} gold entries matched by {counts.plan_entries:g}"
+        return Reward(value, f"{reason}; left out: {problems}" if problems else reason, scored)
 
 
-def _remade(settings: Settings, cache: str | Path | None) -> Scorer:
+def _scorer(settings: Settings, cache: str | Path | None) -> Scorer:
     return Scorer(settings, cache=cache)
 
 
 def figures_of(scored: ScoredPlan) -> dict[str, float | None]:
-    """Every figure of one plan; None is undefined."""
+    """Return every figure of one plan; None is undefined."""
     sums = dict(zip(COUNT_NAMES, scored.score.counts.values(), strict=True))
     return {name: None if value != value else float(value) for name, value in figures(sums).items()}
+
+
+class Matcher:
+    """Decide by features and a calibration which entries match, and count; opinions of judges overrule it.
+
+    `cache` holds decisions of earlier runs; None keeps none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        calibration: Calibration,
+        encoder: CachedEncoder | None,
+        cache: Store | None = None,
+        opinions: Mapping[Question, Opinion] | None = None,
+        judge: str = "none",
+    ) -> None:
+        self.settings, self.calibration, self.encoder = settings, calibration, encoder
+        self.cache = cache if settings.compat == "none" else None
+        self.opinions, self.judge = opinions or {}, judge
+
+    def with_opinions(self, opinions: Mapping[Question, Opinion], judge: str) -> Matcher:
+        """Return a matcher that these opinions of a judge overrule; nothing it decides is cached."""
+        return Matcher(self.settings, self.calibration, self.encoder, None, opinions, judge)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The calibration's thresholds, or those that the settings put in their place."""
+        own, settings = self.calibration.thresholds, self.settings
+        if settings.part_threshold is settings.match_threshold is None:
+            return own
+        return replace(own, part=settings.part_threshold or own.part, match=settings.match_threshold or own.match)
+
+    @property
+    def pins(self) -> dict[str, str]:
+        """What a signature says of this matcher."""
+        return {
+            "matcher": self.settings.matcher,
+            "calibration": self.calibration.id,
+            "model": self.encoder.fingerprint if self.encoder else "none",
+            "thresholds": f"{self.thresholds.part:g}/{self.thresholds.match:g}",
+            "judge": self.judge,
+        }
+
+    @cached_property
+    def dependencies(self) -> str:
+        """The hash of everything that decides besides gold and plan."""
+        values = (
+            dependencies(DECIDING_CODE, DECIDING_PACKAGES), repr(self.calibration), self.thresholds,
+            self.settings.matcher, self.settings.alignment, self.encoder.fingerprint if self.encoder else "",
+        )  # fmt: skip
+        return hashlib.sha256(repr(values).encode()).hexdigest()
+
+    def cache_keys(self, digests: Iterable[tuple[str, str]]) -> list[bytes]:
+        """Return the cache keys of the decisions on gold and plan of these hashes; none where none are cached."""
+        if self.cache is None:
+            return []
+        start = hashlib.sha256(f"decisions\0{self.dependencies}".encode())
+        keys = []
+        for gold, plan in digests:
+            key = start.copy()
+            key.update(f"\0{gold}\0{plan}".encode())
+            keys.append(key.digest())
+        return keys
+
+    def uncached(self, digests: Sequence[tuple[str, str]]) -> list[int]:
+        """Return the places of the plans with entries on which no decision is cached."""
+        keys = self.cache_keys(digests)
+        known = self.cache.known(keys) if self.cache is not None else set()
+        return [index for index, (_, plan) in enumerate(digests) if plan and not (keys and keys[index] in known)]
+
+    def score_cached(
+        self, work: Sequence[tuple[Plan, Plan]], digests: Sequence[tuple[str, str]]
+    ) -> Sequence[ScoredPlan]:
+        """Score pairs of gold and plan of these hashes; those that an earlier run decided are taken from the cache."""
+        keys = self.cache_keys(digests)
+        if self.cache is None:
+            return self.score(work)
+        cached = self.cache.get(keys)
+        scored = {
+            index: decode_score(cached[key], *work[index], plan_status(work[index][1]))
+            for index, key in enumerate(keys)
+            if key in cached
+        }
+        rest = [index for index in range(len(work)) if index not in scored]
+        new = dict(zip(rest, self.score([work[index] for index in rest]), strict=True))
+        self.cache.put({keys[index]: encode_score(result) for index, result in new.items()})
+        scored |= new
+        return [scored[index] for index in range(len(work))]
+
+    def score(self, work: Sequence[tuple[Plan, Plan]]) -> list[ScoredPlan]:
+        """Score pairs of gold and plan."""
+        vectors = self.vectors(work)
+        with one_blas_thread():
+            return [self._score_plan(gold, plan, vectors) for gold, plan in work]
+
+    def vectors(self, work: Iterable[tuple[Plan, Plan]]) -> Vectors | None:
+        """Return the vectors of every text that the work needs; None where nothing is encoded at all."""
+        return self.encoder.encode(texts_of(work)) if self.encoder is not None else None
+
+    def questions(self, work: Sequence[tuple[Plan, Plan]]) -> list[Question]:
+        """Return the pairs that judges are asked about: the borderline ones, or all when the settings say so."""
+        limits, vectors = self.thresholds, self.vectors(work)
+        low, high = (0.0, 1.0) if self.settings.judge.everything else (limits.low, limits.high)
+        result = []
+        for gold, plan in work:
+            _, match = probabilities(features(gold.ablations, plan.ablations, vectors), self.calibration)
+            for g, p in zip(*((match >= low) & (match <= high)).nonzero(), strict=True):
+                result.append(Question(gold.paper, gold.ablations[g], plan.ablations[p]))
+        return result
+
+    def _score_plan(self, gold: Plan, plan: Plan, vectors: Vectors | None) -> ScoredPlan:
+        """Score one plan: features, probabilities, alignment, counts."""
+        lists, kind, limits = (gold.ablations, plan.ablations), self.settings.alignment, self.thresholds
+        values = features(*lists, vectors)
+        part_by_matcher, match_by_matcher = probabilities(values, self.calibration)
+        opinions = self._opinions_on(gold, plan)
+        part, match = apply_opinions(part_by_matcher, match_by_matcher, opinions)
+        alignment = align(part, match, lists, limits, kind)
+        unsure = any(pair.borderline for pair in (*alignment.pairs, *alignment.candidates))
+        ends = align_extremes(part, match, lists, limits, kind) if unsure else (alignment, alignment)
+        if opinions:
+            alignment = credit_opinions(alignment, part_by_matcher, match_by_matcher, opinions)
+        score = score_paper(gold, plan, alignment, ends, expected_matches(match, kind))
+        compat = None
+        if self.settings.compat == "ablationbench":
+            rows = ablationbench.rows_of(gold, plan, align(part, match, lists, limits, "group"))
+            compat = ablationbench.score_author(gold, plan, rows)
+        return ScoredPlan(
+            gold, plan, add_evidence(alignment, partial(explain, values, self.calibration)), score, compat
+        )
+
+    def _opinions_on(self, gold: Plan, plan: Plan) -> dict[tuple[int, int], Opinion]:
+        """Return the opinions on the pairs of a plan, by their places."""
+        if not self.opinions:
+            return {}
+        return {
+            (g, p): opinion
+            for g, gold_entry in enumerate(gold.ablations)
+            for p, plan_entry in enumerate(plan.ablations)
+            if (opinion := self.opinions.get(Question(gold.paper, gold_entry, plan_entry))) is not None
+        }
+
+
+class RecordedMatcher:
+    """Let recorded judgements decide which entries match."""
+
+    encoder = None
+
+    def __init__(self, judgements: Judgements, settings: Settings) -> None:
+        self.judgements, self.settings = judgements, settings
+
+    @property
+    def pins(self) -> dict[str, str]:
+        """What a signature says of these judgements."""
+        digest = self.judgements.digest
+        return {"matcher": "judgements", "calibration": digest, "model": "none", "thresholds": "majority"}
+
+    def score_cached(
+        self, work: Sequence[tuple[Plan, Plan]], digests: Sequence[tuple[str, str]]
+    ) -> Sequence[ScoredPlan]:
+        """Score pairs of gold and plan; nothing is worth caching."""
+        scored = []
+        for gold, plan in work:
+            alignment = self.judgements.align(gold, plan, self.settings.alignment)
+            score = score_paper(gold, plan, alignment, (alignment, alignment))
+            compat = self.judgements.compat(gold, plan, self.settings.top_k)
+            scored.append(ScoredPlan(gold, plan, alignment, score, compat))
+        return scored
+
+
+def calibration_for(settings: Settings) -> Calibration:
+    """Return the calibration that the settings name, else the one shipped for their matcher."""
+    path = settings.calibration or shipped(f"configs/calibration/{settings.matcher}.json")
+    return load_calibration(read_text(path), str(path))
+
+
+@contextmanager
+def encoder_for(
+    settings: Settings, cache: Store | None, encoder: Encoder | None = None
+) -> Iterator[CachedEncoder | None]:
+    """Open the encoder of a run; without a cache, vectors are kept on disk until the block ends."""
+    with ExitStack() as stack:
+        if cache is None and settings.matcher != "lexical":
+            cache = Store(f"{stack.enter_context(temporary_folder())}/{CACHE_FILE}")
+            stack.callback(cache.close)
+        yield _cached_encoder(settings, cache, encoder)
+
+
+def _cached_encoder(settings: Settings, store: Store | None, encoder: Encoder | None = None) -> CachedEncoder | None:
+    """Return the encoder of the settings' model, or the one given, with its vectors kept in the store."""
+    if settings.matcher == "lexical" or store is None:
+        return None
+    find: Callable[[str], Encoder] = find_encoder_here if settings.offline else find_encoder
+    return CachedEncoder(settings.model, store, find if encoder is None else partial(_given, encoder))
+
+
+def _given(encoder: Encoder, name: str) -> Encoder:
+    """Return the encoder that the caller brought, whatever the settings name."""
+    return encoder
+
+
+def texts_of(work: Iterable[tuple[Plan, Plan]]) -> list[str]:
+    """Return the texts whose vectors the work needs, each once."""
+    return sorted({text for gold, plan in work if plan.ablations for text in needs(gold.ablations, plan.ablations)})
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Compute numpy's products in one thread for the length of a block.
+
+    They are so small that threads only wait for one another: on two cores that made scoring a plan six times as long.
+    """
+    pools = _blas_pools()
+    before = [pool.num_threads for pool in pools]
+    for pool in pools:
+        pool.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for pool, threads in zip(pools, before, strict=True):
+            pool.set_num_threads(threads)
+
+
+@cache
+def _blas_pools() -> list[Any]:
+    from threadpoolctl import ThreadpoolController
+
+    pools: list[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
+    return pools

@@ -26,6 +26,7 @@ VERSION = 1
 # Anything else speaks of a file that is not what it should be.
 UNWILLING = frozenset((3, 5, 6, 7, 8, 13, 14))
 _AT_ONCE = 500
+CACHE_FILE = "vectors.sqlite"
 
 Warn = Callable[[str], None]
 

@@ -26,8 +26,8 @@ FORMULA_STARTS = frozenset("=+-@\t\r'")
 
 
 @dataclass(frozen=True, slots=True)
-class Tables:
-    """How rows of the long tables are handed over: in which form, and with which signature in each."""
+class TableFormat:
+    """The form in which rows of the long tables are written, and the signature in each row."""
 
     signature: str
     form: str = "csv"
@@ -55,7 +55,7 @@ def _digits(value: float) -> str:
     return f"{value:.10g}" if value == value else ""
 
 
-def signed(rows: Iterable[Sequence[object]], signature: str) -> bytes:
+def rows_csv(rows: Iterable[Sequence[object]], signature: str) -> bytes:
     """Return rows of a long table as CSV, each with its signature."""
     return csv_text((*row, signature) for row in rows).encode()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -167,39 +166,3 @@ def cache_folder(chosen: str | None = None) -> Path:
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:
     """Return a folder that goes when it is closed, or when the process ends."""
     return tempfile.TemporaryDirectory(prefix="evalkit-", ignore_cleanup_errors=True)
-
-
-class Spool:
-    """Bytes put aside on disk for the length of a run; the file has no name, so that nothing is left behind."""
-
-    def __init__(self) -> None:
-        with _put_aside():
-            self._file = tempfile.TemporaryFile(prefix="evalkit-")  # noqa: SIM115 - it lives as long as the spool
-        self._lock = threading.Lock()
-        self._end = 0
-
-    def put(self, content: bytes) -> tuple[int, int]:
-        """Put bytes aside; gives the place to find them at."""
-        with self._lock, _put_aside():
-            place = (self._end, len(content))
-            self._file.seek(self._end)
-            self._file.write(content)
-            self._end += len(content)
-        return place
-
-    def get(self, place: tuple[int, int]) -> bytes:
-        """The bytes that were put at a place."""
-        with self._lock, _put_aside():
-            self._file.seek(place[0])
-            return self._file.read(place[1])
-
-
-@contextmanager
-def _put_aside() -> Iterator[None]:
-    """What the operating system refuses to keep for the length of a run is told with the way out."""
-    try:
-        yield
-    except OSError as error:
-        folder = f"{tempfile.gettempdir()}: " if tempfile.tempdir else ""
-        said = f"{folder}temporary files cannot be written: {error_reason(error)}; TMPDIR names another folder for them"
-        raise OutputError(said) from error

@@ -9,17 +9,17 @@ from typing import Any
 import pandas as pd
 
 from evalkit.errors import InputError, OutputError
-from evalkit.storage.csv import TEXTS, Tables, to_csv
+from evalkit.storage.csv import TEXTS, TableFormat, to_csv
 
 TRUTHS = ("borderline", "same_action")
 # Counts that are whole whatever is averaged.
 WHOLE = ("samples", "gold_entry", "plan_entry", "shared_options", "shared_metrics")
 
 
-def content(frame: pd.DataFrame, tables: Tables) -> bytes:
+def content(frame: pd.DataFrame, table_format: TableFormat) -> bytes:
     """Return the rows of a frame, without a head, in the form that `tables` names."""
-    frame = frame.copy().assign(signature=tables.signature)
-    return to_arrow(frame) if tables.form == "parquet" else to_csv(frame, head=False).encode()
+    frame = frame.copy().assign(signature=table_format.signature)
+    return to_arrow(frame) if table_format.form == "parquet" else to_csv(frame, head=False).encode()
 
 
 def to_arrow(frame: pd.DataFrame) -> bytes:

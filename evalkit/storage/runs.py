@@ -6,8 +6,6 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from evalkit.errors import InputError
-from evalkit.storage.csv import TEXTS, Tables, from_csv, to_csv
+from evalkit.storage.csv import TEXTS, TableFormat, from_csv, to_csv
 from evalkit.storage.files import read_bytes, read_text
 from evalkit.storage.folders import Building, building
 from evalkit.storage.parquet import ParquetFile, content, from_parquet
@@ -36,16 +34,43 @@ KEYS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
 class Run:
-    """What a scoring gave: five frames, and `meta` as it stands in run.json."""
+    """What a scoring gave: five frames, and `meta` as it stands in run.json.
 
-    leaderboard: pd.DataFrame
-    papers: pd.DataFrame
-    pairs: pd.DataFrame
-    plans: pd.DataFrame
-    diagnostics: pd.DataFrame
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    A run that was written to `folder` as it came has no pairs and plans in memory: they are read when asked for.
+    """
+
+    def __init__(
+        self, leaderboard: pd.DataFrame, papers: pd.DataFrame, pairs: pd.DataFrame | None, plans: pd.DataFrame | None,
+        diagnostics: pd.DataFrame, meta: Mapping[str, Any], folder: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.leaderboard, self.papers, self.diagnostics = leaderboard, papers, diagnostics
+        self.meta, self.folder = meta, folder
+        self._pairs, self._plans = pairs, plans
+
+    @property
+    def pairs(self) -> pd.DataFrame:
+        """Every aligned pair, missed and spurious entry, and other pair worth a look, with the evidence."""
+        if self._pairs is None:
+            self._pairs = self._written_table("pairs")
+        return self._pairs
+
+    @property
+    def plans(self) -> pd.DataFrame:
+        """Every plan, missing ones too: where it came from and how it was read."""
+        if self._plans is None:
+            self._plans = self._written_table("plans")
+        return self._plans
+
+    def _written_table(self, name: str) -> pd.DataFrame:
+        if self.folder is None:
+            raise ValueError(f"a run in memory needs its {name}")
+        return _table(self.folder, name)
+
+    def replace(self, **changes: Any) -> Run:
+        """Return the same run with other frames or facts; nothing is read for it."""
+        values = {name: getattr(self, name) for name in ("leaderboard", "papers", "diagnostics", "meta", "folder")}
+        return Run(**{**values, "pairs": self._pairs, "plans": self._plans, **changes})
 
     @property
     def signature(self) -> Signature:
@@ -68,10 +93,6 @@ class Run:
             written.finish(self)
         return Path(folder)
 
-    def with_meta(self, **facts: Any) -> Run:
-        """The same run with other facts in `meta`."""
-        return replace(self, meta={**self.meta, **facts})
-
     def chart(self, kind: str) -> Any:
         """One of the charts of `evalkit plot`, as an altair chart; needs the extra `report`."""
         return shown("notebook", "run_chart")(self, kind)
@@ -90,9 +111,9 @@ class RunFolder:
         self._parquet: dict[str, ParquetFile] = {}
         self._begun: set[str] = set()
 
-    def tables(self, signature: Signature) -> Tables:
-        """How a worker is to hand over rows of the long tables."""
-        return Tables(signature.digest, self.form)
+    def table_format(self, signature: Signature) -> TableFormat:
+        """Return how a worker is to encode rows of the long tables."""
+        return TableFormat(signature.digest, self.form)
 
     def add(self, name: str, content: bytes, head: Iterable[str]) -> None:
         """Rows of a long table, as a worker or `parquet.content` gave them."""
@@ -108,15 +129,15 @@ class RunFolder:
 
     def finish(self, run: Run) -> None:
         """The tables that were not written as they came, and run.json."""
-        rows = self.tables(run.signature)
+        table_format = self.table_format(run.signature)
         for name in TABLES:
             if name in self._begun:
                 continue
             table: pd.DataFrame = getattr(run, name)
             if name in LONG:
-                self.add(name, content(table, rows), table.columns)
+                self.add(name, content(table, table_format), table.columns)
             else:
-                said = str(run.signature) if name == "leaderboard" else rows.signature
+                said = str(run.signature) if name == "leaderboard" else table_format.signature
                 self._folder.append(f"{name}.csv", to_csv(table.copy().assign(signature=said)).encode())
         for file in self._parquet.values():
             file.close()
@@ -128,28 +149,6 @@ def run_folder(folder: str | Path, *, force: bool = False, form: str = "csv") ->
     """A run folder to write to; it is there when the block ends well, and leaves nothing when it does not."""
     with building(folder, force=force) as written:
         yield RunFolder(written, Path(folder), form)
-
-
-class WrittenRun(Run):
-    """A run whose long tables are in its folder already, and are read when somebody asks for them."""
-
-    def __init__(self, place: Path, **frames: Any) -> None:
-        # The class is frozen; its two long tables are never set.
-        self.__dict__.update(place=place, **frames)
-
-    def with_meta(self, **facts: Any) -> Run:
-        """The same run with other facts in `meta`; nothing is read, for the folder may not be in its place yet."""
-        return WrittenRun(**{**self.__dict__, "meta": {**self.meta, **facts}})
-
-    @cached_property
-    def pairs(self) -> pd.DataFrame:
-        """pairs.csv, from the folder."""
-        return _table(self.__dict__["place"], "pairs")
-
-    @cached_property
-    def plans(self) -> pd.DataFrame:
-        """plans.csv, from the folder."""
-        return _table(self.__dict__["place"], "plans")
 
 
 def shown(module: str, name: str) -> Any:
@@ -169,7 +168,8 @@ def load_run(folder: str | Path) -> Run:
         raise InputError(f"{path}: not the run.json of an evalkit run") from error
     if version != SCHEMA_VERSION:
         raise InputError(f"{path}: schema_version {version!r}; this version of evalkit reads {SCHEMA_VERSION}")
-    return Run(**{name: _table(Path(folder), name) for name in TABLES}, meta=meta)
+    tables: dict[str, Any] = {name: _table(Path(folder), name) for name in TABLES}
+    return Run(**tables, meta=meta)
 
 
 def _table(folder: Path, name: str) -> pd.DataFrame:

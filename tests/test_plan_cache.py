@@ -11,13 +11,14 @@ from damage import damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import evalkit
 from evalkit.formats import parse_document
-from evalkit.scoring import plan_cache
-from evalkit.scoring.load import read_plans
-from evalkit.scoring.pipeline import Workplace, score_run
-from evalkit.scoring.plan_cache import plans_of
+from evalkit.scoring import load
+from evalkit.scoring.load import parse_documents, read_plans
+from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.cache import Store
+from evalkit.storage.codec import decode_plans
 from evalkit.storage.discovery import documents
 from evalkit.storage.files import shipped
 from evalkit.types import Document, Plan
@@ -53,7 +54,7 @@ def test_what_is_kept_of_real_and_broken_documents_is_all_that_was_read(
     fresh = [parse_document(document, strict=strict, gold=gold) for document in found]
     assert len(found) > 3
     assert repr(plans_of(found, store, strict=strict, gold=gold)) == repr(fresh)
-    monkeypatch.setattr(plan_cache, "parse_document", refuse)
+    monkeypatch.setattr(load, "parse_document", refuse)
     assert repr(plans_of(found, store, strict=strict, gold=gold)) == repr(fresh)
 
 
@@ -66,6 +67,14 @@ def test_damaged_plans_too(text: str, planner: str | None, paper: str | None) ->
         for _ in range(2):
             assert repr(plans_of([document], store)) == repr([parse_document(document)])
         store.close()
+
+
+def plans_of(
+    documents: Sequence[Document], store: Store | None, *, strict: bool = False, gold: bool = False
+) -> list[tuple[Plan, ...]]:
+    """The plans of each document, by way of the cache."""
+    contents = parse_documents(documents, store, strict=strict, gold=gold)
+    return [decode_plans(c, d.path, d.planner, d.paper) for c, d in zip(contents, documents, strict=True)]
 
 
 def names(plans: Sequence[Plan]) -> list[tuple[str, str | None, str]]:
@@ -115,42 +124,40 @@ def test_other_code_or_another_text_is_read_anew(store: Store, monkeypatch: pyte
     plans_of([document], store)
     plans_of([Document("p.json", f"[{ENTRY} ]", "x", "a")], store)
     assert store.rows() == 2
-    monkeypatch.setattr(plan_cache, "dependencies", lambda *_: "other code")
+    monkeypatch.setattr(load, "dependencies", lambda *_: "other code")
     plans_of([document], store)
     assert store.rows() == 3
 
 
-def test_the_code_that_is_hashed_is_all_that_reading_imports() -> None:
-    """A room that the readers came to use would have to be among them."""
-    package = Path(plan_cache.__file__).parent.parent
+def test_hashed_code_is_all_that_parsing_imports() -> None:
+    """What parsing came to use would have to be among it; errors only say what a mistake is called."""
+    package = Path(evalkit.__file__).parent
     used = set()
-    for room in plan_cache.READERS:
-        parts = sorted((package / room).glob("*.py")) or [package / f"{room}.py"]
-        for line in "\n".join(part.read_text(encoding="utf-8") for part in parts).splitlines():
-            assert not line.strip().startswith(("import evalkit", "from evalkit import")), "would be missed here"
-            if line.strip().startswith("from evalkit."):
-                used.add(line.split()[1].split(".")[1])
-    # What a mistake is called, and files and cache, which only find and keep: none of them says what a text is read as.
-    assert used - set(plan_cache.READERS) == {"errors", "storage"}
+    for name in load.PARSING_CODE:
+        for module in sorted((package / name).rglob("*.py")) or [package / f"{name}.py"]:
+            for line in module.read_text(encoding="utf-8").splitlines():
+                assert not line.strip().startswith(("import evalkit", "from evalkit import")), "would be missed here"
+                if line.strip().startswith("from evalkit."):
+                    used.add(line.split()[1].split(".")[1])
+    assert used - set(load.PARSING_CODE) == {"errors"}
 
 
 def test_a_very_large_document_is_read_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     document = Document("p.json", f"[{ENTRY}]", "x", "a")
-    monkeypatch.setattr(plan_cache, "LARGEST", len(document.text) - 1)
+    monkeypatch.setattr(load, "LARGEST_CACHED", len(document.text) - 1)
     assert repr(plans_of([document], store)) == repr([parse_document(document)])
     assert store.rows() == 0
-    monkeypatch.setattr(plan_cache, "LARGEST", len(document.text))
+    monkeypatch.setattr(load, "LARGEST_CACHED", len(document.text))
     plans_of([document], store)
     assert store.rows() == 1
 
 
 def test_a_second_run_reads_neither_plans_nor_gold_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     pred, gold = shipped("sample/plans"), shipped("references")
-    place = Workplace(store=store)
-    first = score_run(pred, gold, OFFLINE, place=place)
+    first = score_run(pred, gold, OFFLINE, cache=store)
     before = score_run(pred, gold, OFFLINE)
-    monkeypatch.setattr(plan_cache, "parse_document", refuse)
-    again = score_run(pred, gold, OFFLINE, place=place)
+    monkeypatch.setattr(load, "parse_document", refuse)
+    again = score_run(pred, gold, OFFLINE, cache=store)
     for name in ("leaderboard", "papers", "pairs", "plans", "diagnostics"):
         assert getattr(again, name).equals(getattr(first, name))
         assert getattr(again, name).equals(getattr(before, name))
