@@ -119,7 +119,7 @@ def trees(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
     """Gradient-boosted trees for both models."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    seen = [at for at, name in enumerate(pairs.names) if fitting.DEEDS.match(name)]
+    seen = [at for at, name in enumerate(pairs.names) if fitting.ACTION_FEATURES.match(name)]
     found = []
     for values, truth, rows in (
         (pairs.values, pairs.part, train), (pairs.values[:, seen], pairs.match, train & pairs.part & ~pairs.unspecified)
@@ -221,7 +221,7 @@ def judged(rows: Sequence[LabelledPlan], pairs: Pairs) -> dict[str, Any]:
     part, match = (np.round(chances, 6) for chances in held_out(pairs))
     ends = np.cumsum([row.match_table.size for row in rows])[:-1]
     found = [
-        evaluate.Judged(row, one.reshape(row.match_table.shape), other.reshape(row.match_table.shape))
+        evaluate.Prediction(row, one.reshape(row.match_table.shape), other.reshape(row.match_table.shape))
         for row, one, other in zip(rows, np.split(part, ends), np.split(match, ends), strict=True)
     ]
     return evaluate.report(found, fitting.thresholds_of(pairs, part, match), "held out")

@@ -19,8 +19,8 @@ from sklearn.metrics import average_precision_score, cohen_kappa_score, f1_score
 from evalkit.cli import group
 from evalkit.errors import InputError, ModelError, OutputError
 from evalkit.labels import agree_with, calibrate, calibrate_on, fitting, pair_metrics
-from evalkit.labels.evaluate import Judged, agreement, report
-from evalkit.labels.fitting import DOUBT, FOLDS, Pairs, figures, fold_of, held_out, table_of, thresholds_of
+from evalkit.labels.evaluate import Prediction, agreement, report
+from evalkit.labels.fitting import BORDERLINE_SHARE, FOLDS, Pairs, figures, fold_of, held_out, table_of, thresholds_of
 from evalkit.matching.calibration import Calibration, dump_calibration, load_calibration
 from evalkit.matching.features import FEATURES, features
 from evalkit.matching.probability import probabilities
@@ -178,7 +178,7 @@ def test_the_band_holds_its_share_of_pairs() -> None:
     limits = thresholds_of(pairs, part, match)
     inside = ((match >= limits.low - 0.0005) & (match <= limits.high + 0.0005)).mean()
     assert limits.low <= limits.match <= limits.high
-    assert inside == pytest.approx(DOUBT, abs=0.03)
+    assert inside == pytest.approx(BORDERLINE_SHARE, abs=0.03)
 
 
 def test_undecided_pairs_are_left_out_everywhere(made: Calibration) -> None:
@@ -267,7 +267,7 @@ def test_agreement_by_hand() -> None:
     lists = (entry("gate"), entry("loss")), (entry("gates"), entry("losses"))
     row = LabelledPlan("p", "lab/x", *lists, frozenset({(0, 0)}), frozenset({(0, 0), (1, 1)}), task="author")
     part, match = np.array([[0.9, 0.8], [0.1, 0.7]]), np.array([[0.8, 0.7], [0.1, 0.2]])
-    found = report([Judged(row, part, match)], Thresholds(0.5, 0.5, 0.3, 0.7), "by hand")
+    found = report([Prediction(row, part, match)], Thresholds(0.5, 0.5, 0.3, 0.7), "by hand")
     # Decisions: (0, 0) and (0, 1) are said to match, (0, 0) does; three are said to share, two do.
     assert found["match"]["precision"] == pytest.approx(1 / 2)
     assert found["match"]["recall"] == 1

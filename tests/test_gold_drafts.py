@@ -13,7 +13,7 @@ from judge_server import JudgeServer, serving
 
 from evalkit.cli import group
 from evalkit.errors import InputError
-from evalkit.judges.llm.prompts import Unfit
+from evalkit.judges.llm.prompts import InvalidReply
 from evalkit.labels.extraction import read_entries, read_reviews
 from evalkit.scoring.drafts import confirm
 from evalkit.scoring.load import read_plans
@@ -219,5 +219,5 @@ def test_what_is_no_review_is_refused(tmp_path: Path) -> None:
     [{"quote": ""}, {"name": 3}, {"action": "DROP"}, {"replacement": "none"}, {"metrics": [1]}, {"more": 1}],
 )
 def test_entries_that_do_not_fit(change: dict[str, Any]) -> None:
-    with pytest.raises(Unfit):
+    with pytest.raises(InvalidReply):
         read_entries(json.dumps({"entries": [{**SAID[0], **change}]}))

@@ -22,8 +22,16 @@ from judge_server import Decide, JudgeServer, pairs_in, serving
 
 from evalkit.cli.judge_options import pairs_prompt, with_judge
 from evalkit.errors import JudgeError, OutputError, SettingsError
-from evalkit.judges.llm import Kept, Panel, parse_prompt
-from evalkit.judges.llm.prompts import Unfit, Verdict, addressed, harmless, identity, messages, read_verdicts
+from evalkit.judges.llm import Panel, ReplyCache, parse_prompt
+from evalkit.judges.llm.prompts import (
+    InvalidReply,
+    Verdict,
+    escaped_json,
+    messages,
+    question_id,
+    read_verdicts,
+    speaks_to_judge,
+)
 from evalkit.scoring.pipeline import open_questions, score_run
 from evalkit.settings import JudgeSettings, Settings, parse_settings
 from evalkit.storage.runs import Run
@@ -37,11 +45,11 @@ QUESTIONS = [Question(paper, entry(one), entry(other))
 @contextmanager
 def panel(tmp_path: Path, url: str, *, prompt: str = "", **changes: Any) -> Iterator[Panel]:
     settings = JudgeSettings(**{"models": ("model-a",), "url": url, "wait": 0.01, "pairs_per_call": 3, **changes})
-    with Kept(tmp_path / "cache") as kept:
+    with ReplyCache(tmp_path / "cache") as cache:
         wording = pairs_prompt(settings)
         if prompt:
             wording = replace(wording, system=prompt)
-        yield Panel(settings, wording, kept, seed=0, key=lambda: "secret-key")
+        yield Panel(settings, wording, cache, seed=0, key=lambda: "secret-key")
 
 
 def saying(part: bool, match: bool) -> Decide:
@@ -124,7 +132,7 @@ def test_a_reply_that_fits() -> None:
     ],
 )
 def test_a_reply_that_does_not_fit(text: str, why: str) -> None:
-    with pytest.raises(Unfit, match=why):
+    with pytest.raises(InvalidReply, match=why):
         read_verdicts(text, IDS)
 
 
@@ -159,8 +167,8 @@ ORDINARY = ["matching loss", "rule-based filter", "instruction tuning", "output 
 
 @pytest.mark.parametrize("text", ORDINARY)
 def test_ordinary_entries_do_not_count_as_speaking(text: str) -> None:
-    assert not addressed(Question("p", entry(text), entry("gate")))
-    assert not addressed(Question("p", entry("gate", "REPLACE", [text], ["exact answer match"]), entry("gate")))
+    assert not speaks_to_judge(Question("p", entry(text), entry("gate")))
+    assert not speaks_to_judge(Question("p", entry("gate", "REPLACE", [text], ["exact answer match"]), entry("gate")))
 
 
 def test_a_gullible_judge_decides_nothing(tmp_path: Path) -> None:
@@ -218,7 +226,7 @@ def test_rude_servers_end_in_a_complete_run(script: Sequence[str], calls: int, t
     with serving(judge) as url, panel(tmp_path, url, concurrency=3) as judges:
         opinions = judges.ask(QUESTIONS)
         assert len(opinions) == len(QUESTIONS)
-        assert judges.meter.calls == calls == len(judge.log)
+        assert judges.budget.calls == calls == len(judge.log)
         assert "left" not in judges.signature
 
 
@@ -231,7 +239,7 @@ def test_what_never_works_is_left_to_the_matcher_and_counted_and_not_kept(tmp_pa
         assert judges.failures == {"unfit": 3}
     with serving(judge) as url, panel(tmp_path, url) as judges:
         assert len(judges.ask(QUESTIONS)) == len(QUESTIONS)
-        assert judges.meter.calls == 1
+        assert judges.budget.calls == 1
 
 
 def test_a_server_that_is_down_does_not_hold_the_run(tmp_path: Path) -> None:
@@ -249,7 +257,7 @@ def test_a_slow_server_is_given_up_in_time(tmp_path: Path) -> None:
     judge.slowness = 5
     with serving(judge) as url, panel(tmp_path, url, timeout=1.5) as judges:
         assert len(judges.ask(QUESTIONS[:3])) == 3
-        assert judges.meter.calls == 2
+        assert judges.budget.calls == 2
 
 
 def test_a_refusal_stops_everything_and_does_not_tell_the_key(tmp_path: Path) -> None:
@@ -276,7 +284,7 @@ def test_the_budget_is_kept(budget: dict[str, Any], calls: int | None, tmp_path:
         assert 0 < len(opinions) < len(QUESTIONS)
         assert judges.failures == {"budget": len(QUESTIONS) - len(opinions)}
         assert calls is None or len(judge.log) == calls
-        assert judges.meter.money <= budget.get("budget_money", 1)
+        assert judges.budget.money <= budget.get("budget_money", 1)
         assert f"({len(QUESTIONS) - len(opinions)} of 18 left)" in judges.signature
 
 
@@ -286,9 +294,9 @@ def test_a_server_that_does_not_count_is_counted_for(tmp_path: Path) -> None:
     with serving(judge) as url, panel(tmp_path, url, prices=prices) as judges:
         (row,) = judges.estimate(QUESTIONS)
         judges.ask(QUESTIONS)
-        assert judges.meter.tokens_in == row["tokens_in"]
-        assert 0 < judges.meter.tokens_out <= row["tokens_out"]
-        assert 0 < judges.meter.money <= row["money"]
+        assert judges.budget.tokens_in == row["tokens_in"]
+        assert 0 < judges.budget.tokens_out <= row["tokens_out"]
+        assert 0 < judges.budget.money <= row["money"]
 
 
 def test_several_judges_vote_and_abstain(tmp_path: Path) -> None:
@@ -337,7 +345,7 @@ def test_no_key_is_named_by_its_variable(tmp_path: Path) -> None:
 def test_a_damaged_store_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "judge.sqlite").write_bytes(b"noise" * 1000)
     with pytest.raises(OutputError, match=r"judge\.sqlite: cannot keep"):
-        Kept(tmp_path)
+        ReplyCache(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -515,6 +523,6 @@ def test_a_run_stopped_halfway_asks_only_the_rest(how: signal.Signals, folder: P
 
 def test_ids_are_what_content_and_seed_make_of_them() -> None:
     one, other = QUESTIONS[0], replace(QUESTIONS[0], paper="other")
-    assert identity(one, 0) == identity(one, 0)
-    assert len({identity(one, 0), identity(one, 1), identity(other, 0)}) == 3
-    assert harmless(["<a>"]) == '["\\u003ca\\u003e"]'
+    assert question_id(one, 0) == question_id(one, 0)
+    assert len({question_id(one, 0), question_id(one, 1), question_id(other, 0)}) == 3
+    assert escaped_json(["<a>"]) == '["\\u003ca\\u003e"]'

@@ -35,7 +35,7 @@ def extract(reviews: str, out: str, force: bool, cache: str | None, config: str 
     """
     from pathlib import Path
 
-    from evalkit.judges.llm import Kept, key_from, parse_prompt
+    from evalkit.judges.llm import ReplyCache, key_from, parse_prompt
     from evalkit.labels.extraction import Extractor, gold_file, read_reviews, summary
     from evalkit.storage.files import cache_folder, read_text, shipped, write_texts
     from evalkit.text import safe_terminal
@@ -43,13 +43,13 @@ def extract(reviews: str, out: str, force: bool, cache: str | None, config: str 
     settings = settings_from(config, options).judge
     path = shipped("configs/judge/extract.toml")
     prompt = parse_prompt(read_text(path), str(path), ("fence", "review"))
-    with Kept(cache_folder(cache)) as kept:
-        extractor = Extractor(settings, prompt, kept, partial(key_from, settings, os.environ))
+    with ReplyCache(cache_folder(cache)) as replies:
+        extractor = Extractor(settings, prompt, replies, partial(key_from, settings, os.environ))
         drafts = list(extractor.drafts(read_reviews(reviews)))
     files = {Path(out, f"{_file_name(item.review.paper)}.json"): gold_file(item, settings, prompt)
              for item in drafts if not item.failed}  # fmt: skip
     write_texts(files, force=force)
-    for line in (*summary(drafts), f"asked just now: {extractor.meter.spent()}", f"{len(files)} drafts in {out}"):
+    for line in (*summary(drafts), f"asked just now: {extractor.budget.spent()}", f"{len(files)} drafts in {out}"):
         click.echo(safe_terminal(line))
 
 

@@ -80,12 +80,14 @@ def panel_for(settings: Settings, cache: str | None, progress: Progress | None =
     if not settings.judge.models:
         yield None
         return
-    from evalkit.judges.llm import Kept, Panel, key_from, require
+    from evalkit.judges.llm import Panel, ReplyCache, key_from, require
 
     require()
-    with Kept(cache_folder(cache)) as kept:
+    with ReplyCache(cache_folder(cache)) as replies:
         key = partial(key_from, settings.judge, os.environ)
-        yield Panel(settings.judge, pairs_prompt(settings.judge), kept, seed=settings.seed, key=key, progress=progress)
+        yield Panel(
+            settings.judge, pairs_prompt(settings.judge), replies, seed=settings.seed, key=key, progress=progress
+        )
 
 
 def pairs_prompt(settings: JudgeSettings) -> Any:

@@ -1,7 +1,7 @@
-"""Labelled pairs: takes LabelledPlans, gives a Calibration fitted to them, or how well one agrees with them."""
+"""Labelled pairs: fit a calibration to them, adapt one, or say how well one agrees with them."""
 
-from evalkit.labels.calibrate import adapt_on, agree_with, calibrate_on
 from evalkit.labels.evaluate import agreement
 from evalkit.labels.fitting import calibrate
+from evalkit.labels.from_files import adapt_on, agree_with, calibrate_on
 
 __all__ = ["adapt_on", "agree_with", "agreement", "calibrate", "calibrate_on"]

@@ -1,8 +1,8 @@
-"""Takes labels of a user's own field and a calibration, gives a calibration moved towards them, if that helps.
+"""Move a calibration towards labels of a user's own field, if that helps.
 
 The models stay near the base: the log-odds may be stretched and shifted, and single weights may move under a ridge
 that pulls them back to the base's. How far is chosen on held-out papers, and whether it helped is measured on papers
-that neither the fit nor that choice has seen. What does not help is not given back.
+that neither the fit nor that choice has seen.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Adapted:
-    """The moved calibration, and what held-out papers say of the move: before, after, p, and whether it helped."""
+class Adaptation:
+    """The moved calibration, and figures of held-out papers: before, after, p, and whether the move helped."""
 
     calibration: Calibration
     report: Mapping[str, Any]
@@ -64,37 +64,38 @@ def adapt(
     fitted_on: Mapping[str, Any],
     *,
     seed: int = 0,
-) -> Adapted:
+) -> Adaptation:
     """Move a calibration towards labels, and measure on held-out papers whether that helped."""
     papers = np.repeat([row.paper for row in rows], [int(row.known_table.sum()) for row in rows])
     if len(names := np.unique(papers)) < LEAST_PAPERS:
         raise InputError(
             f"{len(names)} papers are labelled, expected {LEAST_PAPERS} or more: whole papers are held out"
         )
+    every = np.ones(len(papers), dtype=bool)
     folds = np.random.default_rng(seed).permutation(len(names))[np.searchsorted(names, papers)] % FOLDS
     pairs = replace(table_of(rows, base.matcher, vectors), folds=folds.astype(np.intp))
-    before, after = _predict(pairs, base, np.ones(len(papers), dtype=bool)), _held_out(pairs, base)
+    before, after = _predict(pairs, base, every), _held_out(pairs, base)
     report = _report(pairs, papers, before, after, base, seed)
-    freedom = _chosen(pairs, base, np.ones(len(papers), dtype=bool))
-    moved = _moved(pairs, base, freedom, np.ones(len(papers), dtype=bool))
+    freedom = _choose_freedom(pairs, base, every)
+    moved = _moved(pairs, base, freedom, every)
     facts = {"papers": len(names), "rows": len(rows), "pairs": len(papers), "base": base.id, "freedom": freedom}
     # Labels of some pairs only, such as the least certain ones, say nothing about thresholds for all of them.
     limits = base.thresholds if any(row.undecided for row in rows) else thresholds_of(pairs, *after)
-    return Adapted(_named(pairs, replace(moved, thresholds=limits), after, {**fitted_on, **facts}), report)
+    return Adaptation(_named(pairs, replace(moved, thresholds=limits), after, {**fitted_on, **facts}), report)
 
 
 def _held_out(pairs: Pairs, base: Calibration) -> tuple[Array, Array]:
-    """Both probabilities of every pair, by a move that was chosen and fitted without its paper."""
+    """Return both probabilities `[pair]`, by a move that was chosen and fitted without its paper."""
     part, match = np.zeros(len(pairs.folds)), np.zeros(len(pairs.folds))
     for fold in np.unique(pairs.folds):
         out = pairs.folds == fold
-        found = _predict(pairs, _moved(pairs, base, _chosen(pairs, base, ~out), ~out), out)
-        part[out], match[out] = found
+        moved = _moved(pairs, base, _choose_freedom(pairs, base, ~out), ~out)
+        part[out], match[out] = _predict(pairs, moved, out)
     return part, match
 
 
-def _chosen(pairs: Pairs, base: Calibration, train: Flags) -> float | None:
-    """The freedom with the least log loss on held-out folds of the training papers."""
+def _choose_freedom(pairs: Pairs, base: Calibration, train: Flags) -> float | None:
+    """Return the freedom with the least log loss on held-out folds of the training papers."""
     losses = dict.fromkeys(FREEDOM, 0.0)
     for fold in np.unique(pairs.folds[train]):
         out = train & (pairs.folds == fold)
@@ -105,7 +106,7 @@ def _chosen(pairs: Pairs, base: Calibration, train: Flags) -> float | None:
 
 
 def _moved(pairs: Pairs, base: Calibration, freedom: float | None, train: Flags) -> Calibration:
-    """The base with both models moved by what the training pairs say."""
+    """Return the base with both models moved towards the training pairs."""
     if freedom is None:
         return base
     part = _fit(pairs, base.part, pairs.part, train, freedom)
@@ -114,7 +115,7 @@ def _moved(pairs: Pairs, base: Calibration, freedom: float | None, train: Flags)
 
 
 def _fit(pairs: Pairs, model: LogisticModel, truth: Flags, train: Flags, freedom: float) -> LogisticModel:
-    """A model with its log-odds stretched and shifted and, with some freedom, its weights moved."""
+    """Stretch and shift a model's log-odds and, with some freedom, move its weights."""
     from scipy.optimize import minimize
 
     if not train.any():
@@ -135,14 +136,14 @@ def _fit(pairs: Pairs, model: LogisticModel, truth: Flags, train: Flags, freedom
         value += (gains @ gains) / (2 * freedom) if freedom else 0.0
         return float(value), np.concatenate([[slope @ odds, slope.sum()], scaled.T @ slope]) + pull
 
-    found = minimize(loss, np.zeros(2 + int(used.sum())), jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
+    best = minimize(loss, np.zeros(2 + int(used.sum())), jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
     gains = np.zeros(values.shape[1])
-    gains[used] = found[2:] / spread[used]
-    return _apply(pairs.names, model, Move(1 + float(found[0]), float(found[1]), gains), means)
+    gains[used] = best[2:] / spread[used]
+    return _apply(pairs.names, model, Move(1 + float(best[0]), float(best[1]), gains), means)
 
 
 def _apply(names: Sequence[str], model: LogisticModel, move: Move, means: Array) -> LogisticModel:
-    """The model after a move, with weights as calibrations hold them."""
+    """Return the model after a move, with weights as calibrations hold them."""
     weights = {name: round(move.stretch * weight, 6) for name, weight in model.weights.items()}
     for name, gain in zip(names, move.gains.tolist(), strict=True):
         if gain:
@@ -152,13 +153,13 @@ def _apply(names: Sequence[str], model: LogisticModel, move: Move, means: Array)
 
 
 def _predict(pairs: Pairs, calibration: Calibration, rows: Flags) -> tuple[Array, Array]:
-    """Both probabilities of some pairs."""
+    """Return both probabilities of some pairs."""
     part, match = probability.probabilities(pairs.seen(rows), calibration)
     return part, match
 
 
 def _loss(chances: Array, truth: Flags) -> Array:
-    """The log loss of each pair; probabilities are kept off 0 and 1, where one mistake would outweigh everything."""
+    """Return the log loss of each pair; probabilities stay off 0 and 1, where one mistake would outweigh all."""
     safe = np.clip(chances, 1e-4, 1 - 1e-4)
     return -np.where(truth, np.log(safe), np.log(1 - safe))
 
@@ -167,22 +168,22 @@ def _report(
     pairs: Pairs, papers: NDArray[Any], before: tuple[Array, Array], after: tuple[Array, Array], base: Calibration,
     seed: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """What held-out papers say: log loss, F1 and average precision before and after, and the p of the difference."""
+    """Return log loss, F1 and average precision before and after the move, and the p of the difference."""
     names, place = np.unique(papers, return_inverse=True)
     count = np.bincount(place)
     losses = [np.bincount(place, _loss(match, pairs.match)) / count for _, match in (before, after)]
     p = stats.paired_test(stats.macro(np.stack(losses, axis=1)), 0, 1, seed=seed)
-    told = {}
+    figures_of = {}
     for name, (_, match) in (("before", before), ("after", after)):
         threshold = base.thresholds.match if name == "before" else thresholds_of(pairs, *after).match
-        said = pair_metrics.decisions(match >= threshold, pairs.match) | pair_metrics.ranking(match, pairs.match)
-        told[name] = said | {"log_loss": float(_loss(match, pairs.match).mean())}
+        worth = pair_metrics.decisions(match >= threshold, pairs.match) | pair_metrics.ranking(match, pairs.match)
+        figures_of[name] = worth | {"log_loss": float(_loss(match, pairs.match).mean())}
     better = float(losses[1].mean()) < float(losses[0].mean())
-    return {"papers": len(names), "pairs": len(papers), **told, "p": p, "helped": bool(better and p < LEVEL)}
+    return {"papers": len(names), "pairs": len(papers), **figures_of, "p": p, "helped": bool(better and p < LEVEL)}
 
 
 def _named(pairs: Pairs, moved: Calibration, after: tuple[Array, Array], fitted_on: Mapping[str, Any]) -> Calibration:
-    """The moved calibration with its own figures, feature versions and id."""
+    """Return the moved calibration with its own figures, feature versions and id."""
     used = {*moved.part.weights, *moved.match.weights}
     unnamed = replace(
         moved,

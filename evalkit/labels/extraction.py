@@ -1,4 +1,4 @@
-"""Takes reviews, gives draft gold: the ablations a reviewer asks for, each with the sentence that asks for it.
+"""Draft gold from reviews: the ablations a reviewer asks for, each with the sentence that asks for it.
 
 An entry whose sentence does not stand in the review is left out and counted: a model may not invent what was asked.
 """
@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import InputError
-from evalkit.judges.llm.client import Client, GaveUp, Meter
-from evalkit.judges.llm.costs import call_cost
-from evalkit.judges.llm.prompts import Prompt, Unfit, fence, harmless, read_list
-from evalkit.judges.llm.replies import Kept
+from evalkit.judges.llm import Client, Prompt, ReplyCache
+from evalkit.judges.llm.budget import Budget, NoReply
+from evalkit.judges.llm.prompts import InvalidReply, escaped_json, fence, list_schema, read_list
 from evalkit.settings import JudgeSettings, fingerprint
 from evalkit.storage.discovery import documents
 from evalkit.text import normalise
@@ -24,27 +23,15 @@ from evalkit.types import Action, Diagnostic, Document
 
 FIELDS = ("quote", "name", "ablated_part", "action", "replacement", "metrics")
 _TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["entries"],
-    "properties": {
-        "entries": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": list(FIELDS),
-                "properties": {
-                    **{name: {"type": "string"} for name in FIELDS[:3]},
-                    "action": {"type": ["string", "null"], "enum": [*Action.__members__, None]},
-                    "replacement": _TEXTS,
-                    "metrics": _TEXTS,
-                },
-            },
-        }
+SCHEMA = list_schema(
+    "entries",
+    {
+        **{name: {"type": "string"} for name in FIELDS[:3]},
+        "action": {"type": ["string", "null"], "enum": [*Action.__members__, None]},
+        "replacement": _TEXTS,
+        "metrics": _TEXTS,
     },
-}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +55,20 @@ class Draft:
 
 
 def read_reviews(source: str | Path) -> list[Review]:
-    """Every review below a path: objects with `review_text`, or files that are the review itself."""
-    found: list[Review] = []
+    """Read every review below a path: objects with `review_text`, or files that are the review itself."""
+    reviews: list[Review] = []
     for document in documents(source, planners=False):
         if isinstance(document, Diagnostic):
             raise InputError(f"{document.path}: {document.message}")
-        found.extend(_reviews(document))
-    if not found:
+        reviews.extend(_reviews(document))
+    if not reviews:
         raise InputError(
             f"{source}: no review found (objects with `review_text`, or text files named after their paper)"
         )
-    papers = [review.paper for review in found]
+    papers = [review.paper for review in reviews]
     if twice := next((paper for paper in papers if papers.count(paper) > 1), None):
         raise InputError(f"{source}: {twice!r} has more than one review; join them into one text")
-    return found
+    return reviews
 
 
 def _reviews(document: Document) -> Iterator[Review]:
@@ -99,7 +86,7 @@ def _reviews(document: Document) -> Iterator[Review]:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON or JSONL document; nothing of any other."""
+    """Yield the objects of a JSON or JSONL document; nothing of any other."""
     try:
         tree = json.loads(text)
         yield from (item for item in (tree if isinstance(tree, list) else [tree]) if isinstance(item, dict))
@@ -116,60 +103,56 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
 class Extractor:
     """One model that reads reviews; what it said is kept, and asked for only once."""
 
-    def __init__(self, settings: JudgeSettings, prompt: Prompt, kept: Kept, key: Callable[[], str]) -> None:
+    def __init__(self, settings: JudgeSettings, prompt: Prompt, cache: ReplyCache, key: Callable[[], str]) -> None:
         if len(settings.models) != 1:
             raise InputError("gold extract asks one model: name it with --judge MODEL")
-        self.settings, self.prompt, self.kept, self.meter = settings, prompt, kept, Meter(settings)
+        self.settings, self.prompt, self.cache, self.budget = settings, prompt, cache, Budget(settings)
         self._key = key
 
     def drafts(self, reviews: Sequence[Review]) -> Iterator[Draft]:
-        """A draft for every review, in order; each reply is kept as it comes."""
-        keys = [self._name(review) for review in reviews]
-        known = self.kept.replies(keys)
+        """Yield a draft for every review, in order; each reply is kept as it comes."""
+        keys = [self._cache_key(review) for review in reviews]
+        known = self.cache.replies(keys)
         rest = [review for review, key in zip(reviews, keys, strict=True) if key not in known]
-        client = Client(self.settings, self.settings.models[0], self._key(), self.meter) if rest else None
+        client = Client(self.settings, self.settings.models[0], self._key(), self.budget) if rest else None
         with ThreadPoolExecutor(self.settings.concurrency) as pool:
             coming = pool.map(lambda review: self._reply(client, review), rest) if client else iter(())
             for review, key in zip(reviews, keys, strict=True):
                 text, failed = (known[key], "") if key in known else next(coming)
                 if not failed:
-                    self.kept.keep_reply(key, text)
+                    self.cache.put_reply(key, text)
                 yield Draft(review, failed=failed) if failed else _draft(review, text)
 
-    def _name(self, review: Review) -> str:
+    def _cache_key(self, review: Review) -> str:
         pins = [review.text, self.prompt.digest, self.settings.models, dict(self.settings.request)]
         return fingerprint([*pins, self.settings.structured])
 
     def _reply(self, client: Client, review: Review) -> tuple[str, str]:
-        """A reply that fits, or why there is none; one that does not fit is asked for once more."""
-        mark = fence([review.text])
-        sent = self.prompt.messages(fence=mark, review=harmless(review.text))
-        reserve = call_cost(self.settings, client.model, sent, 10)
+        """Return a reply that fits, or why there is none."""
+
+        def checked(reply: str) -> str:
+            read_entries(reply)
+            return reply
+
+        sent = self.prompt.messages(fence=fence([review.text]), review=escaped_json(review.text))
         try:
-            for _ in range(2):
-                reply = client.ask(sent, SCHEMA, reserve)
-                try:
-                    if reply.complete and read_entries(reply.text) is not None:
-                        return reply.text, ""
-                except Unfit:
-                    continue
-        except GaveUp as reason:
+            return client.ask(sent, SCHEMA, 10, checked), ""
+        except NoReply as reason:
             return "", str(reason)
-        return "", "unfit"
 
 
 def read_entries(text: str) -> list[dict[str, Any]]:
-    """The entries of a reply, strictly as they were asked for."""
+    """Return the entries of a reply, strictly as they were asked for."""
     entries = read_list(text, "entries")
     for entry in entries:
         if set(entry) != set(FIELDS):
-            raise Unfit("an entry has other fields than were asked for")
+            raise InvalidReply("an entry has other fields than were asked for")
         if not all(isinstance(entry[name], str) and entry[name].strip() for name in FIELDS[:3]):
-            raise Unfit("a quote, a name or a part is missing")
+            raise InvalidReply("a quote, a name or a part is missing")
         if entry["action"] is not None and entry["action"] not in Action.__members__:
-            raise Unfit("an action is none of REMOVE, REPLACE and ADD")
+            raise InvalidReply("an action is none of REMOVE, REPLACE and ADD")
         if not all(_texts(entry[name]) for name in ("replacement", "metrics")):
-            raise Unfit("options or metrics are no list of texts")
+            raise InvalidReply("options or metrics are no list of texts")
     return [dict(entry) for entry in entries]
 
 
@@ -178,21 +161,21 @@ def _texts(value: object) -> bool:
 
 
 def _draft(review: Review, text: str) -> Draft:
-    said = read_entries(text)
+    entries = read_entries(text)
     review_words = " ".join(normalise(review.text).split())
-    honest = [entry for entry in said if " ".join(normalise(entry["quote"]).split()) in review_words]
-    return Draft(review, tuple(map(_entry, honest)), len(said) - len(honest))
+    honest = [entry for entry in entries if " ".join(normalise(entry["quote"]).split()) in review_words]
+    return Draft(review, tuple(map(_gold_entry, honest)), len(entries) - len(honest))
 
 
-def _entry(said: dict[str, Any]) -> dict[str, Any]:
-    """An entry as gold holds it; what the reviewer left open is left out."""
-    entry = {"name": said["name"].strip(), "ablated_part": said["ablated_part"].strip()}
-    entry |= {name: said[name] for name in ("action", "replacement", "metrics") if said[name]}
-    return entry | {"source": said["quote"].strip(), "draft": True}
+def _gold_entry(reply: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry as gold holds it; what the reviewer left open is left out."""
+    entry = {"name": reply["name"].strip(), "ablated_part": reply["ablated_part"].strip()}
+    entry |= {name: reply[name] for name in ("action", "replacement", "metrics") if reply[name]}
+    return entry | {"source": reply["quote"].strip(), "draft": True}
 
 
 def gold_file(draft: Draft, settings: JudgeSettings, prompt: Prompt) -> str:
-    """A draft as the JSON of a gold file."""
+    """Return a draft as the JSON of a gold file."""
     review = draft.review
     tree: dict[str, Any] = {"paper": review.paper, "extracted_by": settings.models[0], "prompt": prompt.digest}
     if review.suggestions is not None:
@@ -202,14 +185,14 @@ def gold_file(draft: Draft, settings: JudgeSettings, prompt: Prompt) -> str:
 
 
 def summary(drafts: Iterable[Draft]) -> list[str]:
-    """What a person must know before confirming anything."""
+    """Return what a person must know before confirming anything."""
     lines = []
     for draft in drafts:
         count, known = len(draft.entries), draft.review.suggestions
-        said = f"{draft.review.paper}: {count} draft entries"
+        line = f"{draft.review.paper}: {count} draft entries"
         if known is not None and known != count:
-            said += f", {known} are known to be suggested"
+            line += f", {known} are known to be suggested"
         if draft.invented:
-            said += f"; {draft.invented} left out whose sentence is not in the review"
-        lines.append(f"{draft.review.paper}: no draft ({draft.failed})" if draft.failed else said)
+            line += f"; {draft.invented} left out whose sentence is not in the review"
+        lines.append(f"{draft.review.paper}: no draft ({draft.failed})" if draft.failed else line)
     return lines

@@ -1,4 +1,4 @@
-"""Takes probabilities or decisions beside labels, gives how good they are: arrays in, numbers out."""
+"""Measure probabilities `[pair]` or decisions `[pair]` against labels `[pair]`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHARES = (0.0, 0.02, 0.05, 0.07, 0.10)
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Pairs of like probability: how many, the mean probability, and the share that the labels say yes to."""
+    """Pairs of like probability: how many, their mean probability, and the share that is labelled yes."""
 
     pairs: int
     predicted: float
@@ -24,48 +24,47 @@ class Bin:
 
 
 def f1(hits: int, decided: int, true: int) -> float | None:
-    """F1 from counts; undefined when nothing was decided and nothing is true."""
+    """Return F1 from counts; undefined when nothing was decided and nothing is true."""
     return 2 * hits / (decided + true) if decided + true else None
 
 
 def decisions(decided: Truth, truth: Truth) -> dict[str, float | None]:
-    """Precision, recall, F1 and Cohen's kappa of decisions against labels."""
-    n, hits, said, true = len(truth), int((decided & truth).sum()), int(decided.sum()), int(truth.sum())
+    """Return precision, recall, F1 and Cohen's kappa of decisions against labels."""
+    n, hits, yes, true = len(truth), int((decided & truth).sum()), int(decided.sum()), int(truth.sum())
     observed = float((decided == truth).mean()) if n else 0.0
-    chance = (said * true + (n - said) * (n - true)) / (n * n) if n else 1.0
+    chance = (yes * true + (n - yes) * (n - true)) / (n * n) if n else 1.0
     return {
-        "precision": hits / said if said else None,
+        "precision": hits / yes if yes else None,
         "recall": hits / true if true else None,
-        "f1": f1(hits, said, true),
+        "f1": f1(hits, yes, true),
         "kappa": (observed - chance) / (1 - chance) if chance < 1 else None,
     }
 
 
 def ranking(chances: Array, truth: Truth) -> dict[str, float | None]:
-    """Average precision and expected calibration error of probabilities; no value where nothing is true."""
-    if not truth.any():
-        return {"average_precision": None, "ece": ece(chances, truth)}
+    """Return average precision and expected calibration error of probabilities; no value where nothing is true."""
     from sklearn.metrics import average_precision_score
 
-    return {"average_precision": float(average_precision_score(truth, chances)), "ece": ece(chances, truth)}
+    average = float(average_precision_score(truth, chances)) if truth.any() else None
+    return {"average_precision": average, "ece": ece(chances, truth)}
 
 
 def reliability(chances: Array, truth: Truth, bins: int = BINS) -> Sequence[Bin]:
-    """Pairs by probability in bins of equal mass; the order of the pairs changes nothing."""
+    """Return pairs by probability in bins of equal mass; the order of the pairs changes nothing."""
     order = np.lexsort((truth, chances))
     pieces = [piece for piece in np.array_split(order, bins) if len(piece)]
     return [Bin(len(p), round(float(chances[p].mean()), 6), round(float(truth[p].mean()), 6)) for p in pieces]
 
 
 def ece(chances: Array, truth: Truth, bins: int = BINS) -> float | None:
-    """Expected calibration error over bins of equal mass."""
-    found = reliability(chances, truth, bins)
-    total = sum(one.pairs for one in found)
-    return sum(one.pairs * abs(one.predicted - one.observed) for one in found) / total if total else None
+    """Return the expected calibration error over bins of equal mass."""
+    filled = reliability(chances, truth, bins)
+    error = sum(one.pairs * abs(one.predicted - one.observed) for one in filled)
+    return error / len(chances) if filled else None
 
 
 def f1_threshold(chances: Array, truth: Truth) -> float:
-    """The threshold that is half of the F1 it gives: for calibrated probabilities, the best; to three decimals.
+    """Return the threshold that is half of the F1 it gives: for calibrated probabilities, the best; to three decimals.
 
     It follows the labels far less closely than the threshold with the highest F1 on them, and holds better elsewhere.
     """
@@ -78,21 +77,21 @@ def f1_threshold(chances: Array, truth: Truth) -> float:
 
 
 def risk_coverage(chances: Array, truth: Truth, threshold: float) -> list[dict[str, float | None]]:
-    """F1 had somebody decided rightly just the pairs nearest the threshold, by the share of pairs so decided."""
+    """Return F1 if somebody decided just the pairs nearest the threshold rightly, by the share of pairs so decided."""
     nearest = np.argsort(np.abs(chances - threshold), kind="stable")
     curve: list[dict[str, float | None]] = []
     for share in SHARES:
         decided = chances >= threshold
-        looked_at = nearest[: round(share * len(chances))]
-        decided[looked_at] = truth[looked_at]
+        mended = nearest[: round(share * len(chances))]
+        decided[mended] = truth[mended]
         curve.append({"share": share, "f1": f1(int((decided & truth).sum()), int(decided.sum()), int(truth.sum()))})
     return curve
 
 
-def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
-    """Spearman's correlation; no value for fewer than three, or where all are equal."""
-    if len(one) < 3 or len(set(one)) < 2 or len(set(other)) < 2:
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Return Spearman's correlation; no value for fewer than three, or where all are equal."""
+    if len(first) < 3 or len(set(first)) < 2 or len(set(second)) < 2:
         return None
     from scipy.stats import spearmanr
 
-    return float(spearmanr(one, other).statistic)
+    return float(spearmanr(first, second).statistic)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.errors import InputError
-from evalkit.labels.adapt import Adapted
+from evalkit.labels.adapt import Adaptation
 from evalkit.matching.calibration import Calibration
 from evalkit.report.numbers import number
 from evalkit.text import safe_terminal
@@ -53,7 +53,7 @@ def calibration(result: Calibration) -> Iterator[RenderableType]:
     )
 
 
-def adapted(result: Adapted, *, even_so: bool) -> Iterator[RenderableType]:
+def adapted(result: Adaptation, *, even_so: bool) -> Iterator[RenderableType]:
     """Show what held-out papers say of a move; refuse one that did not help, unless it is wanted even so."""
     facts = result.report
     yield _decisions({"base": facts["before"], "moved": facts["after"]}, "Held-out papers, full matches")

@@ -1,12 +1,8 @@
-"""A language model's opinion on borderline pairs: takes Questions, gives Opinions. The corridor knows it as a callable.
+"""Language models that decide pairs: questions to any OpenAI-compatible server, opinions from its replies."""
 
-Modules: `prompts` (what is sent and what a reply must be), `client` (one server, asked patiently), `kept` (replies on
-disk), `costs` (before), `panel` (several judges at once), `extraction` (draft gold from a review's text).
-"""
-
-from evalkit.judges.llm.client import Client, Meter, key_from, require
+from evalkit.judges.llm.client import Client, key_from, require
 from evalkit.judges.llm.panel import Panel
 from evalkit.judges.llm.prompts import Prompt, parse_prompt
-from evalkit.judges.llm.replies import Kept
+from evalkit.judges.llm.reply_cache import ReplyCache
 
-__all__ = ["Client", "Kept", "Meter", "Panel", "Prompt", "key_from", "parse_prompt", "require"]
+__all__ = ["Client", "Panel", "Prompt", "ReplyCache", "key_from", "parse_prompt", "require"]

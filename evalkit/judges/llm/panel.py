@@ -1,4 +1,4 @@
-"""Takes questions, gives opinions: one or several judges, asked at the same time, every answer kept as it comes."""
+"""Ask one or several language models at the same time, keep every answer as it comes, and take their vote."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from itertools import groupby
 from typing import Any
 
 from evalkit.errors import JudgeError, Stopped
-from evalkit.judges.llm.client import Client, GaveUp, Meter
-from evalkit.judges.llm.costs import call_cost, cost, tokens_in, tokens_out
+from evalkit.judges.llm.budget import Budget, NoReply, cost, tokens_in, tokens_out
+from evalkit.judges.llm.client import Client
 from evalkit.judges.llm.prompts import (
     SCHEMA,
     Prompt,
-    Unfit,
     Verdict,
-    addressed,
     content,
-    identity,
     messages,
+    question_id,
     read_verdicts,
+    speaks_to_judge,
 )
-from evalkit.judges.llm.replies import Kept
+from evalkit.judges.llm.reply_cache import ReplyCache
 from evalkit.metrics.agreement import krippendorff_alpha
 from evalkit.settings import JudgeSettings, fingerprint
 from evalkit.types import Opinion, Question
 
 Progress = Callable[[str, int, int, str], None]
 Verdicts = dict[Question, Verdict]
-HOPELESS = 8  # batches that fail one after another before the rest is left alone
+MOST_FAILURES = 8  # batches that fail one after another before the rest is left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a batch: verdicts, or the reason why there are none."""
+    """A batch's verdicts, or the reason why there are none."""
 
     batch: Batch
     verdicts: Verdicts
@@ -56,84 +55,81 @@ class Panel:
     """The judges of a run. Call `ask` once; `report` and `spent` then say what happened."""
 
     def __init__(
-        self, settings: JudgeSettings, prompt: Prompt, kept: Kept, *, seed: int, key: Callable[[], str],
+        self, settings: JudgeSettings, prompt: Prompt, cache: ReplyCache, *, seed: int, key: Callable[[], str],
         progress: Progress | None = None,
     ) -> None:  # fmt: skip
         if not settings.models:
             raise JudgeError("no judge is named; use --judge MODEL, or `models` in [judge] of the settings")
-        self.settings, self.prompt, self.kept, self.seed = settings, prompt, kept, seed
-        self.meter = Meter(settings)
+        self.settings, self.prompt, self.cache, self.seed = settings, prompt, cache, seed
+        self.budget = Budget(settings)
         self._progress, self._key = progress, key
         self._clients: dict[str, Client] = {}
-        self._left: Counter[str] = Counter()
+        self._missing: Counter[str] = Counter()
         self._report: dict[str, Any] = {}
 
     @property
     def signature(self) -> str:
-        """Who judged, by what wording, and how much was left to the matcher after all."""
+        """Return who judged, by what wording, and how much was left to the matcher after all."""
         pins = [self.prompt.digest, dict(self.settings.request), self.settings.structured, self.settings.everything]
         name = f"{'+'.join(sorted(self.settings.models))}@{fingerprint(pins)[:12]}"
         left = self._report.get("left", {})
         return f"{name} ({sum(left.values())} of {self._report['pairs']} left)" if left else name
 
     def ask(self, questions: Iterable[Question]) -> Mapping[Question, Opinion]:
-        """The opinions on all questions that were decided; the others are left to the matcher, and counted."""
+        """Return the opinions on all questions that were decided; the others are left to the matcher, and counted."""
         asked = sorted(set(questions), key=content)
-        fair = [question for question in asked if not addressed(question)]
-        found, batches = self._open(fair)
+        fair = [question for question in asked if not speaks_to_judge(question)]
+        verdicts, batches = self._cached_and_open(fair)
         for outcome in self._outcomes(batches):
-            found[outcome.batch.model].update(outcome.verdicts)
-        opinions = {item: opinion for item in fair if (opinion := vote(item, found)) is not None}
-        self._report = self._facts(asked, fair, found, opinions)
+            verdicts[outcome.batch.model].update(outcome.verdicts)
+        opinions = {item: opinion for item in fair if (opinion := vote(item, verdicts)) is not None}
+        self._report = self._summary(asked, fair, verdicts, opinions)
         return opinions
 
     def estimate(self, questions: Iterable[Question]) -> list[dict[str, Any]]:
-        """Per judge, what `ask` would send: pairs, calls, about how many tokens and how much money."""
-        fair = [question for question in sorted(set(questions), key=content) if not addressed(question)]
-        found, batches = self._open(fair)
+        """Return per judge what `ask` would send: pairs, calls, about how many tokens and how much money."""
+        fair = [question for question in sorted(set(questions), key=content) if not speaks_to_judge(question)]
+        verdicts, batches = self._cached_and_open(fair)
         rows = []
-        for model, known in found.items():
-            own = [batch for batch in batches if batch.model == model]
-            sizes = [
-                (tokens_in(messages(self.prompt, batch.questions, self.seed)), tokens_out(len(batch.questions)))
-                for batch in own
-            ]
-            used = sum(size[0] for size in sizes), sum(size[1] for size in sizes)
+        for model, cached in verdicts.items():
+            own = [batch.questions for batch in batches if batch.model == model]
+            used = (sum(tokens_in(messages(self.prompt, questions, self.seed)) for questions in own),
+                    sum(tokens_out(len(questions)) for questions in own))  # fmt: skip
             money = cost(self.settings, model, *used) if model in self.settings.prices else None
-            rows.append({"judge": model, "pairs": len(fair), "kept": len(known), "calls": len(own),
+            rows.append({"judge": model, "pairs": len(fair), "kept": len(cached), "calls": len(own),
                          "tokens_in": used[0], "tokens_out": used[1], "money": money})  # fmt: skip
         return rows
 
-    def _open(self, questions: Sequence[Question]) -> tuple[dict[str, Verdicts], list[Batch]]:
-        """What each judge has answered before, and batches of what is left to ask."""
-        found = {model: self._kept(model, questions) for model in self.settings.models}
-        return found, [
-            batch for model, known in found.items()
-            for batch in cut(model, [item for item in questions if item not in known], self.settings.pairs_per_call)
-        ]  # fmt: skip
+    def _cached_and_open(self, questions: Sequence[Question]) -> tuple[dict[str, Verdicts], list[Batch]]:
+        """Return what each judge has answered before, and batches of what is left to ask."""
+        verdicts: dict[str, Verdicts] = {}
+        batches: list[Batch] = []
+        for model in self.settings.models:
+            keys = {self._cache_key(model, question): question for question in questions}
+            verdicts[model] = {keys[key]: verdict for key, verdict in self.cache.verdicts(keys).items()}
+            rest = [item for item in questions if item not in verdicts[model]]
+            batches += batches_of(model, rest, self.settings.pairs_per_call)
+        return verdicts, batches
 
     def report(self) -> Mapping[str, Any]:
-        """What a reader of the run must know; the same whether answers were kept or asked for just now."""
+        """Return what a reader of the run must know; the same whether answers were cached or asked for just now."""
         return self._report
 
     def spent(self) -> str:
-        """Calls, tokens and money of this time."""
-        return self.meter.spent()
+        """Return calls, tokens and money of this time."""
+        return self.budget.spent()
 
-    def key(self, model: str, question: Question) -> str:
-        """Under what a verdict is kept."""
+    def _cache_key(self, model: str, question: Question) -> str:
         request = [dict(self.settings.request), self.settings.structured]
         return fingerprint([content(question), self.prompt.digest, model, request, self.seed])
 
-    def _kept(self, model: str, questions: Sequence[Question]) -> Verdicts:
-        keys = {self.key(model, question): question for question in questions}
-        return {keys[key]: verdict for key, verdict in self.kept.get(keys).items()}
-
     def _outcomes(self, batches: Sequence[Batch]) -> Iterator[Outcome]:
-        """Every batch's outcome as it comes in, kept before it is passed on; an interrupt loses none of them."""
+        """Yield every batch's outcome as it comes in, kept before it is passed on; an interrupt loses none of them."""
         if not batches:
             return
-        self._clients = {model: Client(self.settings, model, self._key(), self.meter) for model in self.settings.models}
+        self._clients = {
+            model: Client(self.settings, model, self._key(), self.budget) for model in self.settings.models
+        }
         work: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         for batch in [*batches, *[None] * self.settings.concurrency]:
@@ -146,13 +142,13 @@ class Panel:
             for count in range(len(batches)):
                 outcome = self._settled(done.get())
                 failed = failed + 1 if outcome.reason == "failed" else 0
-                if failed >= HOPELESS:
-                    self.meter.stopped.set()
+                if failed >= MOST_FAILURES:
+                    self.budget.stopped.set()
                 if self._progress:
                     self._progress("judging", count + 1, len(batches), self.spent())
                 yield outcome
         except KeyboardInterrupt:
-            self.meter.stopped.set()
+            self.budget.stopped.set()
             while not done.empty():
                 self._settled(done.get())
             raise Stopped("stopped; what was answered is kept, and the same command goes on from there") from None
@@ -160,14 +156,15 @@ class Panel:
     def _settled(self, outcome: Outcome) -> Outcome:
         """Keep an outcome's verdicts, or count why there are none; an error ends it all."""
         if outcome.error is not None:
-            self.meter.stopped.set()
+            self.budget.stopped.set()
             raise outcome.error
-        self.kept.keep({self.key(outcome.batch.model, item): said for item, said in outcome.verdicts.items()})
-        self._left[outcome.reason] += len(outcome.batch.questions) - len(outcome.verdicts)
+        model = outcome.batch.model
+        self.cache.put_verdicts({self._cache_key(model, item): verdict for item, verdict in outcome.verdicts.items()})
+        self._missing[outcome.reason] += len(outcome.batch.questions) - len(outcome.verdicts)
         return outcome
 
     def _serve(self, work: queue.SimpleQueue[Batch | None], done: queue.SimpleQueue[Outcome]) -> None:
-        """A worker: batches in, outcomes out, until there are no more."""
+        """Take batches and give outcomes until there are no more."""
         while (batch := work.get()) is not None:
             try:
                 done.put(self._judge(batch))
@@ -175,34 +172,26 @@ class Panel:
                 done.put(Outcome(batch, {}, error=error))
 
     def _judge(self, batch: Batch) -> Outcome:
-        """Ask for one batch; a reply that does not fit is asked for once more."""
-        client, sent = self._clients[batch.model], messages(self.prompt, batch.questions, self.seed)
-        ids = {identity(question, self.seed): question for question in batch.questions}
-        reserve = call_cost(self.settings, batch.model, sent, len(ids))
+        """Ask for one batch."""
+        sent = messages(self.prompt, batch.questions, self.seed)
+        ids = {question_id(question, self.seed): question for question in batch.questions}
         try:
-            for _ in range(2):
-                reply = client.ask(sent, SCHEMA, reserve)
-                try:
-                    if not reply.complete:
-                        raise Unfit("cut off")
-                    found = read_verdicts(reply.text, list(ids))
-                except Unfit:
-                    continue
-                return Outcome(batch, {ids[name]: verdict for name, verdict in found.items()})
-        except GaveUp as reason:
+            verdicts = self._clients[batch.model].ask(
+                sent, SCHEMA, len(ids), lambda reply: read_verdicts(reply, list(ids))
+            )
+        except NoReply as reason:
             return Outcome(batch, {}, str(reason))
-        return Outcome(batch, {}, "unfit")
+        return Outcome(batch, {ids[name]: verdict for name, verdict in verdicts.items()})
 
-    def _facts(
-        self, asked: Sequence[Question], fair: Sequence[Question], found: Mapping[str, Verdicts],
+    def _summary(
+        self, asked: Sequence[Question], fair: Sequence[Question], verdicts: Mapping[str, Verdicts],
         opinions: Mapping[Question, Opinion],
     ) -> dict[str, Any]:  # fmt: skip
-        """The report: how many pairs were decided, what was left to the matcher and why, how far judges agree."""
+        """Return how many pairs were decided, what was left to the matcher and why, how far judges agree."""
         left = Counter({"addresses the judge": len(asked) - len(fair)})
         for item in fair:
             if item not in opinions:
-                left["judges undecided" if all(item in known for known in found.values()) else "not answered"] += 1
-        ratings = [[(known[item][:2] if item in known else None) for known in found.values()] for item in fair]
+                left["judges undecided" if all(item in own for own in verdicts.values()) else "not answered"] += 1
         facts: dict[str, Any] = {
             "judges": list(self.settings.models),
             "prompt": self.prompt.digest,
@@ -211,36 +200,36 @@ class Panel:
             "matches": sum(opinion.match for opinion in opinions.values()),
             "left": {reason: count for reason, count in left.items() if count},
         }
-        if len(found) > 1:
-            facts["answered"] = {model: len(known) for model, known in found.items()}
+        if len(verdicts) > 1:
+            ratings = [[(own[item][:2] if item in own else None) for own in verdicts.values()] for item in fair]
+            facts["answered"] = {model: len(own) for model, own in verdicts.items()}
             facts["krippendorff_alpha"] = krippendorff_alpha(ratings)
         return facts
 
     @property
     def failures(self) -> dict[str, int]:
         """Answers that did not come this time, by reason: failed, unfit, budget, stopped."""
-        return {reason: count for reason, count in self._left.items() if reason and count}
+        return {reason: count for reason, count in self._missing.items() if reason and count}
 
 
-def cut(model: str, questions: Sequence[Question], size: int) -> Iterator[Batch]:
-    """Batches of at most `size` questions, each of one paper."""
+def batches_of(model: str, questions: Sequence[Question], size: int) -> Iterator[Batch]:
+    """Yield batches of at most `size` questions, each of one paper."""
     for _, group in groupby(questions, key=lambda question: question.paper):
         items = tuple(group)
-        yield from (Batch(model, items[at : at + size]) for at in range(0, len(items), size))
+        yield from (Batch(model, items[start : start + size]) for start in range(0, len(items), size))
 
 
-def vote(question: Question, found: Mapping[str, Verdicts]) -> Opinion | None:
-    """What more than half of all judges say; one who did not answer abstains, and abstaining is neither yes nor no."""
-    said = [known[question] for known in found.values() if question in known]
-    match, part = (_majority([verdict[at] for verdict in said], len(found)) for at in (1, 0))
+def vote(question: Question, verdicts: Mapping[str, Verdicts]) -> Opinion | None:
+    """Return what more than half of all judges say; one who did not answer abstains, which is neither yes nor no."""
+    given = [own[question] for own in verdicts.values() if question in own]
+
+    def majority(answers: list[bool]) -> bool | None:
+        return next((value for value in (True, False) if 2 * answers.count(value) > len(verdicts)), None)
+
+    match, part = majority([verdict.match for verdict in given]), majority([verdict.part for verdict in given])
     if match is None or (part is None and not match):
         return None
-    if len(found) == 1:
-        return Opinion(bool(part), match, next(iter(found)))
-    agreed = sum(verdict.match is match for verdict in said)
-    return Opinion(match or bool(part), match, f"{agreed} of {len(found)} judges")
-
-
-def _majority(said: Sequence[Any], judges: int) -> bool | None:
-    """True or False when more than half of all judges say so, else None."""
-    return next((value for value in (True, False) if 2 * said.count(value) > judges), None)
+    if len(verdicts) == 1:
+        return Opinion(bool(part), match, next(iter(verdicts)))
+    agreed = sum(verdict.match is match for verdict in given)
+    return Opinion(match or bool(part), match, f"{agreed} of {len(verdicts)} judges")

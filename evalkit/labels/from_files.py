@@ -1,0 +1,74 @@
+"""Fit, adapt or evaluate a calibration on label files, with the vectors that its matcher needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import InputError
+from evalkit.labels.adapt import Adaptation, adapt
+from evalkit.labels.evaluate import agreement
+from evalkit.labels.fitting import calibrate
+from evalkit.matching.calibration import Calibration
+from evalkit.matching.features import needs
+from evalkit.matching.features.vectors import TextVectors
+from evalkit.scoring.pipeline import Progress
+from evalkit.scoring.scorer import calibration_for, encoder_for
+from evalkit.settings import Settings
+from evalkit.storage.cache import Store
+from evalkit.storage.files import file_hash
+from evalkit.storage.label_files import LabelledPlan, read_labels
+
+Vectors = Mapping[str, TextVectors]
+
+
+def calibrate_on(
+    paths: Sequence[str], settings: Settings, store: Store | None = None, progress: Progress | None = None,
+    note: str = "",
+) -> Calibration:  # fmt: skip
+    """Fit the settings' matcher to the labels of these files; `note` says what a user of it must know."""
+    rows, vectors, model = _inputs(paths, settings, store, progress)
+    return calibrate(rows, settings.matcher, vectors, _fitted_on(paths, model, note))
+
+
+def adapt_on(
+    paths: Sequence[str], settings: Settings, store: Store | None = None, progress: Progress | None = None,
+    note: str = "",
+) -> Adaptation:  # fmt: skip
+    """Move the settings' calibration towards the labels of these files, and say whether that helps."""
+    base = calibration_for(settings)
+    if base.matcher != settings.matcher:
+        raise InputError(f"the base {base.id} is for --matcher {base.matcher}, not {settings.matcher}")
+    rows, vectors, model = _inputs(paths, settings, store, progress)
+    return adapt(rows, base, vectors, _fitted_on(paths, model, note), seed=settings.seed)
+
+
+def agree_with(
+    paths: Sequence[str], settings: Settings, store: Store | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Return how well the settings' calibration agrees with the labels of these files."""
+    calibration = calibration_for(settings)
+    rows, vectors, model = _inputs(paths, settings, store, progress)
+    fitted = {file["sha256"] for file in calibration.fitted_on.get("labels", ())}
+    seen_before = any(file_hash(path) in fitted for path in paths)
+    return agreement(rows, calibration, vectors) | {"model": model, "fitted_on_these_labels": seen_before}
+
+
+def _fitted_on(paths: Sequence[str], model: str, note: str) -> dict[str, Any]:
+    files = [{"name": Path(path).name, "sha256": file_hash(path)} for path in paths]
+    return {"labels": files, "model": model, "note": note}
+
+
+def _inputs(
+    paths: Sequence[str], settings: Settings, store: Store | None, progress: Progress | None
+) -> tuple[list[LabelledPlan], Vectors | None, str]:
+    """Return the labelled plans of all files, the vectors of their texts, and the model that these come from."""
+    rows = [row for row in read_labels(paths) if row.gold and row.plan]
+    if not rows:
+        raise InputError(f"{', '.join(paths)}: no labelled pairs")
+    with encoder_for(settings, store) as encoder:
+        if encoder is None:
+            return rows, None, "none"
+        texts = {text for row in rows for text in needs(row.gold, row.plan)}
+        return rows, encoder.encode(sorted(texts), progress), encoder.fingerprint
