@@ -12,9 +12,17 @@ import pytest
 from conftest import entry, gold, plan
 
 from evalkit.errors import InputError
-from evalkit.labels.page import Session, nearest, open_session, sampled, tasks_of_labels, tasks_of_run, threshold_of
+from evalkit.labels.page import (
+    LabelSession,
+    nearest,
+    open_session,
+    sampled,
+    tasks_of_labels,
+    tasks_of_run,
+    threshold_of,
+)
 from evalkit.labels.page.journal import read_journal
-from evalkit.labels.page.tasks import Task
+from evalkit.labels.page.tasks import LabelTask
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.label_files import Labels, read_labels
@@ -36,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return load_run(folder)
 
 
-def answer_all(session: Session, answer: str = "different", at_most: int = 10**6) -> list[str]:
+def answer_all(session: LabelSession, answer: str = "different", at_most: int = 10**6) -> list[str]:
     """Answer pair by pair as the page asks; the keys in the order they were asked."""
     asked: list[str] = []
     while not (view := session.view())["done"] and len(asked) < at_most:
@@ -52,18 +60,18 @@ def test_tasks_of_a_run_are_its_lists(run: Run) -> None:
     first = tasks[0]
     assert first.gold[1] == entry("loss term", "REPLACE", ["l1", "l2"], ["F1", "accuracy"])
     assert [item.part for item in first.plan] == ["gate blocks", "weight of loss", "warmup"]
-    assert first.unsure <= set(first.chances) <= set(first.places)
+    assert first.borderline <= set(first.chances) <= set(first.pairs)
     assert run.signature.thresholds.endswith(f"/{threshold_of(run):g}")
 
 
 def test_the_least_sure_come_first() -> None:
     chances = {(0, 0): 0.4, (0, 1): 0.7, (1, 0): 0.49, (1, 1): 0.95}
     unsure = frozenset({(0, 0), (0, 1), (1, 0)})
-    one = Task("p", "a", (entry("x"), entry("y")), (entry("u"), entry("v")), chances=chances, unsure=unsure)
+    one = LabelTask("p", "a", (entry("x"), entry("y")), (entry("u"), entry("v")), chances=chances, borderline=unsure)
     queue = nearest([one], 0.5)
     assert [(screen.gold, screen.candidates) for screen in queue.screens] == [(1, (0,)), (0, (0, 1))]
     assert queue.sampling == "nearest to the threshold first"
-    assert nearest([replace(one, unsure=frozenset())], 0.5).sampling == "every pair"
+    assert nearest([replace(one, borderline=frozenset())], 0.5).sampling == "every pair"
 
 
 def test_a_sample_is_of_whole_papers_and_repeats_with_its_seed(run: Run) -> None:

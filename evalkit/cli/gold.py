@@ -84,7 +84,7 @@ def _on_page(gold: str, port: int) -> None:
 
     require()
     session = DraftSession(gold)
-    serve(session, port=port, told=lambda address: click.echo(f"confirm at {address}\nstop with Ctrl-C"))
+    serve(session, port=port, announce=lambda address: click.echo(f"confirm at {address}\nstop with Ctrl-C"))
     click.echo(f"{session.export()} of {len(session.items)} draft entries decided")
 
 

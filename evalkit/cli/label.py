@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from evalkit.labels.page import Task
+    from evalkit.labels.page import LabelTask
 
 
 @click.command("label")
@@ -37,16 +37,16 @@ def command(
     queue = sampled(tasks, sample_papers, seed) if sample_papers is not None else nearest(tasks, threshold)
     session = open_session(tasks, queue, out, annotator)
 
-    def told(address: str) -> None:
+    def announce(address: str) -> None:
         click.echo(f"label at {address}\nstop with Ctrl-C; answers go to {session.journal.path}")
         if opened:
             click.launch(address)
 
-    serve(session, port=port, told=told)
+    serve(session, port=port, announce=announce)
     click.echo(f"{session.view()['answered']} of {session.view()['total']} pairs answered; labels in {session.out}")
 
 
-def _tasks(run: str | None, labels: tuple[str, ...]) -> tuple[list[Task], float]:
+def _tasks(run: str | None, labels: tuple[str, ...]) -> tuple[list[LabelTask], float]:
     """What is to be labelled, and the threshold that pairs are near to."""
     from evalkit.errors import InputError
     from evalkit.labels.page import tasks_of_labels, tasks_of_run, threshold_of

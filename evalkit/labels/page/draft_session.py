@@ -1,4 +1,4 @@
-"""Takes draft gold files, gives a session of the label page that keeps or drops their entries, one by one."""
+"""Confirm draft gold on the label page: keep or drop its entries, one by one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIELDS = ("name", "ablated_part", "action", "replacement", "metrics")
 
 
 @dataclass(slots=True)
-class Item:
+class DraftEntry:
     """A draft entry, the file it is in, and what was decided of it."""
 
     path: str
@@ -26,28 +26,27 @@ class Item:
 
 
 class DraftSession:
-    """A person who confirms drafts; what the page shows is what a session of pairs shows."""
+    """Draft entries and what was decided of them; the page shows them as it shows pairs."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.items = [
-            Item(path, tree, entry, fingerprint([path, at, entry])[:16])
+            DraftEntry(path, tree, entry, fingerprint([path, index, entry])[:16])
             for path, tree in draft_files(source)
-            for at, entry in enumerate(tree["ablations"])
+            for index, entry in enumerate(tree["ablations"])
             if isinstance(entry, dict) and entry.get("draft")
         ]
         if not self.items:
             raise InputError(f"{source}: there is no draft entry to confirm")
-        self._steps: list[Item] = []
+        self._steps: list[DraftEntry] = []
 
     def view(self) -> dict[str, Any]:
-        """Everything the page needs to show the next draft entry."""
-        decided = [item for item in self.items if item.decision]
+        """Return everything the page needs to show the next draft entry."""
         head = {
             "mode": "drafts",
             "annotator": "",
             "sampling": "draft entries",
-            "answered": len(decided),
+            "answered": sum(bool(item.decision) for item in self.items),
             "total": len(self.items),
             "can_undo": bool(self._steps),
             "agreement": [],
@@ -56,7 +55,7 @@ class DraftSession:
         item = next((item for item in self.items if not item.decision), None)
         if item is None:
             return head | {"done": True}
-        said = {"name": str(item.entry.get("source") or "no sentence"), "ablated_part": ""}
+        sentence = {"name": str(item.entry.get("source") or "no sentence"), "ablated_part": ""}
         entry = {name: item.entry[name] for name in FIELDS if item.entry.get(name)}
         rest = [
             {"name": "", "ablated_part": "", **other} for other in item.tree["ablations"] if other is not item.entry
@@ -66,14 +65,14 @@ class DraftSession:
             "paper": str(item.tree.get("paper") or item.path),
             "planner": "its review",
             "gold": entry,
-            "candidates": [{"key": item.key, "entry": said, "answer": None}],
+            "candidates": [{"key": item.key, "entry": sentence, "answer": None}],
             "other_plan": [],
             "other_gold": rest,
             "trace": str(item.tree.get("review_text") or ""),
         }
 
     def answer(self, keys: Sequence[str], answer: str) -> None:
-        """Keep, drop or leave entries; on disk before this returns."""
+        """Keep, drop or leave entries; the files are written when this returns."""
         known = {item.key: item for item in self.items}
         if answer not in DECISIONS or not keys or not set(keys) <= set(known):
             raise InputError("no such entry, or no such answer")
@@ -83,18 +82,18 @@ class DraftSession:
             self._write(item)
 
     def undo(self) -> None:
-        """Make the last decision undone: the entry is a draft again."""
+        """Take the last decision back: the entry is a draft again."""
         if self._steps:
             item = self._steps.pop()
             item.decision = ""
             self._write(item)
 
     def export(self) -> int:
-        """How many entries are decided; the files are written already."""
+        """Return how many entries are decided; the files are written already."""
         return sum(item.decision in ("keep", "drop") for item in self.items)
 
-    def _write(self, item: Item) -> None:
-        """One file as the decisions on its entries have it; entries that never were drafts stay as they are."""
+    def _write(self, item: DraftEntry) -> None:
+        """Write one file with the decisions on its entries; entries that never were drafts stay as they are."""
         own = {id(one.entry): one.decision for one in self.items if one.tree is item.tree}
         entries = []
         for entry in item.tree["ablations"]:

@@ -1,4 +1,4 @@
-"""Answers on disk: takes one answer at a time and returns when it is safe; reads back what a killed session left.
+"""Keep an annotator's answers on disk, one at a time, and read back what a killed session left.
 
 One JSON object a line, only ever added to. The first says whose journal it is and how pairs were chosen; then each has
 the `keys` of the pairs that were answered alike, or `undo`. A line that a crash cut off was never confirmed: no answer.
@@ -21,7 +21,7 @@ VERSION = 1
 
 @dataclass(slots=True)
 class Journal:
-    """The answers of one annotator, last one last."""
+    """The answers of one annotator, oldest first."""
 
     path: Path
     annotator: str
@@ -29,26 +29,24 @@ class Journal:
     steps: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
 
     def add(self, keys: Sequence[str], answer: str) -> None:
-        """One answer to one or several pairs, on disk before this returns."""
+        """Keep one answer to one or several pairs; it is on disk when this returns."""
         append_line(self.path, json.dumps({"keys": list(keys), "answer": answer}))
         self.steps.append((tuple(keys), answer))
 
-    def undo(self) -> bool:
-        """Take the last answer back; False when there is none."""
-        if not self.steps:
-            return False
-        append_line(self.path, json.dumps({"undo": True}))
-        self.steps.pop()
-        return True
+    def undo(self) -> None:
+        """Take the last answer back, if there is one."""
+        if self.steps:
+            append_line(self.path, json.dumps({"undo": True}))
+            self.steps.pop()
 
     @property
     def answers(self) -> dict[str, str]:
-        """The answer of every pair that has one."""
+        """Return the answer of every pair that has one."""
         return {key: answer for keys, answer in self.steps for key in keys}
 
 
 def open_journal(path: Path, annotator: str, sampling: str) -> Journal:
-    """The journal at a place, begun if it is not there; one that was begun for another purpose is refused."""
+    """Open the journal at a path, or begin it; one that was begun for another sampling is refused."""
     if not path.exists():
         head = {"evalkit_labels": VERSION, "annotator": annotator, "sampling": sampling}
         append_line(path, json.dumps(head, ensure_ascii=False))
@@ -61,9 +59,9 @@ def open_journal(path: Path, annotator: str, sampling: str) -> Journal:
 
 
 def read_journal(path: Path) -> Journal:
-    """A journal as it stands."""
-    whole = [(number, line) for _, number, line in read_lines([path]) if line.endswith("}")]
-    trees = [_tree(path, number, line) for number, line in whole]
+    """Read a journal as it stands."""
+    # A line without its end was never confirmed.
+    trees = [_step(path, number, line) for _, number, line in read_lines([path]) if line.endswith("}")]
     head = trees[0] if trees else {}
     if head.get("evalkit_labels") != VERSION:
         raise InputError(f"{path}: not a journal of evalkit label")
@@ -76,7 +74,7 @@ def read_journal(path: Path) -> Journal:
     return journal
 
 
-def _tree(path: Path, number: int, line: str) -> dict[str, Any]:
+def _step(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         return dict(json.loads(line))
     except (ValueError, TypeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Takes a session, gives its page on 127.0.0.1: a token in the address, and no other page may ask or answer."""
+"""Serve a session's page on 127.0.0.1: a token in the address, and no other page may ask or answer."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Handler = Callable[["Request"], Awaitable["Response"]]
 LARGEST = 100_000
 
 
-class Sitting(Protocol):
-    """What the page is about: pairs to label, or drafts to confirm."""
+class PageSession(Protocol):
+    """What the page shows: pairs to label, or drafts to confirm."""
 
     def view(self) -> dict[str, Any]:
-        """What is to be shown now."""
+        """Return what is to be shown now."""
 
     def answer(self, keys: Sequence[str], answer: str) -> None:
         """Keep an answer, or refuse it."""
@@ -33,7 +33,7 @@ class Sitting(Protocol):
         """Take the last answer back."""
 
     def export(self) -> int:
-        """Write what the answers amount to."""
+        """Write what the answers amount to; return how many there are."""
 
 
 def require() -> None:
@@ -42,30 +42,30 @@ def require() -> None:
         raise InputError("the label page needs starlette and uvicorn: pip install 'evalkit[label]'")
 
 
-def serve(session: Sitting, *, port: int, told: Callable[[str], None]) -> None:
-    """Serve the page until the user stops it; `told` gets the address."""
+def serve(session: PageSession, *, port: int, announce: Callable[[str], None]) -> None:
+    """Serve the page until the user stops it; `announce` gets the address."""
     import uvicorn
 
-    door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        door.bind(("127.0.0.1", port))
+        listener.bind(("127.0.0.1", port))
     except OSError as error:
         raise InputError(f"port {port} cannot be had ({error.strerror}); choose another --port") from error
-    door.listen()  # before the address is told: whoever is quicker than the server waits at the door
-    token, number = secrets.token_urlsafe(24), door.getsockname()[1]
-    told(f"http://127.0.0.1:{number}/?token={token}")
+    listener.listen()  # before the address is known: a browser that is quicker than the server waits
+    token, number = secrets.token_urlsafe(24), listener.getsockname()[1]
+    announce(f"http://127.0.0.1:{number}/?token={token}")
     server = uvicorn.Server(uvicorn.Config(application(session, token, number), log_level="warning", access_log=False))
     try:
-        server.run(sockets=[door])
+        server.run(sockets=[listener])
     except KeyboardInterrupt:
         pass  # how a session ends: everything is on disk
     finally:
         session.export()
 
 
-def application(session: Sitting, token: str, port: int) -> Starlette:
-    """The page and the three things it asks for."""
+def application(session: PageSession, token: str, port: int) -> Starlette:
+    """Return the page and the three requests that it makes."""
     from starlette.applications import Starlette
     from starlette.responses import HTMLResponse, JSONResponse
     from starlette.routing import Route
@@ -80,8 +80,8 @@ def application(session: Sitting, token: str, port: int) -> Starlette:
         return JSONResponse(session.view())
 
     async def answer(request: Request) -> Response:
-        said = await request.json()
-        session.answer([str(key) for key in said["keys"]], str(said["answer"]))
+        body = await request.json()
+        session.answer([str(key) for key in body["keys"]], str(body["answer"]))
         return JSONResponse(session.view())
 
     async def undo(request: Request) -> Response:
@@ -97,12 +97,11 @@ def application(session: Sitting, token: str, port: int) -> Starlette:
 
 
 def _guarded(handler: Handler, token: str, hosts: set[str]) -> Handler:
-    """A handler behind the token, the host and, for what changes something, the origin."""
+    """Check the token, the host and, for what changes something, the origin before a handler runs."""
     from starlette.responses import JSONResponse, PlainTextResponse
 
     async def guarded(request: Request) -> Response:
-        reason = _objection(request, token, hosts)
-        if reason:
+        if reason := _refusal(request, token, hosts):
             return PlainTextResponse(reason, status_code=403)
         try:
             response = await handler(request)
@@ -115,12 +114,12 @@ def _guarded(handler: Handler, token: str, hosts: set[str]) -> Handler:
     return guarded
 
 
-def _objection(request: Request, token: str, hosts: set[str]) -> str:
-    """Why a request is refused; empty when it is not."""
-    given: Any = request.headers.get("x-token") or request.query_params.get("token") or ""
+def _refusal(request: Request, token: str, hosts: set[str]) -> str:
+    """Return why a request is refused; empty when it is not."""
+    sent: Any = request.headers.get("x-token") or request.query_params.get("token") or ""
     if request.headers.get("host", "") not in hosts:
         return "this page is served to this machine alone"
-    if not secrets.compare_digest(given.encode(), token.encode()):
+    if not secrets.compare_digest(sent.encode(), token.encode()):
         return "the address lacks its token: use the one that evalkit label printed"
     origin = request.headers.get("origin")
     if origin is not None and origin not in {f"http://{host}" for host in hosts}:
@@ -141,7 +140,7 @@ def _policy(nonce: str) -> str:
 
 
 def _page(nonce: str, token: str) -> str:
-    """The page with its style and script inside; no text of any plan is part of it."""
+    """Return the page with its style and script inside; no text of any plan is part of it."""
     parts = {name: read_text(shipped(f"labels/page/assets/label.{name}")) for name in ("html", "css", "js")}
     for name in ("css", "js"):
         parts["html"] = parts["html"].replace(f"/*{name}*/", parts[name])

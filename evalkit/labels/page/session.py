@@ -1,4 +1,4 @@
-"""Takes tasks, an order and a journal, gives what the page shows; keeps answers, and writes the labels they make."""
+"""One annotator at work on pairs: show what is next, keep answers, write the labels they make."""
 
 from __future__ import annotations
 
@@ -9,58 +9,60 @@ from typing import Any
 
 from evalkit.errors import InputError
 from evalkit.labels.page.journal import ANSWERS, Journal, open_journal, read_journal
-from evalkit.labels.page.tasks import Queue, Screen, Task
+from evalkit.labels.page.tasks import LabelTask, Queue, Screen
 from evalkit.metrics.agreement import cohen_kappa
 from evalkit.storage.files import write_text
 from evalkit.storage.label_files import LabelledPlan, write_labels
 from evalkit.types import entry_tree
 
 
-class Session:
-    """One annotator at work."""
+class LabelSession:
+    """Pairs to label, the answers so far, and the label file that they become."""
 
-    def __init__(self, tasks: Sequence[Task], queue: Queue, journal: Journal, out: Path) -> None:
+    def __init__(self, tasks: Sequence[LabelTask], queue: Queue, journal: Journal, out: Path) -> None:
         self.tasks, self.queue, self.journal, self.out = tuple(tasks), queue, journal, out
-        self._keys = {(screen.task, place): self.tasks[screen.task].key(place)
-                      for screen in queue.screens for place in _places(screen)}  # fmt: skip
+        # (task, gold entry, plan entry) -> what names the pair in the journal
+        self._keys = {(screen.task, screen.gold, p): self.tasks[screen.task].key((screen.gold, p))
+                      for screen in queue.screens for p in screen.candidates}  # fmt: skip
         self._known = frozenset(self._keys.values())
 
     def view(self) -> dict[str, Any]:
-        """Everything the page needs to show what is to be answered now."""
+        """Return everything the page needs to show what is to be answered now."""
         answers = self.journal.answers
-        answered = sum(key in answers for key in self._known)
         head = {
             "annotator": self.journal.annotator,
             "sampling": self.queue.sampling,
-            "answered": answered,
+            "answered": sum(key in answers for key in self._known),
             "total": len(self._known),
             "can_undo": bool(self.journal.steps),
             "agreement": self.agreement(),
             "out": str(self.out),
         }
-        screen = next(
-            (s for s in self.queue.screens if any(self._key(s, p) not in answers for p in s.candidates)), None
-        )
+        screen = next((screen for screen in self.queue.screens if not self._is_finished(screen, answers)), None)
         return head | ({"done": True} if screen is None else {"done": False, **self._shown(screen, answers)})
 
     def _shown(self, screen: Screen, answers: dict[str, str]) -> dict[str, Any]:
         task = self.tasks[screen.task]
-        candidates = [
-            {"key": (key := self._key(screen, p)), "entry": entry_tree(task.plan[p]), "answer": answers.get(key)}
-            for p in screen.candidates
-        ]
-        others = [entry_tree(entry) for p, entry in enumerate(task.plan) if p not in screen.candidates]
-        rest = [entry_tree(entry) for g, entry in enumerate(task.gold) if g != screen.gold]
-        return {"paper": task.paper, "planner": task.planner, "gold": entry_tree(task.gold[screen.gold]),
-                "candidates": candidates, "other_plan": others, "other_gold": rest, "trace": task.trace}  # fmt: skip
+        keys = {p: self._keys[screen.task, screen.gold, p] for p in screen.candidates}
+        return {
+            "paper": task.paper,
+            "planner": task.planner,
+            "gold": entry_tree(task.gold[screen.gold]),
+            "candidates": [
+                {"key": key, "entry": entry_tree(task.plan[p]), "answer": answers.get(key)} for p, key in keys.items()
+            ],
+            "other_plan": [entry_tree(entry) for p, entry in enumerate(task.plan) if p not in keys],
+            "other_gold": [entry_tree(entry) for g, entry in enumerate(task.gold) if g != screen.gold],
+            "trace": task.trace,
+        }
 
     def answer(self, keys: Sequence[str], answer: str) -> None:
         """Keep one answer; unknown pairs and answers are refused."""
         if answer not in ANSWERS or not keys or not set(keys) <= self._known:
             raise InputError("no such pair, or no such answer")
-        screens = len(self._finished())
+        finished = self._finished()
         self.journal.add(keys, answer)
-        if len(self._finished()) > screens:
+        if self._finished() > finished:
             self.export()
 
     def undo(self) -> None:
@@ -68,35 +70,38 @@ class Session:
         self.journal.undo()
 
     def agreement(self) -> list[dict[str, Any]]:
-        """How far the other annotators of the same file say the same, over the pairs that both answered."""
+        """Return how far the other annotators of the same file agree, over the pairs that both answered."""
         own = {key: answer for key, answer in self.journal.answers.items() if answer != "skip"}
-        found = []
-        for path in sorted(self.out.parent.glob(f"{_stem(self.out, self.journal.annotator)}*.answers.jsonl")):
+        annotator = self.journal.annotator
+        stem = self.out.name.removesuffix(".jsonl")
+        stem = stem.removesuffix(f".{annotator}") if annotator else stem
+        result = []
+        for path in sorted(self.out.parent.glob(f"{stem}*.answers.jsonl")):
             if path == self.journal.path:
                 continue
             other = read_journal(path)
-            shared = [(own[key], said) for key, said in other.answers.items() if key in own and said != "skip"]
+            shared = [(own[key], answer) for key, answer in other.answers.items() if key in own and answer != "skip"]
             if shared:
                 kappa = cohen_kappa(*zip(*shared, strict=True))
                 same = sum(a == b for a, b in shared)
-                found.append({"annotator": other.annotator, "pairs": len(shared), "same": same, "kappa": kappa})
-        return found
+                result.append({"annotator": other.annotator, "pairs": len(shared), "same": same, "kappa": kappa})
+        return result
 
     def export(self) -> int:
-        """Write the labels that the answers amount to; how many plans have any."""
+        """Write the labels that the answers amount to; return how many plans have any."""
         answers = self.journal.answers
-        rows = [row for at in range(len(self.tasks)) if (row := self._row(at, answers)) is not None]
+        rows = [row for index in range(len(self.tasks)) if (row := self._labels(index, answers)) is not None]
         write_text(self.out, write_labels(rows))
         return len(rows)
 
-    def _row(self, at: int, answers: dict[str, str]) -> LabelledPlan | None:
-        task = self.tasks[at]
-        said = {place: answers.get(self._keys[at, place], "skip") if (at, place) in self._keys else "skip"
-                for place in task.places}  # fmt: skip
-        if all(answer == "skip" for answer in said.values()):
+    def _labels(self, index: int, answers: dict[str, str]) -> LabelledPlan | None:
+        """Return the labels of one task; None while no pair of it is decided."""
+        task = self.tasks[index]
+        given = {pair: answers.get(self._keys.get((index, *pair), ""), "skip") for pair in task.pairs}
+        if all(answer == "skip" for answer in given.values()):
             return None
         match, part, undecided = (
-            frozenset(place for place, answer in said.items() if answer in wanted)
+            frozenset(pair for pair, answer in given.items() if answer in wanted)
             for wanted in (("match",), ("match", "part"), ("skip",))
         )
         who, how = self.journal.annotator, self.queue.sampling
@@ -104,35 +109,25 @@ class Session:
             task.paper, task.planner, task.gold, task.plan, match, part, undecided, task.sample, who, how
         )
 
-    def _key(self, screen: Screen, candidate: int) -> str:
-        return self._keys[screen.task, (screen.gold, candidate)]
+    def _is_finished(self, screen: Screen, answers: dict[str, str]) -> bool:
+        return all(self._keys[screen.task, screen.gold, p] in answers for p in screen.candidates)
 
-    def _finished(self) -> list[Screen]:
+    def _finished(self) -> int:
         answers = self.journal.answers
-        return [s for s in self.queue.screens if all(self._key(s, p) in answers for p in s.candidates)]
+        return sum(self._is_finished(screen, answers) for screen in self.queue.screens)
 
 
-def _places(screen: Screen) -> list[tuple[int, int]]:
-    return [(screen.gold, p) for p in screen.candidates]
-
-
-def _stem(out: Path, annotator: str) -> str:
-    """What the files of all annotators of one purpose begin with."""
-    stem = out.name.removesuffix(".jsonl")
-    return stem.removesuffix(f".{annotator}") if annotator else stem
-
-
-def open_session(tasks: Sequence[Task], queue: Queue, out: str | Path, annotator: str = "") -> Session:
-    """A session on a label file; each annotator has a file and a journal of their own beside it."""
+def open_session(tasks: Sequence[LabelTask], queue: Queue, out: str | Path, annotator: str = "") -> LabelSession:
+    """Open a session on a label file; each annotator has a file and a journal of their own beside it."""
     if not queue.screens:
         raise InputError("there is nothing to label: no pair of a gold entry and a plan entry")
     if annotator and not re.fullmatch(r"[\w-]{1,40}", annotator):
         raise InputError(
             f"--annotator {annotator!r}: expected letters, digits, - and _ (it becomes part of a file's name)"
         )
-    place = Path(out)
-    stem = place.name.removesuffix(".jsonl") + (f".{annotator}" if annotator else "")
-    journal = open_journal(place.with_name(f"{stem}.answers.jsonl"), annotator, queue.sampling)
-    session = Session(tasks, queue, journal, place.with_name(f"{stem}.jsonl"))
+    path = Path(out)
+    stem = path.name.removesuffix(".jsonl") + (f".{annotator}" if annotator else "")
+    journal = open_journal(path.with_name(f"{stem}.answers.jsonl"), annotator, queue.sampling)
+    session = LabelSession(tasks, queue, journal, path.with_name(f"{stem}.jsonl"))
     session.export()
     return session

@@ -1,4 +1,4 @@
-"""Takes a run or labels, gives tasks (a gold list against a plan) and the screens to show, in order of their use."""
+"""Make labelling tasks (a gold list against a plan) of a run or of labels, and order the screens that show them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from evalkit.storage.label_files import LabelledPlan
 from evalkit.storage.runs import Run
 from evalkit.types import Ablation, Action, entry_tree
 
-Place = tuple[int, int]
+PairIndex = tuple[int, int]  # (gold entry, plan entry)
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class LabelTask:
     """A gold list against one plan; `chances` are the matcher's probabilities where they are known."""
 
     paper: str
@@ -29,17 +29,17 @@ class Task:
     plan: tuple[Ablation, ...]
     sample: str = ""
     trace: str = ""
-    chances: Mapping[Place, float] = field(default_factory=dict)
-    unsure: frozenset[Place] = frozenset()
+    chances: Mapping[PairIndex, float] = field(default_factory=dict)
+    borderline: frozenset[PairIndex] = frozenset()
 
-    def key(self, place: Place) -> str:
-        """What names a pair in the journal: its texts and its places, so that another run's same pair is the same."""
-        sides = [entry_tree(self.gold[place[0]]), entry_tree(self.plan[place[1]])]
-        return fingerprint([self.paper, self.planner, self.sample, place, sides])[:16]
+    def key(self, pair: PairIndex) -> str:
+        """Return a pair's name in the journal, from its texts and indices: the same pair of another run has it too."""
+        sides = [entry_tree(self.gold[pair[0]]), entry_tree(self.plan[pair[1]])]
+        return fingerprint([self.paper, self.planner, self.sample, pair, sides])[:16]
 
     @property
-    def places(self) -> list[Place]:
-        """Every pair."""
+    def pairs(self) -> list[PairIndex]:
+        """Return every pair."""
         return [(g, p) for g in range(len(self.gold)) for p in range(len(self.plan))]
 
 
@@ -54,52 +54,53 @@ class Screen:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Screens in order, and how they were chosen, in the words that go with the labels."""
+    """Screens in order, and how they were chosen, in the words that the label file holds."""
 
     screens: tuple[Screen, ...]
     sampling: str
 
 
-def tasks_of_labels(rows: Iterable[LabelledPlan]) -> list[Task]:
-    """The lists of label files; what they say of their pairs is not shown to who labels them again."""
-    return [Task(row.paper, row.planner, row.gold, row.plan, row.sample) for row in rows if row.gold and row.plan]
+def tasks_of_labels(rows: Iterable[LabelledPlan]) -> list[LabelTask]:
+    """Return the lists of label files; their labels are not shown to whoever labels them again."""
+    return [LabelTask(row.paper, row.planner, row.gold, row.plan, row.sample) for row in rows if row.gold and row.plan]
 
 
-def tasks_of_run(run: Run) -> list[Task]:
-    """The lists of a run's plans."""
+def tasks_of_run(run: Run) -> list[LabelTask]:
+    """Return the lists of a run's plans."""
     keys = ["planner", "paper", "sample"]
     traces = {tuple(_text(row[key]) for key in keys): _text(row["trace"]) for row in run.plans.to_dict("records")}
     pairs = run.pairs.assign(sample=run.pairs["sample"].map(_text))
-    found = [_task(rows, traces.get(tuple(map(_text, key)), "")) for key, rows in pairs.groupby(keys, sort=True)]
-    return [task for task in found if task.gold and task.plan]
+    tasks = [_task(rows, traces.get(tuple(map(_text, key)), "")) for key, rows in pairs.groupby(keys, sort=True)]
+    return [task for task in tasks if task.gold and task.plan]
 
 
 def threshold_of(run: Run) -> float:
-    """From which probability on the run took two entries for a match."""
-    said = run.signature.thresholds.rpartition("/")[2]
+    """Return the probability from which the run took two entries for a match."""
     try:
-        return float(said)
+        return float(run.signature.thresholds.rpartition("/")[2])
     except ValueError:
         return 0.5  # a run by judgements has no threshold but a majority
 
 
-def _task(rows: pd.DataFrame, trace: str) -> Task:
+def _task(rows: pd.DataFrame, trace: str) -> LabelTask:
     first = rows.iloc[0]
     both = rows[rows["gold_entry"].notna() & rows["plan_entry"].notna()]
-    chances: dict[Place, float] = {}
-    unsure: set[Place] = set()
+    chances: dict[PairIndex, float] = {}
+    borderline: set[PairIndex] = set()
     for row in both.to_dict("records"):
-        place = (int(row["gold_entry"]) - 1, int(row["plan_entry"]) - 1)
-        chances[place] = float(row["match_probability"])
+        pair = (int(row["gold_entry"]) - 1, int(row["plan_entry"]) - 1)
+        chances[pair] = float(row["match_probability"])
         if str(row["borderline"]) == "True":
-            unsure.add(place)
+            borderline.add(pair)
     gold, plan = _entries(rows, "gold"), _entries(rows, "plan")
     sample = _text(first["sample"])
-    return Task(str(first["paper"]), str(first["planner"]), gold, plan, sample, trace, chances, frozenset(unsure))
+    return LabelTask(
+        str(first["paper"]), str(first["planner"]), gold, plan, sample, trace, chances, frozenset(borderline)
+    )
 
 
 def _entries(rows: pd.DataFrame, side: str) -> tuple[Ablation, ...]:
-    """One side's entries as pairs.csv tells them."""
+    """Return one side's entries from the rows of pairs.csv."""
     number = f"{side}_entry"
     own = rows[rows[number].notna()].drop_duplicates(number).sort_values(number)
     return tuple(_entry({name: row[f"{side}_{name}"] for name in ("name", "part", "action", "replacements", "metrics")})
@@ -113,33 +114,33 @@ def _entry(cells: Mapping[str, Any]) -> Ablation:
 
 
 def _text(cell: object) -> str:
-    """A cell as text; missing is empty."""
+    """Return a cell as text; missing is empty."""
     return str(cell) if isinstance(cell, str) else ""
 
 
-def nearest(tasks: Sequence[Task], threshold: float) -> Queue:
-    """Borderline pairs, nearest to the threshold first, those of one gold entry together; all pairs when none is."""
-    some = any(task.unsure for task in tasks)
+def nearest(tasks: Sequence[LabelTask], threshold: float) -> Queue:
+    """Queue borderline pairs, nearest to the threshold first, by gold entry; all pairs when none is borderline."""
+    some = any(task.borderline for task in tasks)
     wanted: dict[tuple[int, int], list[tuple[float, int]]] = {}
-    for at, task in enumerate(tasks):
-        for g, p in sorted(task.unsure) if some else task.places:
+    for index, task in enumerate(tasks):
+        for g, p in sorted(task.borderline) if some else task.pairs:
             distance = abs(task.chances.get((g, p), 0.0) - threshold)
-            wanted.setdefault((at, g), []).append((distance, p))
+            wanted.setdefault((index, g), []).append((distance, p))
     order = sorted(wanted, key=lambda key: (min(wanted[key]), key))
     screens = tuple(Screen(*key, tuple(p for _, p in sorted(wanted[key]))) for key in order)
     return Queue(screens, "nearest to the threshold first" if some else "every pair")
 
 
-def sampled(tasks: Sequence[Task], papers: int, seed: int) -> Queue:
-    """Every pair of a random sample of papers, paper by paper."""
+def sampled(tasks: Sequence[LabelTask], papers: int, seed: int) -> Queue:
+    """Queue every pair of a random sample of papers, paper by paper."""
     names = sorted({task.paper for task in tasks})
     if not 0 < papers <= len(names):
         raise InputError(f"--sample-papers {papers}: there are {len(names)} papers with plans")
-    chosen = [names[at] for at in np.random.default_rng(seed).permutation(len(names))[:papers]]
+    chosen = [names[index] for index in np.random.default_rng(seed).permutation(len(names))[:papers]]
     screens = tuple(
-        Screen(at, g, tuple(range(len(task.plan))))
+        Screen(index, g, tuple(range(len(task.plan))))
         for name in chosen
-        for at, task in enumerate(tasks) if task.paper == name
+        for index, task in enumerate(tasks) if task.paper == name
         for g in range(len(task.gold))
     )  # fmt: skip
     return Queue(screens, f"papers: {papers} of {len(names)} at random, seed {seed}")
