@@ -17,7 +17,7 @@ from dataclasses import replace
 from evalkit.cli.work_options import vectors
 from evalkit.comparison import BESIDE, GateReport, Side, compare, judge, parse_gate, side_of
 from evalkit.report.comparison_text import gate_sentence, interval
-from evalkit.report.numbers import p_value
+from evalkit.report.values import p_value
 from evalkit.scoring.load import read_plans
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings

@@ -1,8 +1,7 @@
-"""Takes entry names and a judge's rows, gives the counts of AblationBench, and what each of its rules is worth.
+"""AblationBench's counting from entry names and a judge's rows, and what each of its rules is worth.
 
-Pure counting, without files or frames. The published benchmark's rules are reproduced to the letter; every one that
-evalkit's own figures do without is named in RULES and can be lifted, so that the way from its number to ours is told
-rule by rule. What is not reproduced, because it is an accident of running it, is named in AVOIDED.
+The published benchmark's rules are reproduced to the letter; every one that evalkit's own figures do without is named
+in RULES and can be lifted, so that its number becomes ours rule by rule. AVOIDED names accidents of running it.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ AVOIDED: Mapping[str, str] = {
 def author(
     gold: Sequence[str], plan: Sequence[str], rows: Iterable[AuthorRow], rules: Collection[str] = AUTHOR_RULES
 ) -> tuple[Tally, tuple[bool, ...]]:
-    """Counts of the author task, and for each gold entry whether it is hit; `plan` is cut to its top k already."""
+    """Return the counts of the author task, and for each gold entry whether it is hit; `plan` is its top k."""
     known, listed = set(plan), set(gold)
     hits: set[str] = set()
     partners: set[str] = set()
@@ -88,11 +87,11 @@ def author(
         hits.add(row.gold)
         partners.update(named)
     shielded = mentioned if "any-mention-shields" in rules else partners
-    found = tuple(name in hits for name in gold)
-    plan_hits = sum(found) if "precision-counts-gold" in rules else len(partners & known)
+    gold_hits = tuple(name in hits for name in gold)
+    plan_hits = sum(gold_hits) if "precision-counts-gold" in rules else len(partners & known)
     spare = known - shielded
     wrong = len(spare) if "plan-is-a-set" in rules else len(plan) - len(known - spare)
-    return Tally(plan_hits, plan_hits + wrong, sum(found), len(gold)), found
+    return Tally(plan_hits, plan_hits + wrong, sum(gold_hits), len(gold)), gold_hits
 
 
 def _named(names: Names) -> tuple[str, ...]:
@@ -110,11 +109,11 @@ def _valid(names: Names, known: set[str], rules: Collection[str]) -> bool:
     return all(inside) if "one-bad-name-spoils" in rules else any(inside)
 
 
-def ndcg(found: Sequence[bool], plan_entries: int) -> float:
-    """The benchmark's nDCG: gold in file order, cut at the shorter list's length, an ideal of nothing but hits."""
-    k = min(plan_entries, len(found))
-    best = sum(1 / log2(at + 2) for at in range(k))
-    return sum(1 / log2(at + 2) for at, hit in enumerate(found[:k]) if hit) / best if k else 0.0
+def ndcg(gold_hits: Sequence[bool], plan_entries: int) -> float:
+    """Return the benchmark's nDCG: gold in file order, cut at the shorter list; the ideal is nothing but hits."""
+    k = min(plan_entries, len(gold_hits))
+    gains = [1 / log2(rank + 1) for rank in range(1, k + 1)]
+    return sum(gain for gain, hit in zip(gains, gold_hits, strict=False) if hit) / sum(gains) if k else 0.0
 
 
 def reviewer(
@@ -124,7 +123,7 @@ def reviewer(
     top_k: int | None = None,
     rules: Collection[str] = REVIEWER_RULES,
 ) -> Tally:
-    """Counts of the reviewer task, where gold is a number of suggestions; `plan` is cut to its top k already."""
+    """Return the counts of the reviewer task, where gold is a number of suggestions; `plan` is its top k."""
     if "first-k-rows" in rules:
         rows = rows[:top_k]
     elif top_k is not None:
@@ -137,21 +136,21 @@ def reviewer(
 
 
 def _entry_by_entry(plan: Sequence[str], rows: Sequence[ReviewerRow]) -> list[bool]:
-    """What was said about each plan entry; the n-th entry of a name belongs to the n-th row of it, unsaid is no."""
-    said: dict[str, list[bool]] = {}
+    """The verdict on each plan entry; the n-th entry of a name belongs to the n-th row of it, no row is no."""
+    by_name: dict[str, list[bool]] = {}
     for row in rows:
-        said.setdefault(row.plan, []).append(row.in_review)
+        by_name.setdefault(row.plan, []).append(row.in_review)
     nth: Counter[str] = Counter()
     verdicts = []
     for name in plan:
-        answers = said.get(name, [])
-        verdicts.append(nth[name] < len(answers) and answers[nth[name]])
+        own = by_name.get(name, [])
+        verdicts.append(nth[name] < len(own) and own[nth[name]])
         nth[name] += 1
     return verdicts
 
 
 def author_vote(judges: Iterable[Iterable[AuthorRow]]) -> list[AuthorRow]:
-    """The benchmark's majority: per gold name the most frequent value, if more than half of its rows have it."""
+    """Return the benchmark's majority: per gold name the most frequent value, if more than half of its rows have it."""
     votes: dict[str, list[str | frozenset[str] | None]] = {}
     for row in (row for rows in judges for row in rows if row.gold):
         votes.setdefault(row.gold, []).append(frozenset(row.plan) if isinstance(row.plan, tuple) else row.plan)
@@ -164,36 +163,38 @@ def author_vote(judges: Iterable[Iterable[AuthorRow]]) -> list[AuthorRow]:
 
 
 def reviewer_vote(judges: Iterable[Iterable[ReviewerRow]]) -> list[ReviewerRow]:
-    """The benchmark's majority: per plan name, more than half of the rows that mention it."""
+    """Return the benchmark's majority: per plan name, more than half of the rows that mention it."""
     votes: dict[str, list[bool]] = {}
     for row in (row for rows in judges for row in rows if row.plan):
         votes.setdefault(row.plan, []).append(row.in_review)
-    return [ReviewerRow(name, sum(said) > len(said) // 2) for name, said in votes.items()]
+    return [ReviewerRow(name, sum(own) > len(own) // 2) for name, own in votes.items()]
 
 
 def rows_of(gold: Plan, plan: Plan, alignment: Alignment) -> list[AuthorRow]:
-    """An alignment's full matches as a judge would write them: one row for each gold entry, null without partner."""
+    """Return an alignment's full matches as a judge writes them: one row a gold entry, null without partner."""
     partners: dict[int, list[str]] = {}
     for pair in alignment.pairs:
         if pair.matched:
             partners.setdefault(pair.gold, []).append(plan.ablations[pair.plan].name)
-    return [
-        AuthorRow(entry.name, tuple(found) if len(found := partners.get(at, [])) > 1 else found[0] if found else None)
-        for at, entry in enumerate(gold.ablations)
-    ]
+    return [AuthorRow(entry.name, as_names(partners.get(n, []))) for n, entry in enumerate(gold.ablations)]
+
+
+def as_names(partners: Sequence[str]) -> Names:
+    """Return partners as a judge writes them: several as a list, one by itself, none as null."""
+    return tuple(partners) if len(partners) > 1 else partners[0] if partners else None
 
 
 def score_author(
     gold: Plan, plan: Plan, rows: Sequence[AuthorRow], corrected: Sequence[AuthorRow] | None = None
 ) -> CompatScore:
-    """The author task with every rule, then with one rule after another lifted.
+    """Score the author task with every rule, then with one rule after another lifted.
 
     `corrected` are the rows of a vote taken by pairs, when `rows` are those of the benchmark's own vote.
     """
     names = [entry.name for entry in gold.ablations], [entry.name for entry in plan.ablations]
-    tally, found = author(*names, rows)
-    steps = _lifted(AUTHOR_RULES, rows, corrected, lambda some, rules: author(*names, some, rules)[0])
-    return CompatScore("author", tally, ndcg(found, len(plan.ablations)), steps)
+    tally, gold_hits = author(*names, rows)
+    steps = _lifted(AUTHOR_RULES, rows, corrected, lambda own, rules: author(*names, own, rules)[0])
+    return CompatScore("author", tally, ndcg(gold_hits, len(plan.ablations)), steps)
 
 
 def score_reviewer(
@@ -203,12 +204,10 @@ def score_reviewer(
     top_k: int | None,
     corrected: Sequence[ReviewerRow] | None = None,
 ) -> CompatScore:
-    """The reviewer task with every rule, then with one rule after another lifted; gold's length is all that counts."""
+    """Score the reviewer task with every rule, then with one after another lifted; only the length of gold counts."""
     suggestions, names = len(gold.ablations), [entry.name for entry in plan.ablations]
     tally = reviewer(suggestions, names, rows, top_k)
-    steps = _lifted(
-        REVIEWER_RULES, rows, corrected, lambda some, rules: reviewer(suggestions, names, some, top_k, rules)
-    )
+    steps = _lifted(REVIEWER_RULES, rows, corrected, lambda own, rules: reviewer(suggestions, names, own, top_k, rules))
     return CompatScore("reviewer", tally, None, steps)
 
 
@@ -219,12 +218,11 @@ def _lifted(
     count: Callable[[Sequence[Judged], Sequence[str]], Tally],
 ) -> tuple[tuple[str, Tally], ...]:
     """The tally after each rule is lifted, one after another; without its own vote, from the rows of the other."""
-    rest, steps = list(rules), []
-    while rest:
-        lifted = rest.pop(0)
-        if lifted == "vote-by-rows" and corrected is not None:
+    names, steps = list(rules), []
+    for nth, name in enumerate(names, 1):
+        if name == "vote-by-rows" and corrected is not None:
             rows = corrected
-        steps.append((lifted, count(rows, rest)))
+        steps.append((name, count(rows, names[nth:])))
     return tuple(steps)
 
 

@@ -1,4 +1,4 @@
-"""Takes what several raters said about the same units, gives how far they agree beyond chance.
+"""Agreement of several raters about the same units, beyond chance.
 
 Ratings are nominal; None is a missing rating (a rater who abstained). No agreement to speak of is None, never 0 or 1:
 raters who all said the same about everything leave nothing that chance could be told from.
@@ -13,15 +13,15 @@ Rating = Hashable | None
 
 
 def krippendorff_alpha(units: Iterable[Sequence[Rating]]) -> float | None:
-    """Krippendorff's alpha for nominal data; units with fewer than two ratings cannot be paired and do not count."""
+    """Return Krippendorff's alpha for nominal data; units with fewer than two ratings do not count."""
     totals: Counter[Hashable] = Counter()
     disagreement = 0.0
     for unit in units:
-        given = Counter(rating for rating in unit if rating is not None)
-        size = given.total()
+        ratings = Counter(rating for rating in unit if rating is not None)
+        size = ratings.total()
         if size < 2:
             continue
-        for rating, count in given.items():
+        for rating, count in ratings.items():
             totals[rating] += count
             disagreement += count * (size - count) / (size - 1)
     n = totals.total()
@@ -29,13 +29,13 @@ def krippendorff_alpha(units: Iterable[Sequence[Rating]]) -> float | None:
     return 1 - disagreement / expected if expected else None
 
 
-def cohen_kappa(one: Sequence[Rating], other: Sequence[Rating]) -> float | None:
-    """Cohen's kappa of two raters over the units that both rated."""
-    both = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
+def cohen_kappa(first: Sequence[Rating], second: Sequence[Rating]) -> float | None:
+    """Return Cohen's kappa of two raters over the units that both rated."""
+    both = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
     if not both:
         return None
     n = len(both)
     observed = sum(a == b for a, b in both) / n
-    first, second = Counter(a for a, _ in both), Counter(b for _, b in both)
-    chance = sum(first[rating] * second[rating] for rating in first) / (n * n)
+    counts = Counter(a for a, _ in both), Counter(b for _, b in both)
+    chance = sum(counts[0][rating] * counts[1][rating] for rating in counts[0]) / (n * n)
     return (observed - chance) / (1 - chance) if chance < 1 else None

@@ -1,4 +1,4 @@
-"""Takes gold, a plan and their Alignment, gives counts. It neither makes an alignment nor divides anything."""
+"""The counts of a plan beside gold, from their Alignment; nothing is aligned or divided here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def score_paper(
     doubt: tuple[Alignment, Alignment],
     expected: tuple[float, float] | None = None,
 ) -> PaperScore:
-    """The counts of one plan; `doubt` is the alignment if no borderline pair were a match, and if all of them were.
+    """Return the counts of one plan; `doubt` has the alignments if no borderline pair were a match, and if all were.
 
     `expected` are the matched entries of gold and of the plan under the matcher's probabilities; where nothing is left
     to chance, they are those of the alignment.
@@ -25,7 +25,7 @@ def score_paper(
     pairs = [(gold.ablations[pair.gold], plan.ablations[pair.plan]) for pair in alignment.pairs]
     matched = [pair for pair in alignment.pairs if pair.matched]
     borderline = sum(pair.borderline for pair in (*alignment.pairs, *alignment.candidates))
-    none, every = ([pair for pair in other.pairs if pair.matched] for other in doubt)
+    none, every = ([pair for pair in end.pairs if pair.matched] for end in doubt)
     counts = Counts(
         papers=1,
         planned=float(bool(plan.ablations)),
@@ -51,7 +51,7 @@ def score_paper(
 
 
 def plan_status(plan: Plan) -> PlanStatus:
-    """Whether there is a plan, and if not, whether it was missing, empty or could not be read."""
+    """Return whether there is a plan, and if not, whether it was missing, empty or could not be read."""
     if plan.ablations:
         return "planned"
     if any(diagnostic.code == "missing-plan" for diagnostic in plan.diagnostics):
@@ -103,15 +103,15 @@ def _ranking(matched: Sequence[Pair], gold: int, plan: int) -> dict[str, float]:
         first.setdefault(pair.gold, pair.plan)
     matching = {pair.plan for pair in matched}
     useful = set(first.values())
-    gains = tuple([int(at in useful) for at in range(plan)])
+    gains = tuple([int(index in useful) for index in range(plan)])
     counts: dict[str, float] = {}
     for k in RANKS:
-        counts[f"covered_at_{k}"] = len([at for at in first.values() if at < k])
-        counts[f"hits_at_{k}"] = len([at for at in matching if at < k])
+        counts[f"covered_at_{k}"] = len([index for index in first.values() if index < k])
+        counts[f"hits_at_{k}"] = len([index for index in matching if index < k])
         counts[f"slots_at_{k}"] = min(k, plan)
         best = _discounted((1,) * min(k, gold))
         counts[f"ndcg_at_{k}"] = _discounted(gains[:k]) / best if best else 0.0
-    precisions = [nth / (at + 1) for nth, at in enumerate(sorted(useful), 1)]
+    precisions = [nth / (index + 1) for nth, index in enumerate(sorted(useful), 1)]
     counts["average_precision"] = sum(precisions) / gold if gold else 0.0
     return counts
 
@@ -119,4 +119,4 @@ def _ranking(matched: Sequence[Pair], gold: int, plan: int) -> dict[str, float]:
 @lru_cache(maxsize=1024)
 def _discounted(hits: tuple[int, ...]) -> float:
     """Discounted cumulative gain: a hit at position i (from 1) is worth 1 / log2(i + 1)."""
-    return sum(hit / log2(at + 2) for at, hit in enumerate(hits))
+    return sum(hit / log2(rank + 1) for rank, hit in enumerate(hits, 1))

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.metrics.ablationbench import NDCG_REASON
-from evalkit.report.numbers import number
+from evalkit.report.values import number
 from evalkit.storage.runs import Run
 from evalkit.text import safe_terminal
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from evalkit.metrics.figures import shown_in
 from evalkit.report.error_classes import CLASSES, classified, counts, diagnostics_by_path, gold_hits, is_true, keyed
+from evalkit.report.values import text
 from evalkit.storage.csv import from_cell
 from evalkit.storage.runs import Run
 
@@ -40,7 +41,7 @@ def _gold(run: Run, paper_index: Mapping[str, int]) -> list[list[Any]]:
     """Gold entries, those found least first: [paper, number, name, part, action, a 0 or 1 for each planner]."""
     texts, hits = gold_hits(run)
     rows = [
-        [paper_index[paper], entry, *map(_text, cells), "".join("01"[int(hit)] for hit in own)]
+        [paper_index[paper], entry, *map(text, cells), "".join("01"[int(hit)] for hit in own)]
         for (paper, entry), cells, own in zip(texts.index, texts.to_numpy(), hits.to_numpy(), strict=True)
     ]
     return sorted(rows, key=lambda row: (row[-1].count("1"), row[0], row[1]))
@@ -72,13 +73,13 @@ def _plan(
     plan: Row, pairs: Sequence[Row], planners: Mapping[str, int], diagnostics: Mapping[str, list[list[object]]]
 ) -> dict[str, Any]:
     """One plan: where it came from, its entries and the pairs they stand in."""
-    path = _text(plan["path"])
+    path = text(plan["path"])
     return {
         "planner": planners[plan["planner"]],
         "sample": plan["sample"],
         "status": STATES.index(plan["status"]),
         "path": path,
-        "trace": _text(plan["trace"]),
+        "trace": text(plan["trace"]),
         "problems": diagnostics.get(path, []),
         "entries": _entries(pairs, "plan"),
         "pairs": [_pair(row) for row in pairs],
@@ -88,7 +89,7 @@ def _plan(
 def _entries(pairs: Iterable[Row], side: str) -> list[list[Any]]:
     """The entries of one side in their order, as [name, part, action, list of options, metrics]."""
     own = {row[f"{side}_entry"]: row for row in pairs if not pd.isna(row[f"{side}_entry"])}
-    entries = [[_text(own[number][name]) for name in SIDES[side]] for number in sorted(own)]
+    entries = [[text(own[number][name]) for name in SIDES[side]] for number in sorted(own)]
     return [[*texts, from_cell(options), metrics] for *texts, options, metrics in entries]
 
 
@@ -103,9 +104,9 @@ def _pair(row: Row) -> list[Any]:
         int(row["borderline"]),
         _whole(row["shared_options"], 0),
         _whole(row["shared_metrics"], 0),
-        _text(row["speaks_for"]),
-        _text(row["speaks_against"]),
-        _text(row["decided_by"]),
+        text(row["speaks_for"]),
+        text(row["speaks_against"]),
+        text(row["decided_by"]),
     ]
 
 
@@ -121,8 +122,3 @@ def _whole(value: Any, first: int = 1) -> int | None:
 def _number(value: Any) -> float | None:
     """Three digits, which is what the page shows."""
     return None if pd.isna(value) else round(float(value), 3)
-
-
-def _text(value: object) -> str:
-    """A cell as text; missing is empty."""
-    return value if isinstance(value, str) else ""

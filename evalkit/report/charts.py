@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -17,18 +17,14 @@ from evalkit.storage.files import write_bytes
 from evalkit.storage.runs import Run
 from evalkit.types import RANKS, Action
 
-if TYPE_CHECKING:
-    import altair as alt
-
 NAMED_PAPERS = 45
 NAMED_PLANNERS = 8
 CHARTS: Charts = {}
 
 
-def chart(run: Run, kind: str) -> alt.TopLevelMixin:
+def chart(run: Run, kind: str) -> Any:
     """Draw one of CHARTS for this run; in a notebook it shows itself."""
-    drawn: alt.TopLevelMixin = draw(CHARTS, kind, run, "chart")
-    return drawn
+    return draw(CHARTS, kind, run, "chart")
 
 
 def write(run: Run, kind: str, path: str) -> None:
@@ -59,7 +55,7 @@ def _frame(rows: Any, columns: list[str] | None = None) -> pd.DataFrame:
     "Who is really ahead?",
     "Match F1 with its 95% interval. Where intervals overlap widely, the order is not settled.",
 )
-def planners(run: Run) -> alt.TopLevelMixin:
+def planners(run: Run) -> Any:
     """Macro match F1 of each planner with its interval."""
     import altair as alt
 
@@ -82,7 +78,7 @@ def planners(run: Run) -> alt.TopLevelMixin:
     "Too much, or too little?",
     "High, left: few entries, most of them right. Low, right: gold is covered among much else. Curves: equal F1.",
 )
-def precision_recall(run: Run) -> alt.TopLevelMixin:
+def precision_recall(run: Run) -> Any:
     """Precision against recall, with curves of equal F1 behind."""
     import altair as alt
 
@@ -131,7 +127,7 @@ def _told_apart(order: list[str]) -> dict[str, Any]:
     "Do the important entries come first?",
     "Recall and nDCG when only the first k entries of each plan count.",
 )
-def ranks(run: Run) -> alt.TopLevelMixin:
+def ranks(run: Run) -> Any:
     """Recall and nDCG over the first entries of the plans."""
     import altair as alt
 
@@ -148,10 +144,7 @@ def ranks(run: Run) -> alt.TopLevelMixin:
         color=_told_apart(order)["color"],
     )
     both = base.mark_line(strokeWidth=2) + base.mark_point(filled=True, size=60, opacity=1).encode(**_told_apart(order))
-    facet: alt.TopLevelMixin = both.properties(width=190, height=210).facet(
-        column=alt.Column("figure:N", title=None, sort="descending")
-    )
-    return facet
+    return both.properties(width=190, height=210).facet(column=alt.Column("figure:N", title=None, sort="descending"))
 
 
 @registered(
@@ -160,7 +153,7 @@ def ranks(run: Run) -> alt.TopLevelMixin:
     "What does nobody find?",
     "Gold entries by how many planners match them: 0 are the blind spots that all share.",
 )
-def found_by(run: Run) -> alt.TopLevelMixin:
+def found_by(run: Run) -> Any:
     """How many gold entries were matched by no planner, by one, ... by all."""
     import altair as alt
 
@@ -174,8 +167,7 @@ def found_by(run: Run) -> alt.TopLevelMixin:
         y=alt.Y("entries:Q", title="gold entries", scale=alt.Scale(domainMax=int(times.max() * 1.1) + 1)),
     )  # fmt: skip
     bars = base.mark_bar(color=colour("c0"), width={"band": 0.7}) + base.mark_text(dy=-7).encode(text="entries:Q")
-    drawn: alt.TopLevelMixin = bars.properties(width=400, height=210)
-    return drawn
+    return bars.properties(width=400, height=210)
 
 
 @registered(
@@ -185,7 +177,7 @@ def found_by(run: Run) -> alt.TopLevelMixin:
     "Match F1 by paper, easiest paper first. A cell opens its plan in the browser below.",
     wide=True,
 )
-def papers(run: Run) -> alt.TopLevelMixin:
+def papers(run: Run) -> Any:
     """Match F1 of every planner on every paper, hardest paper last; a cell leads to its plan."""
     import altair as alt
 
@@ -202,7 +194,7 @@ def papers(run: Run) -> alt.TopLevelMixin:
     axis = alt.Axis(labelAngle=-50, labelLimit=150, ticks=False) if few else None
     scale = alt.Scale(type="quantize", domain=[0, 1], range=colours(HEAT))
     width = alt.Step(max(22, min(44, 700 // len(titles)))) if few else 900
-    drawn: alt.TopLevelMixin = (
+    return (
         alt.Chart(frame)
         .mark_rect(stroke=colour("paper"), strokeWidth=1.5 if few else 0, aria=False)
         .encode(
@@ -213,7 +205,6 @@ def papers(run: Run) -> alt.TopLevelMixin:
         )
         .properties(width=width, height=alt.Step(22))
     )
-    return drawn
 
 
 def link(paper: str, planner: str) -> str:
@@ -227,7 +218,7 @@ def link(paper: str, planner: str) -> str:
     "Is it the right kind of ablation?",
     "Aligned pairs by what gold does (rows) and what the plan does (columns); shades are shares of the row.",
 )
-def actions(run: Run) -> alt.TopLevelMixin:
+def actions(run: Run) -> Any:
     """What gold does against what the plan does, over aligned pairs."""
     import altair as alt
 
@@ -255,8 +246,7 @@ def actions(run: Run) -> alt.TopLevelMixin:
         color=alt.Color("dark:N", scale=alt.Scale(domain=[True, False], range=colours(("paper", "ink"))), legend=None),
     )
     both = alt.layer(cells, texts).resolve_scale(color="independent").properties(width=168, height=96)
-    facet: alt.TopLevelMixin = both.facet(facet=alt.Facet("name:N", sort=order, title=None), columns=min(3, len(order)))
-    return facet
+    return both.facet(facet=alt.Facet("name:N", sort=order, title=None), columns=min(3, len(order)))
 
 
 OUTCOMES = {"match": "full match", "part": "same part only", "candidate": "not aligned"}
@@ -268,7 +258,7 @@ OUTCOMES = {"match": "full match", "part": "same part only", "candidate": "not a
     "How sure is the matcher?",
     "Aligned pairs, and the nearest partners of the rest. Dashed: the threshold; shaded: the band of doubt.",
 )
-def probabilities(run: Run) -> alt.TopLevelMixin:
+def probabilities(run: Run) -> Any:
     """How sure the matcher was: the match probability of the pairs that were kept, with threshold and band."""
     import altair as alt
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -10,19 +10,15 @@ from evalkit.comparison import Comparison
 from evalkit.metrics.figures import TITLES, shown_in
 from evalkit.report.chart_style import SERIES, Charts, colour, colours, draw, label, labels, registered
 
-if TYPE_CHECKING:
-    import altair as alt
-
 PAPERS = 30
 
 
 CHARTS: Charts = {}
 
 
-def chart(result: Comparison, kind: str) -> alt.TopLevelMixin:
+def chart(result: Comparison, kind: str) -> Any:
     """Draw one of CHARTS for this comparison; in a notebook it shows itself."""
-    drawn: alt.TopLevelMixin = draw(CHARTS, kind, result, "chart of a comparison")
-    return drawn
+    return draw(CHARTS, kind, result, "chart of a comparison")
 
 
 def _zero() -> Any:
@@ -68,12 +64,11 @@ def _change_rows(result: Comparison, figures: list[str]) -> list[dict[str, Any]]
     "Better or worse, and how sure is that?",
     "Difference with its 95% interval over the papers that both have. Right of the line is better.",
 )
-def changes(result: Comparison) -> alt.TopLevelMixin:
+def changes(result: Comparison) -> Any:
     """The metric that decides: each planner's difference with its interval."""
     rows = [row | {"row": row["name"]} for row in _change_rows(result, [result.metric])]
     names = [str(row["name"]) for row in rows]
-    drawn: alt.TopLevelMixin = _moves(rows, f"{TITLES.get(result.metric, result.metric)}, new minus base", names, names)
-    return drawn
+    return _moves(rows, f"{TITLES.get(result.metric, result.metric)}, new minus base", names, names)
 
 
 @registered(
@@ -82,7 +77,7 @@ def changes(result: Comparison) -> alt.TopLevelMixin:
     "Better or worse at what?",
     "The other figures on the same papers.",
 )
-def figures(result: Comparison) -> alt.TopLevelMixin:
+def figures(result: Comparison) -> Any:
     """The other figures' differences."""
     beside = [
         name for name in shown_in("page") if name != result.metric and any(c.figure == name for c in result.changes)
@@ -90,8 +85,7 @@ def figures(result: Comparison) -> alt.TopLevelMixin:
     rows = _change_rows(result, beside)
     names = list(dict.fromkeys(str(row["name"]) for row in rows))
     order = [TITLES[name] for name in beside if any(row["row"] == TITLES[name] for row in rows)]
-    drawn: alt.TopLevelMixin = _moves(rows, "new minus base", order, names[: len(SERIES)])
-    return drawn
+    return _moves(rows, "new minus base", order, names[: len(SERIES)])
 
 
 @registered(
@@ -100,7 +94,7 @@ def figures(result: Comparison) -> alt.TopLevelMixin:
     "On which papers?",
     f"Papers that moved, from base to new; of many, the {PAPERS} that moved most.",
 )
-def papers(result: Comparison) -> alt.TopLevelMixin:
+def papers(result: Comparison) -> Any:
     """The papers that moved most, an arrow from base to new."""
     import altair as alt
 
@@ -125,5 +119,4 @@ def papers(result: Comparison) -> alt.TopLevelMixin:
     heads = base.mark_point(shape="triangle", filled=True, size=80, opacity=1).encode(
         x=alt.X("new:Q"), angle=alt.Angle("angle:Q", scale=None)
     )
-    drawn: alt.TopLevelMixin = (lines + heads).properties(width=420, height=alt.Step(18))
-    return drawn
+    return (lines + heads).properties(width=420, height=alt.Step(18))

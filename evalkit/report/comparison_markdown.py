@@ -12,7 +12,7 @@ from evalkit.comparison import Change, Comparison, GateReport
 from evalkit.report.comparison_text import NO_TEST, gate_sentence, gold_entry, interval, plan_entries
 from evalkit.report.escaping import markdown
 from evalkit.report.json_output import records
-from evalkit.report.numbers import number, p_value
+from evalkit.report.values import number, p_value
 
 LIMIT = 1024 * 1024
 ROOM = 256  # bytes kept for saying what was left out

@@ -15,7 +15,7 @@ from evalkit.report.comparison_text import gold_entry, interval, plan_entries, p
 from evalkit.report.error_classes import CLASSES
 from evalkit.report.escaping import address
 from evalkit.report.html import LARGEST_INLINE, Page, browser_page, drawn
-from evalkit.report.numbers import brackets, defined
+from evalkit.report.values import brackets, defined
 from evalkit.storage.runs import Run
 from evalkit.text import normalise_id
 
@@ -115,35 +115,20 @@ def _changes(items: Sequence[Change]) -> list[View]:
 
 def _change(item: Change, largest: float) -> View:
     """A row of the table of changes; the interval's ends as shares of the widest one, for its little picture."""
-    return {
-        "planner": planner_name(item),
-        "link": address(item.planner),
-        "papers": item.papers,
-        "base": item.base,
-        "new": item.new,
-        "difference": item.difference,
-        "low": item.low,
-        "high": item.high,
-        "at": None if item.difference is None else (item.difference / largest + 1) / 2,
-        "from": None if item.low is None else (item.low / largest + 1) / 2,
-        "to": None if item.high is None else (item.high / largest + 1) / 2,
-        "p": item.p_holm,
-        "verdict": item.verdict,
-        "detectable": item.detectable,
-        "needed": item.papers_needed,
-    }
+
+    def share(value: float | None) -> float | None:
+        return None if value is None else (value / largest + 1) / 2
+
+    places = {"at": share(item.difference), "from": share(item.low), "to": share(item.high)}
+    own = {"planner": planner_name(item), "link": address(item.planner), "p": item.p_holm, "needed": item.papers_needed}
+    return asdict(item) | places | own
 
 
 def _entry(row: dict[Any, Any]) -> View:
     """A gold entry that was gained or lost."""
-    return {
-        "change": row["change"],
-        "link": f"paper={address(row['paper'])}&planner={address(row['planner'])}",
-        "planner": row["planner"],
-        "paper": row["paper"],
-        "gold": gold_entry(row),
-        "plan": plan_entries(row),
-    }
+    link = f"paper={address(row['paper'])}&planner={address(row['planner'])}"
+    shown = {name: row[name] for name in ("change", "planner", "paper")}
+    return shown | {"link": link, "gold": gold_entry(row), "plan": plan_entries(row)}
 
 
 def _index(new: Run, result: Comparison) -> View:

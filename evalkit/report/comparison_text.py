@@ -17,7 +17,7 @@ from evalkit.comparison import Change, Comparison, GateReport, Side
 from evalkit.comparison.baseline import scores
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report.escaping import plain
-from evalkit.report.numbers import brackets, number, p_value
+from evalkit.report.values import brackets, number, p_value
 
 BESIDE = {name: FIGURES[name].label for name in shown_in("beside")}
 SHOWN = 15  # rows of a table of changes; the rest is counted, and whole in --json

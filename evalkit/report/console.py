@@ -13,7 +13,7 @@ from rich.text import Text
 
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report import json_output
-from evalkit.report.numbers import brackets, number
+from evalkit.report.values import brackets, number, text
 from evalkit.scoring.load import LoadedPlans
 from evalkit.storage.runs import Run
 from evalkit.text import safe_terminal
@@ -196,8 +196,8 @@ def _reasons(row: pd.Series) -> Sequence[str]:
 
 
 def _text(value: object) -> str:
-    """A cell as harmless text; missing is empty."""
-    return safe_terminal(value) if isinstance(value, str) else ""
+    """A cell as harmless text."""
+    return safe_terminal(text(value))
 
 
 def show(parts: Iterable[RenderableType]) -> None:

@@ -30,8 +30,9 @@ def is_true(column: pd.Series, expected: bool = True) -> pd.Series:
 
 
 def keyed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with "" for a missing sample, so that plans can be grouped by it."""
-    return frame.assign(sample=frame["sample"].astype(object).where(frame["sample"].notna(), ""))
+    """Return the frame with "" for an empty planner, paper or sample, which is a missing cell in a run read back."""
+    names = [name for name in PLAN_KEY if name in frame]
+    return frame.assign(**{name: frame[name].astype(object).where(frame[name].notna(), "") for name in names})
 
 
 def classified(pairs: pd.DataFrame) -> pd.Series:

@@ -1,4 +1,4 @@
-"""Takes a Run, gives the files that other tools read: path inside the target folder -> text.
+"""A run in the files that other tools read: path inside the target folder -> text.
 
 Entries come from the run's pairs, so an export needs nothing but the run folder.
 """
@@ -15,8 +15,10 @@ import pandas as pd
 
 from evalkit.errors import InputError
 from evalkit.metrics import ablationbench
-from evalkit.metrics.ablationbench import COMPAT_FIGURES, AuthorRow
+from evalkit.metrics.ablationbench import COMPAT_FIGURES, AuthorRow, as_names
 from evalkit.metrics.figures import shown_in
+from evalkit.report.error_classes import keyed
+from evalkit.report.values import text
 from evalkit.settings import fingerprint
 from evalkit.storage.csv import from_cell
 from evalkit.storage.runs import Run
@@ -46,17 +48,14 @@ class Case:
     @property
     def rows(self) -> list[AuthorRow]:
         """The matches as a judge's rows."""
-        rows = []
-        for at, entry in enumerate(self.gold, 1):
-            names = [self.plan[p - 1]["name"] for g, p in self.matches if g == at]
-            rows.append(AuthorRow(entry["name"], tuple(names) if len(names) > 1 else names[0] if names else None))
-        return rows
+        partners = ([self.plan[p - 1]["name"] for g, p in self.matches if g == n] for n in range(1, len(self.gold) + 1))
+        return [AuthorRow(entry["name"], as_names(own)) for entry, own in zip(self.gold, partners, strict=True)]
 
 
 def cases(run: Run) -> Iterator[Case]:
     """Every plan of a run, the missing ones too."""
-    pairs = dict(list(_named(run.pairs).groupby(["planner", "paper", "sample"], sort=False)))
-    for row in _named(run.plans).to_dict("records"):
+    pairs = dict(list(keyed(run.pairs).groupby(["planner", "paper", "sample"], sort=False)))
+    for row in keyed(run.plans).to_dict("records"):
         key = (row["planner"], row["paper"], row["sample"])
         frame = pairs.get(key, run.pairs.iloc[:0])
         matched = frame[frame["status"] == "match"]
@@ -64,20 +63,14 @@ def cases(run: Run) -> Iterator[Case]:
         yield Case(*key, row["status"], _entries(frame, "gold"), _entries(frame, "plan"), tuple(sorted(places)))
 
 
-def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame whose names are texts; in a run that was read back an empty name is a missing cell."""
-    names = [name for name in ("planner", "paper", "sample") if name in frame]
-    return frame.assign(**{name: frame[name].astype(object).where(frame[name].notna(), "") for name in names})
-
-
 def _entries(frame: pd.DataFrame, side: str) -> tuple[dict[str, Any], ...]:
     """One side's entries in their order, in the words of the published format."""
     rows = frame.dropna(subset=[f"{side}_entry"]).drop_duplicates(f"{side}_entry").sort_values(f"{side}_entry")
     return tuple(
         {
-            "name": _text(row[f"{side}_name"]),
-            "ablated_part": _text(row[f"{side}_part"]),
-            "action": _text(row[f"{side}_action"]) or None,
+            "name": text(row[f"{side}_name"]),
+            "ablated_part": text(row[f"{side}_part"]),
+            "action": text(row[f"{side}_action"]) or None,
             "replacement": from_cell(row[f"{side}_replacements"]) or None,
             "metrics": from_cell(row[f"{side}_metrics"]),
         }
@@ -85,9 +78,18 @@ def _entries(frame: pd.DataFrame, side: str) -> tuple[dict[str, Any], ...]:
     )
 
 
-def _text(cell: object) -> str:
-    """A cell's text, empty where it is missing."""
-    return str(cell) if isinstance(cell, str) else ""
+Export = Callable[[Run], Files]
+EXPORTERS: dict[str, Export] = {}
+
+
+def _exporter(name: str) -> Callable[[Export], Export]:
+    """Return a decorator that puts an export into EXPORTERS."""
+
+    def register(export: Export) -> Export:
+        EXPORTERS[name] = export
+        return export
+
+    return register
 
 
 def place(*parts: str) -> str:
@@ -107,13 +109,14 @@ def _file(case: Case) -> str:
     return f"{place(case.planner)}/{place(name.replace('/', '_'))}.jsonl"
 
 
-def _add(files: Files, path: str, text: str) -> None:
+def _add(files: Files, path: str, content: str) -> None:
     """Put a file among the others; two may not have one place."""
     if path in files:
         raise InputError(f"{path}: two papers or planners of this run would be written to this one file")
-    files[path] = text
+    files[path] = content
 
 
+@_exporter("ablationbench-plans")
 def plans(run: Run) -> Files:
     """AblationBench's plan folders: `<planner>/<paper>.jsonl`; a plan that is missing is an empty file there."""
     files: Files = {}
@@ -127,16 +130,17 @@ def _line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
+@_exporter("ablationbench-judge")
 def judge(run: Run) -> Files:
     """AblationBench's judge folders: `<planner>/<paper>.jsonl` from the run's matches, and evaluations.json of them."""
     files: Files = {}
     evaluations: dict[str, list[dict[str, Any]]] = {}
     for case in cases(run):
-        rows = [{"name_in_paper": row.gold, "name_in_plan": row.plan} for row in case.rows]
-        _add(files, _file(case), "".join(_line(row) for row in rows))
+        lines = [_line({"name_in_paper": row.gold, "name_in_plan": row.plan}) for row in case.rows]
+        _add(files, _file(case), "".join(lines))
         evaluations.setdefault(place(case.planner), []).append(_evaluation(case))
-    for folder, found in evaluations.items():
-        _add(files, f"{folder}/evaluations.json", json.dumps(found, ensure_ascii=False, indent=4) + "\n")
+    for folder, rows in evaluations.items():
+        _add(files, f"{folder}/evaluations.json", json.dumps(rows, ensure_ascii=False, indent=4) + "\n")
     return files
 
 
@@ -158,17 +162,6 @@ def _evaluation(case: Case) -> dict[str, Any]:
     }
 
 
-def metrics(run: Run) -> Files:
-    """One flat object of numbers for experiment trackers: `<planner>/<figure>`; what is undefined is left out."""
-    cells = {
-        f"{row['planner']}/{name}": _number(value)
-        for row in _named(run.leaderboard).to_dict("records")
-        for name, value in row.items()
-    }
-    numbers = {name: value for name, value in cells.items() if value is not None}
-    return {"metrics.json": json.dumps(numbers, ensure_ascii=False, indent=1) + "\n"}
-
-
 def _number(value: Any) -> float | int | None:
     """A cell as a number of Python's, None for what is none."""
     if isinstance(value, str | bool) or value is None or pd.isna(value):
@@ -176,32 +169,29 @@ def _number(value: Any) -> float | int | None:
     return float(value) if float(value) % 1 else int(value)
 
 
+@_exporter("inspect")
 def inspect_logs(run: Run) -> Files:
     """Inspect AI logs, one a planner: papers are samples, figures are scores. Written without Inspect itself.
 
     A run does not say when it was made, so that the same input gives the same bytes; the time in a log is the epoch.
     """
     files: Files = {}
-    scores = {(row["planner"], row["paper"]): row for row in _named(run.papers).to_dict("records")}
+    scores = {(row["planner"], row["paper"]): row for row in keyed(run.papers).to_dict("records")}
     by_planner: dict[str, dict[str, Case]] = {}
     for case in cases(run):
         by_planner.setdefault(case.planner, {}).setdefault(case.paper, case)
-    for row in _named(run.leaderboard).to_dict("records"):
+    for row in keyed(run.leaderboard).to_dict("records"):
         planner = row["planner"]
         samples = [_sample(case, scores[planner, paper]) for paper, case in by_planner[planner].items()]
-        text = json.dumps(_log(run, planner, samples, row), ensure_ascii=False, indent=1)
-        _add(files, f"{place(planner.replace('/', '_'))}.json", text + "\n")
+        log = json.dumps(_log(run, planner, samples, row), ensure_ascii=False, indent=1)
+        _add(files, f"{place(planner.replace('/', '_'))}.json", log + "\n")
     return files
 
 
 def _figures(row: Mapping[Any, Any]) -> dict[str, float]:
     """The figures of a row that have a value; counts and intervals stay in the run."""
-    figures = {
-        str(name): value
-        for name, value in row.items()
-        if _OF_FIGURE.sub("", str(name)) in LOGGED or name in ALSO_LOGGED
-    }
-    numbers = {name: _number(value) for name, value in figures.items()}
+    logged = (name for name in map(str, row) if _OF_FIGURE.sub("", name) in LOGGED or name in ALSO_LOGGED)
+    numbers = {name: _number(row[name]) for name in logged}
     return {name: float(value) for name, value in numbers.items() if value is not None}
 
 
@@ -254,9 +244,13 @@ def _log(run: Run, planner: str, samples: list[dict[str, Any]], row: Mapping[Any
     }
 
 
-EXPORTERS: Mapping[str, Callable[[Run], Files]] = {
-    "ablationbench-plans": plans,
-    "ablationbench-judge": judge,
-    "inspect": inspect_logs,
-    "metrics-json": metrics,
-}
+@_exporter("metrics-json")
+def metrics(run: Run) -> Files:
+    """One flat object of numbers for experiment trackers: `<planner>/<figure>`; what is undefined is left out."""
+    cells = {
+        f"{row['planner']}/{name}": _number(value)
+        for row in keyed(run.leaderboard).to_dict("records")
+        for name, value in row.items()
+    }
+    numbers = {name: value for name, value in cells.items() if value is not None}
+    return {"metrics.json": json.dumps(numbers, ensure_ascii=False, indent=1) + "\n"}

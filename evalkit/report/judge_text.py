@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from evalkit.report.console import grid
-from evalkit.report.numbers import brackets, number
+from evalkit.report.values import brackets, number
 from evalkit.storage.runs import Run
 from evalkit.text import safe_terminal
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from evalkit.errors import InputError
 from evalkit.labels.adapt import Adaptation
 from evalkit.matching.calibration import Calibration
-from evalkit.report.numbers import number
+from evalkit.report.values import number
 from evalkit.text import safe_terminal
 
 FIGURES = {

@@ -17,7 +17,7 @@ from evalkit import stats
 from evalkit.errors import InputError
 from evalkit.metrics.figures import FIGURES, TITLES, shown_in
 from evalkit.report import escaping, json_output
-from evalkit.report.numbers import brackets, defined, number
+from evalkit.report.values import brackets, defined, number
 from evalkit.storage.csv import to_csv
 from evalkit.storage.runs import Run
 

@@ -14,8 +14,8 @@ from evalkit.report import (
     escaping,
     leaderboard_tables,
 )
-from evalkit.report.numbers import number, p_value
 from evalkit.report.run_page import title, verdict
+from evalkit.report.values import number, p_value
 from evalkit.storage.runs import Run
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from evalkit.report.charts import CHARTS
 from evalkit.report.error_classes import CLASSES, counts
 from evalkit.report.escaping import address
 from evalkit.report.html import LARGEST_INLINE, Page, browser_page, drawn
-from evalkit.report.numbers import brackets, defined
+from evalkit.report.values import brackets, defined
 from evalkit.storage.runs import Run
 
 COLUMNS = [name for name in shown_in("page") if name != "match_f1"]  # which has a column of its own

@@ -1,4 +1,4 @@
-"""Numbers as people read them: three digits, a dash where there is no value, intervals in brackets."""
+"""Cells of a run as people read them: three digits, a dash where there is no value, intervals in brackets."""
 
 from __future__ import annotations
 
@@ -29,3 +29,8 @@ def brackets(low: Any, high: Any, digits: int = 2, *, signed: bool = False) -> s
 def p_value(value: float | None) -> str:
     """Return p with three significant digits."""
     return "–" if value is None else f"{value:.3g}"
+
+
+def text(value: object) -> str:
+    """Return a cell as text; missing is empty."""
+    return value if isinstance(value, str) else ""
