@@ -48,7 +48,7 @@ CONFIG = """
 [tool.mutmut]
 source_paths = ["evalkit"]
 only_mutate = ["evalkit/{room}.py"]
-also_copy = ["evalkit", "configs", "references", "tests", "README.md", "pyproject.toml"]
+also_copy = ["evalkit", "configs", "references", "docs", "scripts", "tests", "README.md", "pyproject.toml"]
 process_isolation = "forkserver"
 forkserver_warmup = "collect"
 pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow", "-k", "not statsmodels"]
@@ -60,7 +60,7 @@ def copy(room: str, tests: tuple[str, ...]) -> Path:
     """The project without what git ignores, set up for one room."""
     place = PLACE / room.replace("/", "-")
     shutil.rmtree(place, ignore_errors=True)
-    for name in ("evalkit", "configs", "references", "tests", "README.md", "pyproject.toml"):
+    for name in ("evalkit", "configs", "references", "docs", "scripts", "tests", "README.md", "pyproject.toml"):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, place / name, ignore=shutil.ignore_patterns("__pycache__"))

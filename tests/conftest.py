@@ -1,4 +1,4 @@
-"""Builders: small entries, plans and alignments, so that a test shows only what it is about."""
+"""Builders of small entries, plans and alignments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from evalkit.types import Ablation, Action, Alignment, Pair, Plan
 
-# The same examples every time: a test that fails, fails for everybody. `make fuzz` is where new ones are looked for.
+# The same examples on every machine and run; `make fuzz` looks for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
@@ -39,7 +39,7 @@ def plan(*entries: Ablation, paper: str = "paper", planner: str = "planner", sam
 def aligned(
     matched: Sequence[tuple[int, int]], part_only: Sequence[tuple[int, int]], sizes: tuple[int, int]
 ) -> Alignment:
-    """An alignment with these full matches and these part matches over lists of the given sizes."""
+    """Return an alignment with these full matches and part matches, over lists of sizes [gold, plan]."""
     pairs = [Pair(g, p, 0.9, 0.8, True) for g, p in matched] + [Pair(g, p, 0.7, 0.1, False) for g, p in part_only]
     missed = set(range(sizes[0])) - {pair.gold for pair in pairs}
     spurious = set(range(sizes[1])) - {pair.plan for pair in pairs}

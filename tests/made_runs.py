@@ -1,4 +1,4 @@
-"""Runs to show: a small one worked by hand, and one whose every text tries to do harm."""
+"""Runs for tests of outputs: a small one worked by hand, and one whose texts all try to do harm."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ QUICK = Settings(matcher="lexical", resamples=99)
 
 
 def planned(paper: str, planner: str, *entries: object, trace: str = "", path: str = "") -> Plan:
-    """A plan with its reasoning and its file."""
-    made = plan(*entries, paper=paper, planner=planner)  # type: ignore[arg-type]
-    return Plan(made.paper, made.planner, made.ablations, path=path, trace=trace)
+    """Return a plan with a reasoning trace and a path."""
+    base = plan(*entries, paper=paper, planner=planner)  # type: ignore[arg-type]
+    return Plan(base.paper, base.planner, base.ablations, path=path, trace=trace)
 
 
 @cache
 def small_run() -> Run:
-    """Two planners, three papers: a full match, a wrong action, a wrong option, a repetition, a plan that is missing.
+    """Score two planners on three papers: a match, a wrong action, a wrong option, a duplicate, a missing plan.
 
-    `good` has all of alpha and half of beta; `bad` does other things to the same parts of alpha, and misses the rest.
+    `good` matches all of alpha and half of beta; `bad` has a wrong action on alpha, a wrong option on beta, no more.
     """
     lists = [
         gold(entry("shifted window attention"), entry("relative position bias"), paper="alpha"),
@@ -61,7 +61,7 @@ def small_run() -> Run:
 
 @cache
 def hostile_run() -> Run:
-    """Every hostile text as a planner, a paper, a name, a part, an option, a metric, a trace, a path and a message."""
+    """Score hostile texts as planner, paper, name, part, option, metric, trace, path and message."""
     lists = [
         gold(entry(text, "REPLACE", [text], [text], name=text), entry("dropout"), paper=f"{name} {text}")
         for name, text in HOSTILE.items()
@@ -69,8 +69,8 @@ def hostile_run() -> Run:
     plans = []
     for name, text in HOSTILE.items():
         path = f"plans/{text[:200]}.md"
-        said = (Diagnostic("error", "entry", f"found {text}", path, 3),)
+        diagnostics = (Diagnostic("error", "entry", f"found {text}", path, 3),)
         for paper in lists:
             body = (entry(text, "REPLACE", [text], [text], name=text), entry("dropout", "REPLACE", ["none"]))
-            plans.append(Plan(paper.paper, f"{name} {text}", body, said, path, trace=text))
+            plans.append(Plan(paper.paper, f"{name} {text}", body, diagnostics, path, trace=text))
     return score_run(plans, lists, QUICK)

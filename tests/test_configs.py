@@ -1,4 +1,4 @@
-"""The settings files that ship say what the code does: default.toml is made of the fields of Settings."""
+"""The settings files that ship agree with the code: default.toml is made of the fields of Settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 DEFAULT = (CONFIGS / "default.toml").read_text(encoding="utf-8")
 
 
-def test_default_toml_is_the_defaults() -> None:
+def test_default_toml_holds_the_defaults() -> None:
     assert parse_settings(DEFAULT) == Settings()
 
 
@@ -28,10 +28,10 @@ def test_default_toml_is_made_of_the_fields() -> None:
     assert sorted(a or b for a, b in named) == sorted(item.name for item in fields(Settings))
 
 
-def test_what_default_toml_shows_commented_out_is_valid() -> None:
+def test_default_toml_comments_are_valid() -> None:
     assert parse_settings(re.sub(r'^# (?=\w+ = |"[^"]*" = )', "", DEFAULT, flags=re.MULTILINE)).top_k == 5
 
 
-def test_strict_toml_is_the_defaults_but_strict() -> None:
+def test_strict_toml_only_turns_strict_on() -> None:
     path = CONFIGS / "strict.toml"
     assert parse_settings(path.read_text(encoding="utf-8"), str(path)) == Settings(strict=True)

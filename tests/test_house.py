@@ -1,4 +1,4 @@
-"""The house keeps its shape: floors, sizes, who may open files, what importing loads, what must not be forgotten."""
+"""The package keeps its shape: imports go one way, starting loads little, dependencies are declared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import click
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HOUSE = ROOT / "evalkit"
+PACKAGE = ROOT / "evalkit"
 
 # Package or ground module -> layer. Imports go to a lower layer, or stay inside one package.
 LAYERS = {
@@ -48,30 +48,30 @@ MAY_OPEN_FILES: dict[str, str] = {
     "storage/spool.py": "plans of a run lie in a temporary file without a name",
     "storage/folders.py": "a run's folder is written whole or not at all",
     "storage/parquet.py": "pyarrow writes a Parquet file itself",
-    "storage/cache.py": "what is kept between runs lives in one SQLite file",
-    "judges/llm/reply_cache.py": "judges' replies live in one SQLite file",
+    "storage/cache.py": "the cache is one SQLite file",
+    "judges/llm/replies.py": "cached replies are in one SQLite file",
 }
 OPENING_CALLS = {"read_text", "read_bytes", "write_text", "write_bytes", "fdopen", "NamedTemporaryFile", "mkstemp"}
 OPENING_MODULES = {"shutil", "tempfile", "sqlite3"}
 
 HEAVY = ("torch", "sentence_transformers", "transformers", "pandas", "sklearn")
-# What sentence-transformers brings: torch's own pin would keep people from choosing its build.
-BROUGHT = {"torch", "transformers", "huggingface-hub"}
+# What sentence-transformers installs: a pin of torch here would keep people from choosing its build.
+INDIRECT = {"torch", "transformers", "huggingface-hub"}
 # Import name -> distribution, where they differ.
 DISTRIBUTIONS = {"yaml": "pyyaml", "sklearn": "scikit-learn", "vl_convert": "vl-convert-python"}
 
 
 def modules() -> list[Path]:
-    return sorted(HOUSE.rglob("*.py"))
+    return sorted(PACKAGE.rglob("*.py"))
 
 
 def short(path: Path) -> str:
-    return path.relative_to(HOUSE).as_posix()
+    return path.relative_to(PACKAGE).as_posix()
 
 
-def room_of(path: Path) -> str:
-    """The room a file is in: its subpackage, or its own name."""
-    return path.relative_to(HOUSE).with_suffix("").parts[0]
+def part_of(path: Path) -> str:
+    """Return the package that a file is in, or its own name."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
 @cache
@@ -80,8 +80,8 @@ def tree(path: Path) -> ast.Module:
 
 
 def imported_names(path: Path) -> Iterator[tuple[str, int]]:
-    """Every dotted name a module imports, anywhere in it and under TYPE_CHECKING too, with its line."""
-    package = ("evalkit", *path.relative_to(HOUSE).parent.parts)
+    """Yield every dotted name that a module imports, also inside functions and under TYPE_CHECKING, with its line."""
+    package = ("evalkit", *path.relative_to(PACKAGE).parent.parts)
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
@@ -91,33 +91,33 @@ def imported_names(path: Path) -> Iterator[tuple[str, int]]:
             yield from ((f"{start}.{alias.name}", node.lineno) for alias in node.names)
 
 
-def rooms_imported(path: Path) -> Iterator[tuple[str, int]]:
+def parts_imported(path: Path) -> Iterator[tuple[str, int]]:
     for name, line in imported_names(path):
         parts = name.split(".")
         if parts[0] == "evalkit":
-            # `from evalkit import score` goes through the front door, which is the top floor.
+            # `from evalkit import score` imports the top layer.
             yield (parts[1] if len(parts) > 1 and parts[1] in LAYERS else "__init__"), line
 
 
 @pytest.mark.parametrize("path", modules(), ids=short)
-def test_imports_go_strictly_down(path: Path) -> None:
-    room = room_of(path)
+def test_imports_go_one_way(path: Path) -> None:
+    part = part_of(path)
     upward = [
-        f"{short(path)}:{line} {room} (layer {LAYERS[room]}) imports {other} (layer {LAYERS[other]})"
-        for other, line in rooms_imported(path)
-        # Inside a subpackage its modules may import each other.
-        if other != room and LAYERS[other] >= LAYERS[room]
+        f"{short(path)}:{line} {part} (layer {LAYERS[part]}) imports {other} (layer {LAYERS[other]})"
+        for other, line in parts_imported(path)
+        # Modules of one package may import each other.
+        if other != part and LAYERS[other] >= LAYERS[part]
     ]
     assert not upward, "\n".join(upward)
 
 
 @pytest.mark.parametrize("path", modules(), ids=short)
-def test_every_module_says_what_it_is(path: Path) -> None:
+def test_every_module_has_a_docstring(path: Path) -> None:
     assert ast.get_docstring(tree(path)), f"{short(path)} has no docstring"
 
 
 def openings(path: Path) -> Iterator[str]:
-    """Places where a module opens a file itself, or imports what does."""
+    """Yield the places where a module opens a file, or imports a module that does."""
     for name, line in imported_names(path):
         if name.split(".")[0] in OPENING_MODULES:
             yield f"{short(path)}:{line} imports {name}"
@@ -131,31 +131,31 @@ def openings(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", [path for path in modules() if short(path) not in MAY_OPEN_FILES], ids=short)
-def test_only_files_opens_files(path: Path) -> None:
-    found = list(openings(path))
-    assert not found, "ask files.py instead:\n" + "\n".join(found)
+def test_only_storage_opens_files(path: Path) -> None:
+    opened = list(openings(path))
+    assert not opened, "use storage/files.py instead:\n" + "\n".join(opened)
 
 
-def test_the_front_door_shows_exactly_what_it_names() -> None:
+def test_public_names_are_those_of_all() -> None:
     import evalkit
 
-    promised = [
+    imported = [
         alias.asname or alias.name
-        for node in ast.walk(tree(HOUSE / "__init__.py"))
+        for node in ast.walk(tree(PACKAGE / "__init__.py"))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("evalkit.")
         for alias in node.names
     ]
-    assert sorted(promised) == sorted(evalkit.__all__), "what type checkers see is not what __all__ says"
+    assert sorted(imported) == sorted(evalkit.__all__), "what type checkers see is not what __all__ says"
     assert all(getattr(evalkit, name) is not None for name in evalkit.__all__)
     assert sorted(dir(evalkit)) == sorted(evalkit.__all__)
-    assert len(evalkit.__all__) <= 20, "the front door shows about a dozen names"
+    assert len(evalkit.__all__) <= 20, "the public namespace has about a dozen names"
 
 
 def loaded_after(code: str) -> set[str]:
-    """Which of the heavy modules a fresh interpreter has loaded after running `code`."""
+    """Return the heavy modules that a fresh interpreter has loaded after running `code`."""
     report = f"\nimport sys\nprint('LOADED', *[m for m in {HEAVY!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, check=True, cwd=ROOT)
-    return set(done.stdout.rsplit("LOADED", 1)[1].split())
+    result = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(result.stdout.rsplit("LOADED", 1)[1].split())
 
 
 HELP = """
@@ -219,7 +219,7 @@ def distribution(name: str) -> str:
     return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~; ]", name, maxsplit=1)[0]).lower()
 
 
-def test_what_is_imported_is_declared_and_the_reverse() -> None:
+def test_dependencies_are_declared_and_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     core = {distribution(name) for name in project["dependencies"]}
     extras = {distribution(name) for names in project["optional-dependencies"].values() for name in names}
@@ -229,13 +229,13 @@ def test_what_is_imported_is_declared_and_the_reverse() -> None:
         for top in {name.split(".")[0] for name, _ in imported_names(path)}
         if top not in sys.stdlib_module_names and top != "evalkit"
     }
-    declared = core | extras | BROUGHT
+    declared = core | extras | INDIRECT
     assert imported <= declared, f"imported, not declared: {sorted(imported - declared)}"
     assert core <= imported, f"declared, never imported: {sorted(core - imported)}"
 
 
-def test_the_version_is_said_once() -> None:
+def test_version_is_written_once() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert metadata.version("evalkit") == project["version"], "installed before the version changed: run make again"
-    said = [short(path) for path in modules() if f'"{project["version"]}"' in path.read_text(encoding="utf-8")]
-    assert not said, "ask importlib.metadata instead"
+    copies = [short(path) for path in modules() if f'"{project["version"]}"' in path.read_text(encoding="utf-8")]
+    assert not copies, "use importlib.metadata instead"

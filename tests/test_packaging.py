@@ -1,4 +1,4 @@
-"""What a stranger installs: the wheel made from the sdist holds code, settings, references and sample."""
+"""The wheel made from the sdist holds code, settings, references and sample."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ print(here)
 
 
 def python(*words: str, cwd: Path) -> str:
-    done = subprocess.run([sys.executable, *words], cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    result = subprocess.run([sys.executable, *words], cwd=cwd, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds an installation made the long way: checkout -> sdist -> wheel -> files."""
+    """Install into a folder by way of sdist and wheel, and return the folder."""
     pytest.importorskip("hatchling", reason="the build backend comes with the dev dependency group")
     work = tmp_path_factory.mktemp("packaging")
     python("-m", "hatchling", "build", "-t", "sdist", "-d", str(work), cwd=ROOT)
@@ -47,13 +47,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_an_installation_finds_what_ships_inside_itself(installed: Path) -> None:
-    # -I leaves out the checkout; the folder of the installation is put in front by hand.
+def test_installation_finds_its_own_data(installed: Path) -> None:
+    # -I leaves out the checkout, so that only the installed files are found.
     code = f"import sys; sys.path.insert(0, {str(installed)!r})\n{LOOK}"
     assert python("-I", "-c", code, cwd=installed).strip() == str(installed / "evalkit")
 
 
-def test_an_installation_has_its_licence_and_its_script(installed: Path) -> None:
+def test_installation_has_licence_and_script(installed: Path) -> None:
     (info,) = installed.glob("evalkit-*.dist-info")
     assert (info / "licenses" / "LICENSE").exists()
     assert "evalkit = evalkit.cli:main" in (info / "entry_points.txt").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What comes in from outside: no code, no network unless asked for, no path from a name, only loaders of data."""
+"""Input from outside: no code is run, no connection opened unasked, no path made from a name."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ UNSAFE = {
     "popen", "unsafe_load", "full_load", "load_all", "FullLoader", "UnsafeLoader", "allow_pickle", "subprocess",
 }  # fmt: skip
 MAY_PICKLE = {
-    "scoring/pair.py": "plans that this process put aside in a file without a name",
+    "scoring/pair.py": "plans that this process spooled to a nameless temporary file",
     "scoring/executors.py": "work and results on their way between the processes of one run",
 }
-# Who may speak to the network, and with whom.
+# Which modules may use the network, and what for.
 NETWORK = {"socket", "http", "urllib", "requests", "httpx", "aiohttp", "openai", "huggingface_hub", "uvicorn"}
-MAY_SPEAK = {
+MAY_CONNECT = {
     "matching/embeddings.py": "a model hub, when the model is not on this machine and --offline is not given",
     "judges/llm": "the server of a judge that was named",
     "labels/page": "the browser of the person who labels, on 127.0.0.1",
-    "settings.py": "takes addresses apart, and opens none",
-    "report/chart_style.py": "writes data into an address of the page itself",
+    "settings.py": "parses addresses and opens none",
+    "report/escaping.py": "writes data into an address of the page itself",
 }
 
 
@@ -56,7 +56,7 @@ def trees() -> Iterator[tuple[str, ast.Module]]:
 
 
 def names(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Everything that is imported, called or passed by name."""
+    """Yield every name that is imported, called or passed as a keyword, with its line."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name.split(".")[0], node.lineno) for alias in node.names)
@@ -71,14 +71,14 @@ def names(tree: ast.Module) -> Iterator[tuple[str, int]]:
             yield from ((keyword.arg, node.lineno) for keyword in node.keywords if keyword.arg)
 
 
-def test_nothing_builds_objects_or_runs_code_from_data() -> None:
-    found = [
+def test_data_never_becomes_code() -> None:
+    uses = [
         f"{path}:{line} {name}"
         for path, tree in trees()
         for name, line in names(tree)
         if name in UNSAFE and not (name == "pickle" and path in MAY_PICKLE)
     ]
-    assert not found, "\n".join(found)
+    assert not uses, "\n".join(uses)
 
 
 def test_yaml_and_weights_are_read_as_data() -> None:
@@ -95,14 +95,14 @@ def test_yaml_and_weights_are_read_as_data() -> None:
     assert '"*.json", "*.txt", "*.safetensors"' in source
 
 
-def test_only_these_rooms_may_speak_to_the_network() -> None:
-    found = [
+def test_only_these_modules_use_the_network() -> None:
+    uses = [
         f"{path}:{line} {name}"
         for path, tree in trees()
         for name, line in names(tree)
-        if name in NETWORK and not any(path == room or path.startswith(f"{room}/") for room in MAY_SPEAK)
+        if name in NETWORK and not any(path == place or path.startswith(f"{place}/") for place in MAY_CONNECT)
     ]
-    assert not found, "\n".join(found)
+    assert not uses, "\n".join(uses)
 
 
 NO_CONNECTION = """
@@ -123,13 +123,13 @@ def test_scoring_opens_no_connection(tmp_path: Path, matcher: str, more: list[st
         (tmp_path / folder / "x.json").write_text('[{"name": "A", "ablated_part": "gate", "action": "REMOVE"}]')
     words = ["score", "--pred", "plans", "--gold", "gold", "--out", "run", "--resamples", "9", "--cache", "cache"]
     command = [sys.executable, "-c", NO_CONNECTION, *words, "--matcher", matcher, *more]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
     assert (tmp_path / "run" / "run.json").is_file()
 
 
-def test_offline_refuses_a_model_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub is not even asked, whatever the name."""
+def test_offline_refuses_a_missing_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub is not asked at all."""
     hub = pytest.importorskip("huggingface_hub")
     asked = []
 
@@ -146,7 +146,7 @@ def test_offline_refuses_a_model_that_is_not_here(monkeypatch: pytest.MonkeyPatc
     assert asked == [True, True, False]
 
 
-def test_offline_reaches_the_model_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_option_reaches_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = pytest.importorskip("huggingface_hub")
     calls = []
 
@@ -157,9 +157,9 @@ def test_offline_reaches_the_model_from_the_command_line(tmp_path: Path, monkeyp
     monkeypatch.setattr(hub, "snapshot_download", download)
     (tmp_path / "x.json").write_text('[{"name": "A", "ablated_part": "gate"}]')
     words = ["score", "--pred", str(tmp_path), "--gold", str(tmp_path), "--out", str(tmp_path / "run"), "--no-cache"]
-    done = CliRunner().invoke(group, [*words, "--model", "nobody/nothing", "--offline"])
-    assert isinstance(done.exception, EvalkitError)
-    assert "--offline fetches none" in str(done.exception)
+    result = CliRunner().invoke(group, [*words, "--model", "nobody/nothing", "--offline"])
+    assert isinstance(result.exception, EvalkitError)
+    assert "--offline fetches none" in str(result.exception)
     assert [call["local_files_only"] for call in calls] == [True]
     assert not (tmp_path / "run").exists()
 
@@ -195,10 +195,10 @@ def everything_below(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
-@pytest.mark.parametrize("at", range(len(ESCAPES)))
-def test_names_never_become_paths_outside_the_output_folder(tmp_path: Path, at: int) -> None:
-    """A paper and a planner may be called anything: a run and every export stay where they were told to."""
-    name = ESCAPES[at]
+@pytest.mark.parametrize("index", range(len(ESCAPES)))
+def test_names_never_leave_the_output_folder(tmp_path: Path, index: int) -> None:
+    """A run and every export stay in their folder whatever papers and planners are called."""
+    name = ESCAPES[index]
     plans = [plan(entry("gate"), paper=name, planner=name), plan(entry("gate"), paper="x", planner="p", sample=name)]
     work = tmp_path / "deep" / "deeper" / "work"
     work.mkdir(parents=True)
@@ -228,7 +228,7 @@ TABLES = ("leaderboard", "papers", "pairs", "plans", "diagnostics")
 
 
 @pytest.mark.parametrize("name", ["/", "../../", "..", "//x", "é" * 300, "a\0b", " "])
-def test_drafts_of_gold_are_called_something_harmless(name: str) -> None:
+def test_draft_files_have_harmless_names(name: str) -> None:
     from evalkit.cli.gold import _file_name
 
     called = _file_name(name)
@@ -238,8 +238,8 @@ def test_drafts_of_gold_are_called_something_harmless(name: str) -> None:
     assert len(called.encode()) < 250
 
 
-def test_converting_writes_below_the_target_whatever_the_document_says(tmp_path: Path) -> None:
-    """Files are called after files; what a document calls its paper is content."""
+def test_convert_writes_below_its_target(tmp_path: Path) -> None:
+    """Files are named after files, never after what a document calls its paper."""
     (tmp_path / "in").mkdir()
     content = {"paper": "../../escaped", "planner": "/escaped", "ablations": [{"name": "A", "ablated_part": "p"}]}
     (tmp_path / "in" / "x.json").write_text(json.dumps(content))
@@ -247,8 +247,8 @@ def test_converting_writes_below_the_target_whatever_the_document_says(tmp_path:
     assert everything_below(tmp_path) == {"in", "in/x.json", "out", "out/x.md"}
 
 
-def test_a_link_in_a_folder_of_plans_leads_nowhere_else(tmp_path: Path) -> None:
-    """Links to folders are not followed, so that plans are those below the folder that was named."""
+def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
+    """Only plans below the named folder are read."""
     (tmp_path / "plans" / "p").mkdir(parents=True)
     (tmp_path / "secret").mkdir()
     for place in ("plans/p", "secret"):
@@ -264,13 +264,13 @@ def requirements() -> list[str]:
     return [name for names in ([PROJECT["project"]["dependencies"]], extras, groups) for part in names for name in part]
 
 
-def test_upper_bounds_stand_only_where_a_newer_version_is_known_to_break() -> None:
+def test_upper_bounds_have_a_known_reason() -> None:
     known: dict[str, str] = {}
     bounded = [name for name in requirements() if "<" in name.split(";")[0] or "==" in name.split(";")[0]]
     assert [name for name in bounded if re.split(r"[\[<>=!~; ]", name)[0] not in known] == []
 
 
-def test_every_requirement_has_a_lower_bound_and_a_tested_version() -> None:
+def test_requirements_have_bounds_and_tested_versions() -> None:
     tested = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
     for name in requirements():
         if name.startswith("evalkit["):
@@ -313,9 +313,9 @@ def test_the_audit_needs_no_network(tmp_path: Path) -> None:
         str(tmp_path / "all.zip"),
         str(tmp_path / "pins.txt"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    told = [line.split(": ")[1] for line in done.stdout.splitlines()]
-    assert (done.returncode, sorted(told)) == (1, ["fixed later", "listed", "open range", "up to this one"])
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    reported = [line.split(": ")[1] for line in result.stdout.splitlines()]
+    assert (result.returncode, sorted(reported)) == (1, ["fixed later", "listed", "open range", "up to this one"])
     (tmp_path / "pins.txt").write_text("clean==3.0\n")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "none of the advisories applies to the 1 versions\n")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "none of the advisories applies to the 1 versions\n")
