@@ -49,7 +49,7 @@ MAY_OPEN_FILES: dict[str, str] = {
     "storage/folders.py": "a run's folder is written whole or not at all",
     "storage/parquet.py": "pyarrow writes a Parquet file itself",
     "storage/cache.py": "the cache is one SQLite file",
-    "judges/llm/replies.py": "cached replies are in one SQLite file",
+    "judges/llm/reply_cache.py": "cached replies are in one SQLite file",
 }
 OPENING_CALLS = {"read_text", "read_bytes", "write_text", "write_bytes", "fdopen", "NamedTemporaryFile", "mkstemp"}
 OPENING_MODULES = {"shutil", "tempfile", "sqlite3"}
