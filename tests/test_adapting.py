@@ -66,7 +66,7 @@ def base() -> Calibration:
         ("none of it matches", r"none of \d+ labelled pairs match, of those that share a part"),
     ],
 )
-def test_labels_that_say_the_same_of_every_pair_are_refused(kind: str, told: str) -> None:
+def test_labels_without_both_kinds_are_refused(kind: str, told: str) -> None:
     every = frozenset((g, p) for g in range(4) for p in range(4))
     rows = [
         {
@@ -97,12 +97,12 @@ def test_a_base_that_is_off_is_mended(base: Calibration, by: float) -> None:
     assert load_calibration(dump_calibration(found.calibration), "x.json") == found.calibration
 
 
-def test_a_base_that_is_right_is_not_said_to_be_mended(base: Calibration) -> None:
+def test_a_base_that_is_right_is_rarely_moved(base: Calibration) -> None:
     said = [adapt(labelled(15, seed), base, None, {}).helped for seed in range(3, 13)]
     assert sum(said) <= 2  # one in twenty by chance
 
 
-def test_it_is_the_same_each_time_and_in_any_order(base: Calibration) -> None:
+def test_the_result_is_repeatable_in_any_order(base: Calibration) -> None:
     rows = labelled(12, 4)
     one, two = (adapt(given, shifted(base, 2), None, {}) for given in (rows, rows[::-1]))
     assert one.report["helped"] == two.report["helped"]

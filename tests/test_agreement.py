@@ -88,7 +88,7 @@ def test_kappa_agrees_with_sklearn() -> None:
         assert cohen_kappa(one, other) == pytest.approx(cohen_kappa_score(one, other))
 
 
-def test_two_raters_without_gaps_have_an_alpha_near_their_kappa() -> None:
+def test_without_gaps_alpha_is_near_kappa() -> None:
     chance = random.Random(4)
     one = [chance.randrange(2) for _ in range(2000)]
     other = [value if chance.random() < 0.8 else 1 - value for value in one]

@@ -122,7 +122,7 @@ def test_the_band_of_doubt_by_hand() -> None:
     assert [curve[share] for share in (0.0, 0.05, 0.07, 0.10)] == pytest.approx([8 / 10, 10 / 11, 10 / 11, 1.0])
 
 
-def test_the_threshold_is_half_of_the_f1_that_it_gives() -> None:
+def test_the_threshold_is_half_of_its_f1() -> None:
     sure = np.array([0.0] * 6 + [1.0] * 4)
     assert pair_metrics.f1_threshold(sure, sure > 0) == pytest.approx(0.5, abs=0.002)  # F1 1
     # 2 of 4 said are right, all true ones are said: F1 = 4 / (4 + 2).
@@ -133,7 +133,7 @@ def test_the_threshold_is_half_of_the_f1_that_it_gives() -> None:
 # Fitting: papers are held out whole.
 
 
-def test_a_paper_is_in_one_fold_and_no_fold_is_fitted_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_paper_is_held_out_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = table_of(ROWS, "lexical", None)
     papers = np.array([row.paper for row in ROWS for _ in range(row.match_table.size)])
     assert all(set(pairs.folds[papers == paper]) == {fold_of(paper)} for paper in papers)
@@ -151,7 +151,7 @@ def test_a_paper_is_in_one_fold_and_no_fold_is_fitted_on_it(monkeypatch: pytest.
     assert set(folds) == set(range(FOLDS))
 
 
-def test_labels_of_a_held_out_paper_change_nothing_about_its_predictions() -> None:
+def test_held_out_labels_do_not_change_their_predictions() -> None:
     pairs = table_of(ROWS, "lexical", None)
     part, match = held_out(pairs)
     fold = pairs.folds == 2
@@ -161,7 +161,7 @@ def test_labels_of_a_held_out_paper_change_nothing_about_its_predictions() -> No
         assert not np.array_equal(before[~fold], after[~fold])
 
 
-def test_a_fold_is_decided_by_the_threshold_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fold_takes_the_threshold_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     # The fold of four pairs gets the threshold of the six others, and the reverse.
     folds = np.array([0] * 4 + [1] * 6)
     pairs = Pairs((), np.zeros((10, 0)), folds > 5, folds > 5, folds, folds > 5)
@@ -190,7 +190,7 @@ def test_undecided_pairs_are_left_out_everywhere(made: Calibration) -> None:
     assert agreement([ROWS[1], nothing], made, None)["worst"] == agreement([ROWS[1]], made, None)["worst"]
 
 
-def test_what_is_fitted_is_read_back_and_gives_the_same(made: Calibration) -> None:
+def test_a_calibration_read_back_gives_the_same(made: Calibration) -> None:
     back = load_calibration(dump_calibration(made), "made.json")
     assert back == made
     row = ROWS[3]
@@ -203,7 +203,7 @@ def test_the_same_labels_give_the_same_calibration(made: Calibration) -> None:
     assert dump_calibration(again) == dump_calibration(made)
 
 
-def test_a_calibration_says_what_it_is_worth_and_what_it_rests_on(made: Calibration) -> None:
+def test_a_calibration_holds_its_figures_and_its_origin(made: Calibration) -> None:
     assert made.fitted_on["papers"] == 24
     assert made.fitted_on["pairs"] == 24 * 2 * 9
     for what in ("part", "match"):
@@ -233,9 +233,7 @@ def test_too_few_papers_are_refused() -> None:
         ({"versions": {}}, "the calibration has None"),
     ],
 )
-def test_a_calibration_that_this_version_cannot_honour_is_refused(
-    made: Calibration, change: dict[str, Any], told: str
-) -> None:
+def test_a_calibration_of_another_version_is_refused(made: Calibration, change: dict[str, Any], told: str) -> None:
     with pytest.raises(InputError, match=told):
         load_calibration(json.dumps(json.loads(dump_calibration(made)) | change), "other.json")
 
@@ -348,7 +346,7 @@ def test_labels_without_pairs_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("matcher", MATCHERS)
-def test_what_ships_says_that_it_keeps_what_was_promised(matcher: str) -> None:
+def test_shipped_calibrations_reach_the_promised_figures(matcher: str) -> None:
     made = load_calibration(shipped(f"configs/calibration/{matcher}.json").read_text(encoding="utf-8"), matcher)
     assert (made.fitted_on["papers"], made.fitted_on["pairs"]) == (293, 18366)
     assert "not by people" in made.fitted_on["note"]

@@ -106,7 +106,7 @@ def project(reviews: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_drafts_do_not_score_unless_allowed_and_then_it_shows(project: Path) -> None:
+def test_drafts_score_only_when_allowed_and_marked(project: Path) -> None:
     settings = Settings(matcher="lexical", resamples=0)
     with pytest.raises(InputError, match="is a draft and not scored"):
         score_run(project / "plans", project / "gold", settings)
@@ -133,9 +133,7 @@ def test_a_draft_stays_a_draft_in_every_format(project: Path, form: str, words: 
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "yaml"])
-def test_a_draft_keeps_its_sentences_and_its_review_in_every_format_that_can_hold_them(
-    project: Path, form: str
-) -> None:
+def test_a_draft_keeps_sentences_and_review_where_possible(project: Path, form: str) -> None:
     for source, target, name in (("gold", "other", form), ("other", "again", "json")):
         call = ["convert", str(project / source), str(project / target), "--to", name, "--gold"]
         assert CliRunner().invoke(group, call, catch_exceptions=False).exit_code == 0
@@ -157,7 +155,7 @@ def test_a_shipped_reference_keeps_where_it_comes_from(tmp_path: Path) -> None:
     assert dict(gold.about) == {name: before[name] for name in ("title", "source", "confidence")}
 
 
-def test_what_is_kept_beside_entries_moves_no_number_and_no_finding(tmp_path: Path) -> None:
+def test_texts_beside_entries_move_no_number(tmp_path: Path) -> None:
     gate, settings = {"name": "Gate", "ablated_part": "gate"}, Settings(matcher="lexical", resamples=0, strict=True)
     runs = []
     for name, beside in (("bare", {}), ("full", {"source": "Remove it.\u0007 \u00ce\u00bb"})):

@@ -114,7 +114,7 @@ def test_one_bad_row_takes_no_other_with_it(write: Any) -> None:
     assert [item.line for item in judge.diagnostics] == [2, 3, 4]
 
 
-def test_replies_and_figures_beside_the_rows_are_no_sheets(write: Any) -> None:
+def test_replies_and_figures_beside_rows_are_no_judgements(write: Any) -> None:
     folder = write([author("g1", "p1")])
     write("{}", place="planner/paper.json.log")
     write('[{"id": "paper", "precision": 0.25, "f1_score": 0.4}]', place="planner/evaluations.json")
@@ -124,7 +124,7 @@ def test_replies_and_figures_beside_the_rows_are_no_sheets(write: Any) -> None:
 
 
 @pytest.mark.parametrize("gold_side", ["A", "B"])
-def test_a_kept_reply_is_read_whichever_side_gold_was_shown_on(write: Any, gold_side: str) -> None:
+def test_a_reply_is_read_whichever_side_gold_has(write: Any, gold_side: str) -> None:
     plan_side = "B" if gold_side == "A" else "A"
     rows = [("g1", "p1"), ("g2", ["p2", "p3"]), (None, "p4"), (["g3"], None)]
     lines = "\n".join(json.dumps({f"name_in_{gold_side}": g, f"name_in_{plan_side}": p}) for g, p in rows)
@@ -159,7 +159,7 @@ def test_one_judge_decides(write: Any) -> None:
     assert {pair.decided_by for pair in found.pairs} == {"judge"}
 
 
-def test_judges_vote_on_pairs_and_an_abstention_is_no_yes(write: Any) -> None:
+def test_judges_vote_on_pairs_and_abstaining_is_no(write: Any) -> None:
     judges = judged(
         write([author("g1", "p1"), author("g2", ["p2", "p3"]), author("g3", "p4")], "a"),
         write([author("g1", "p1"), author("g2", "p3"), author("g3", None)], "b"),
@@ -201,7 +201,7 @@ def test_a_repeated_plan_name_is_matched_once(write: Any) -> None:
     assert matches(judges.align(GOLD, plan(entry("p1"), entry("p1")), "group")) == [(0, 0)]
 
 
-def test_hits_of_the_reviewer_task_take_the_suggestions_in_order(write: Any) -> None:
+def test_reviewer_hits_take_the_suggestions_in_order(write: Any) -> None:
     judges = judged(write([reviewer("p1", False), reviewer("p2", True), reviewer("p3", True), reviewer("p4", True)]))
     two = gold(entry("suggestion 1"), entry("suggestion 2"))
     assert matches(judges.align(two, PLAN, "one-to-one")) == [(0, 1), (1, 2)]
@@ -247,7 +247,7 @@ def test_a_pairs_file_without_its_columns_is_refused(tmp_path: Path) -> None:
         read_judge(tmp_path / "pairs.csv")
 
 
-def test_a_pairs_file_with_odd_cells_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_odd_cells_of_a_pairs_file_are_survived(tmp_path: Path) -> None:
     head = "planner,paper,status,gold_entry,plan_entry,gold_name,plan_name"
     rows = [
         "planner,paper,match,x,,g1,p1",
@@ -332,7 +332,7 @@ def test_judges_know_a_renamed_planner_under_either_name(
     assert compare_judges(plans, [GOLD], settings, judged(folder, folder))["unjudged"] == 0
 
 
-def test_a_planner_that_takes_anothers_name_keeps_its_own_judgements(tmp_path: Path, write: Any) -> None:
+def test_a_renamed_planner_keeps_its_own_judgements(tmp_path: Path, write: Any) -> None:
     plans = put(tmp_path / "plans", {"a/paper.json": ["p1"], "b/paper.json": ["p1"]})
     write([author("g1", "p1")], place="a/paper.jsonl")
     folder = write([author("g1", None)], place="b/paper.jsonl")
@@ -340,7 +340,7 @@ def test_a_planner_that_takes_anothers_name_keeps_its_own_judgements(tmp_path: P
     assert run.papers.set_index("planner")["match_recall"].to_dict() == {"a": 0, "b": pytest.approx(1 / 3)}
 
 
-def test_the_signature_pins_what_was_said_and_not_where(write: Any) -> None:
+def test_the_digest_pins_content_and_not_paths(write: Any) -> None:
     one, same, other = (
         write([author("g1", "p1")], "a"),
         write([author("g1", "p1")], "b"),
@@ -351,7 +351,7 @@ def test_the_signature_pins_what_was_said_and_not_where(write: Any) -> None:
     assert judged(one, other).digest == judged(other, one).digest != digests[0]
 
 
-def test_an_empty_plan_has_zeros_there_and_no_precision_here(write: Any) -> None:
+def test_an_empty_plan_has_zeros_only_in_ablationbench(write: Any) -> None:
     run = scored(write([]), plans=[plan()])
     row = run.papers.iloc[0]
     assert (row["ab_precision"], row["ab_f1"], row["ab_ndcg"]) == (0, 0, 0)
@@ -362,14 +362,14 @@ def test_an_empty_plan_has_zeros_there_and_no_precision_here(write: Any) -> None
     assert report["corrected"]["precision"] is None
 
 
-def test_a_plan_that_nobody_judged_is_a_hole_that_is_told(write: Any) -> None:
+def test_an_unjudged_plan_is_reported(write: Any) -> None:
     second = gold(entry("g1"), paper="second")
     run = score_run([PLAN, plan(entry("p1"), paper="second")], [GOLD, second], QUICK, judgements=judged(write([])))
     assert run.diagnostics["code"].tolist().count("no-judgement") == 1
     assert run.meta["judges"]["unjudged"] == 1
 
 
-def test_a_planner_that_nobody_judged_is_left_out_and_not_last(write: Any) -> None:
+def test_an_unjudged_planner_is_left_out(write: Any) -> None:
     plans = [PLAN, plan(entry("p1"), planner="other")]
     run = scored(write([author("g1", "p1")]), plans=plans)
     assert run.leaderboard["planner"].tolist() == ["planner"]
@@ -378,7 +378,7 @@ def test_a_planner_that_nobody_judged_is_left_out_and_not_last(write: Any) -> No
         scored(write([author("g1", "p1")], "elsewhere", "nobody/paper.jsonl"))
 
 
-def test_of_several_labelled_lists_the_one_that_was_shown_these_entries_is_taken(tmp_path: Path) -> None:
+def test_the_labelled_list_with_these_entries_is_taken(tmp_path: Path) -> None:
     def labelled(golds: str, match: list[list[int]]) -> str:
         names = [[{"name": name} for name in side.split()] for side in (golds, "p1 p2 p3 p4")]
         return json.dumps({"paper": "paper", "planner": "planner", "gold": names[0], "plan": names[1], "match": match})
@@ -391,7 +391,7 @@ def test_of_several_labelled_lists_the_one_that_was_shown_these_entries_is_taken
     assert not scored(tmp_path / "labels.jsonl", top_k=2).diagnostics["code"].str.contains("unknown-name").any()
 
 
-def test_top_k_turns_later_partners_into_misses_and_reports_no_unknown_name(write: Any) -> None:
+def test_top_k_makes_misses_and_no_unknown_names(write: Any) -> None:
     run = scored(write([author("g1", "p1"), author("g2", "p3"), author("g3", None)]), top_k=2)
     row = run.papers.iloc[0]
     assert (row["ab_true_positives"], row["ab_false_positives"], row["ab_false_negatives"]) == (1, 1, 2)

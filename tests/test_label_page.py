@@ -112,7 +112,7 @@ def test_fifty_labels_by_keyboard_survive_a_kill(run: Path, browser: Any) -> Non
     assert decided == total - skipped
 
 
-def test_arrows_and_numbers_choose_and_the_end_is_told(run: Path, browser: Any) -> None:
+def test_arrows_and_numbers_choose_until_the_end(run: Path, browser: Any) -> None:
     opened = Page(run, browser, "--annotator", "bea")
     page = opened.page
     page.keyboard.press("ArrowDown")

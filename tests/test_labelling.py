@@ -74,7 +74,7 @@ def test_the_least_sure_come_first() -> None:
     assert nearest([replace(one, borderline=frozenset())], 0.5).sampling == "every pair"
 
 
-def test_a_sample_is_of_whole_papers_and_repeats_with_its_seed(run: Run) -> None:
+def test_a_sample_has_whole_papers_by_its_seed(run: Run) -> None:
     tasks = tasks_of_run(run)
     queue = sampled(tasks, 2, 1)
     papers = [tasks[screen.task].paper for screen in queue.screens]
@@ -123,7 +123,7 @@ def write(run: Run, folder: Path) -> Path:
     return folder / "first.jsonl"
 
 
-def test_undo_takes_back_the_last_answer_also_after_a_restart(run: Run, tmp_path: Path) -> None:
+def test_undo_takes_back_answers_after_a_restart(run: Run, tmp_path: Path) -> None:
     tasks = tasks_of_run(run)
     queue = sampled(tasks, 2, 1)
     session = open_session(tasks, queue, tmp_path / "labels.jsonl")
@@ -140,7 +140,7 @@ def test_undo_takes_back_the_last_answer_also_after_a_restart(run: Run, tmp_path
 
 
 @pytest.mark.parametrize("cut", range(1, 60, 7))
-def test_half_a_line_is_no_answer_and_harms_no_other(cut: int, run: Run, tmp_path: Path) -> None:
+def test_half_a_line_is_no_answer(cut: int, run: Run, tmp_path: Path) -> None:
     tasks = tasks_of_run(run)
     queue = sampled(tasks, 2, 1)
     session = open_session(tasks, queue, tmp_path / "labels.jsonl")
@@ -166,7 +166,7 @@ def test_a_journal_of_another_purpose_is_refused(run: Run, tmp_path: Path) -> No
         open_session(tasks, sampled(tasks, 2, 1), tmp_path / "labels.jsonl", "../x")
 
 
-def test_two_annotators_have_files_of_their_own_and_see_how_they_agree(run: Run, tmp_path: Path) -> None:
+def test_two_annotators_have_own_files_and_an_agreement(run: Run, tmp_path: Path) -> None:
     tasks = tasks_of_run(run)
     queue = sampled(tasks, 1, 1)
     one, two = (open_session(tasks, queue, tmp_path / "labels.jsonl", name) for name in ("ann", "bob"))

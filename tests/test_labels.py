@@ -42,7 +42,7 @@ def test_the_shared_labels_are_read_whole() -> None:
 @pytest.mark.parametrize(
     "change", [{"match": [[0, 9]]}, {"gold": [{}]}, {"plan": "x"}, {"match": [3]}, {"paper": None}]
 )
-def test_a_bad_line_is_an_error_with_its_place(change: dict[str, object], tmp_path: Path) -> None:
+def test_a_bad_line_is_an_error_with_address(change: dict[str, object], tmp_path: Path) -> None:
     tree = {**json.loads(write_labels([ROW])), **change}
     if tree["paper"] is None:
         del tree["paper"]
@@ -70,7 +70,7 @@ def test_tables_follow_the_entries_wherever_they_stand() -> None:
     assert part.tolist() == [[0], [1]]
 
 
-def test_no_tables_for_what_the_labels_do_not_cover() -> None:
+def test_no_tables_for_plans_without_labels() -> None:
     labels = Labels([ROW])
     assert labels.tables(GOLD, replace(PLAN, ablations=(*PLAN.ablations, entry("new")))) is None
     assert labels.tables(GOLD, replace(PLAN, planner="lab/z")) is None
@@ -82,7 +82,7 @@ def test_no_tables_for_what_the_labels_do_not_cover() -> None:
     assert tables[0].shape == (2, 0)
 
 
-def test_entries_that_say_the_same_are_taken_in_their_order() -> None:
+def test_equal_entries_are_taken_in_their_order() -> None:
     twins = replace(ROW, plan=(entry("gate"), entry("gate")), match=frozenset({(0, 1)}), same_part=frozenset({(0, 1)}))
     part, _ = Labels([twins]).tables(GOLD, replace(PLAN, ablations=twins.plan)) or (None, None)
     assert part.tolist() == [[0, 1], [0, 0]]

@@ -86,8 +86,8 @@ def _matched(one: Prediction, limits: Thresholds, *, labels: bool) -> set[tuple[
     """Return the pairs that are aligned one-to-one and match fully, by the labels or by the matcher."""
     row = one.row
     part, match = (row.part_table.astype(float), row.match_table.astype(float)) if labels else (one.part, one.match)
-    found = align(part, match, (row.gold, row.plan), limits, "one-to-one")
-    return {(pair.gold, pair.plan) for pair in found.pairs if pair.matched}
+    alignment = align(part, match, (row.gold, row.plan), limits, "one-to-one")
+    return {(pair.gold, pair.plan) for pair in alignment.pairs if pair.matched}
 
 
 def _assigned(predictions: Sequence[Prediction], limits: Thresholds) -> dict[str, float | None]:

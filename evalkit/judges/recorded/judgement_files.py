@@ -160,9 +160,11 @@ def _judgements(document: Document, report: Report) -> Iterator[Judgement]:
     """Yield the judgements of one document: one for each labelled list, or one of all the rows."""
     rows: dict[str, list[Any]] = {kind: [] for kind in READERS}
     labelled = False
-    for at, outer in _values(document.text, report):
+    for number, outer in _values(document.text, report):
         reply = _reply(outer)
-        for line, value in ((at, outer),) if reply is None else ((at, row) for _, row in _values(reply, report)):
+        for line, value in (
+            ((number, outer),) if reply is None else ((number, row) for _, row in _values(reply, report))
+        ):
             kind = _kind(value)
             labelled |= kind in ("labels", "people")
             if kind == "labels":
