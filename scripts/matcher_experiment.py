@@ -57,16 +57,17 @@ GROUPS: dict[str, Callable[[str], bool]] = {
 # Who makes which features: the functions whose time is taken, by the names under which `features` calls them.
 CLOCKED: dict[str, tuple[Any, str]] = {
     "abbreviations": (features, "expansions"),
-    "each list as it is written": (features, "side_of"),
-    "each list as it is meant": (features, "meant"),
-    "spelling of words": (coverage, "spelled_alike"),
-    "meaning of words": (semantic, "meant_alike"),
+    "each list's tables": (features, "list_tables"),
+    "each list's vectors": (features, "list_vectors"),
+    "spelling of words": (coverage, "spelling_similarity"),
+    "meaning of words": (semantic, "word_similarity"),
     "word.* and meaning.*": (coverage, "coverage"),
-    "options.*: words": (options, "_spelled"),
-    "options.*: meaning": (options, "_meant"),
+    "options.*: words": (options, "_by_spelling"),
+    "options.*: meaning": (options, "_by_meaning"),
     "options.*: counterparts": (options, "_counterparts"),
-    "act, sweep, option, part, name, list, aspect": (traits, "deeds"),
-    "phrase.*": (semantic, "cosines"),
+    "options.*": (options.OptionPairs, "__init__"),
+    "act, sweep, option, part, name, list, aspect": (traits.TRAIT_FEATURES, "compute"),
+    "phrase.*": (semantic, "phrase_features"),
 }
 FIVE = (5, 5)
 HEAD = f"{'':34s}    n  | match F1 AP ECE    | part F1 AP ECE"

@@ -1,4 +1,4 @@
-"""Takes a gold list and a plan, gives features of every pair: how far the two entries are the same ablation.
+"""Describe every pair of a gold list and a plan by features: how far the two entries are the same ablation.
 
 The context of a pair is the gold list and this one plan, nothing else. Every number is on a grid on which sums are
 exact, so that neither the order of entries nor the batches of an encoder can change a bit of it.
@@ -8,54 +8,75 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.matching.features import coverage, options, semantic, traits
 from evalkit.matching.features.abbreviations import expansions
-from evalkit.matching.features.prepared import Side, meant, side_of
-from evalkit.matching.features.registry import FEATURES, LEXICAL, Feature
-from evalkit.matching.features.semantic import Meant
-from evalkit.matching.features.vectors import TextVectors
-from evalkit.matching.features.words import texts_of, written_in
+from evalkit.matching.features.registry import Feature
+from evalkit.matching.features.semantic import ListVectors
+from evalkit.matching.features.vectors import TextVectors, on_grid
+from evalkit.matching.features.words import Expansions, expansions_in, list_words, texts_of
 from evalkit.types import Ablation
 
 __all__ = ["FEATURES", "Feature", "Features", "features", "needs"]
 
-Array = NDArray[np.float64]
 GRID = 65536
+CACHED_LISTS = 1024  # about 60 KB each of tables, and 120 KB of vectors
+
+# Every feature by its name, in the order of the arrays.
+FEATURES = {
+    feature.name: feature
+    for feature in (
+        *coverage.FEATURES,
+        *options.SPELLED.features,
+        *traits.TRAIT_FEATURES.features,
+        *semantic.FEATURES,
+        *options.NEAR.features,
+    )
+}
+LEXICAL = tuple(name for name, feature in FEATURES.items() if feature.family != "embedding")
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What is known about every pair: `values` by gold entry, plan entry, feature.
+    """What is known about every pair: `values` [gold, plan, feature].
 
-    `unspecified` says of each pair whether gold leaves open what is done to the part: that agrees with everything.
+    `unspecified` [gold, plan] says whether gold leaves open what is done to the part: that agrees with everything.
     """
 
     names: tuple[str, ...]
-    values: Array
+    values: NDArray[np.float64]
     unspecified: NDArray[np.bool_] | None = None
 
 
 def needs(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> list[str]:
-    """The texts whose vectors `features` will ask for, each once."""
+    """Return the texts whose vectors `features` will ask for, each once."""
     return list(dict.fromkeys(text for entry in (*gold, *plan) for text in texts_of(entry)))
 
 
 def features(gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Mapping[str, TextVectors] | None) -> Features:
-    """Every feature of every pair; without vectors those that need no embedding."""
+    """Return every feature of every pair; without vectors those that need no embedding."""
     names = tuple(FEATURES) if vectors is not None else LEXICAL
+    shape = (len(gold), len(plan))
     if not gold or not plan:
-        return Features(names, np.zeros((len(gold), len(plan), len(names))))
-    written = expansions([texts_of(entry) for entry in (*gold, *plan)])
-    one, other = (side_of(tuple(entries), written_in(entries, written)) for entries in (gold, plan))
-    said = None if vectors is None else (meant(one, vectors), meant(other, vectors))
-    spelled, *near = options.compared(one.options, other.options, said)
-    blocks = [*_words(one, other, said), spelled, traits.deeds(one.deeds, other.deeds)]
-    if said is not None:
-        blocks += [_phrases(*said), *near]
+        return Features(names, np.zeros((*shape, len(names))))
+    meanings = expansions([texts_of(entry) for entry in (*gold, *plan)])
+    one, other = (list_tables(tuple(entries), expansions_in(entries, meanings)) for entries in (gold, plan))
+    in_vectors = None if vectors is None else (list_vectors(one, vectors), list_vectors(other, vectors))
+    similarities: list[NDArray[np.floating]] = [coverage.spelling_similarity(one.words, other.words)]
+    if in_vectors is not None:
+        similarities.append(semantic.word_similarity(in_vectors[0].words, in_vectors[1].words))
+    option_pairs = options.OptionPairs(one.options, other.options, in_vectors)
+    blocks = [
+        *coverage.coverage(similarities, one.words, other.words),
+        options.SPELLED.compute(option_pairs, *shape),
+        traits.TRAIT_FEATURES.compute(traits.TraitPairs(one.traits, other.traits), *shape),
+    ]
+    if in_vectors is not None:
+        blocks += [semantic.phrase_features(*in_vectors), options.NEAR.compute(option_pairs, *shape)]
     values = np.concatenate(blocks, axis=-1)
     values *= GRID
     np.round(values, out=values)
@@ -63,15 +84,36 @@ def features(gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Mappin
     return Features(names, values, traits.unspecified(gold, plan))
 
 
-def _words(one: Side, other: Side, said: tuple[Meant, Meant] | None) -> list[Array]:
-    """How far words are found again, by each kind of likeness, and how that stands out among the alternatives."""
-    kinds: list[NDArray[np.floating]] = [coverage.spelled_alike(one.words, other.words)]
-    if said is not None:
-        kinds.append(semantic.meant_alike(said[0].words, said[1].words))
-    return list(coverage.coverage(kinds, one.words, other.words))
+@dataclass(frozen=True, slots=True, eq=False)
+class ListTables:
+    """All of one list that does not depend on the other. Kept, as gold lists meet many plans."""
+
+    words: coverage.WordTable
+    options: options.OptionTable
+    traits: traits.TraitTable
 
 
-def _phrases(one: Meant, other: Meant) -> Array:
-    """How near whole parts and whole names are in meaning."""
-    near: Array = semantic.cosines(one.phrases, other.phrases).astype(np.float64)
-    return near.reshape(-1, *near.shape[2:]).transpose(1, 2, 0)
+@lru_cache(maxsize=CACHED_LISTS)
+def list_tables(entries: tuple[Ablation, ...], written_out: Expansions) -> ListTables:
+    """Return the tables of these entries, with the abbreviations in them written out."""
+    words = coverage.word_table(list_words(entries, written_out))
+    return ListTables(words, options.option_table(entries), traits.trait_table(entries))
+
+
+def list_vectors(tables: ListTables, vectors: Mapping[str, TextVectors]) -> ListVectors:
+    """Return this list in vectors."""
+    texts = (*tables.words.words.texts, *tables.options.texts)
+    return _list_vectors(tables, tuple([vectors[text] for text in texts]))
+
+
+@lru_cache(maxsize=CACHED_LISTS)
+def _list_vectors(tables: ListTables, texts: tuple[TextVectors, ...]) -> ListVectors:
+    """Return a list in vectors if its texts have these; both are known by being the same objects."""
+    table, words = tables.options, tables.words.words
+    border = len(words.texts)
+    sentences = semantic.sentence_vectors(texts[border:])
+    of_options = sentences[table.option_texts]
+    apart = on_grid(of_options - np.float32(0.75) * sentences[table.part_texts])
+    phrases = sentences[: 2 * words.entries].reshape(2, words.entries, -1)
+    in_words = semantic.word_vectors(words, texts[:border], sentences.shape[1])
+    return ListVectors(in_words, phrases, np.array((of_options, apart)))

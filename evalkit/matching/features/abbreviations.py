@@ -1,4 +1,4 @@
-"""Takes the words of one paper's lists, gives what its abbreviations stand for.
+"""Find what the abbreviations of one paper's lists stand for.
 
 Three sources, in this order: words of the lists themselves whose first letters spell the abbreviation ("evolvable-basis
 binarizer" and "EBB"), two words that another entry writes as one ("fine-tuning" and "finetuning"), and a hand-written
@@ -7,14 +7,14 @@ glossary of the field, which counts only where the words it gives stand together
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from evalkit.matching.features.tokens import analyse
 
 # Written by hand from common usage; one abbreviation may stand for several things, the first that is found counts.
-_WRITTEN = """
+_GLOSSARY = """
 kd: knowledge distillation; rl: reinforcement learning; sft: supervised fine tuning; ssl: self supervised learning;
 cl: contrastive learning; cnn: convolutional neural network; gnn: graph neural network; gcn: graph convolutional
 network; gat: graph attention network; rnn: recurrent neural network; dnn: deep neural network; nn: neural network;
@@ -62,19 +62,19 @@ Place = tuple[str, int]
 """A word by the text it stands in and its place among the words of that text."""
 
 
-def _glossary(written: str) -> dict[str, tuple[tuple[str, ...], ...]]:
+def _parse_glossary(text: str) -> dict[str, tuple[tuple[str, ...], ...]]:
     table: dict[str, tuple[tuple[str, ...], ...]] = {}
-    for line in written.replace("\n", " ").split(";"):
+    for line in text.replace("\n", " ").split(";"):
         short, _, long = line.strip().partition(": ")
         table[short] = (*table.get(short, ()), tuple(word.stem for word in analyse(long).words))
     return table
 
 
-GLOSSARY = _glossary(_WRITTEN)
+GLOSSARY = _parse_glossary(_GLOSSARY)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class EntryForms:
     """What an entry's texts hold: stems, those that could be abbreviations, and what they could be abbreviated to."""
 
     stems: frozenset[str]
@@ -84,51 +84,45 @@ class Said:
 
 
 @lru_cache(maxsize=65536)
-def _said(texts: tuple[str, ...]) -> Said:
-    known = [analyse(text) for text in texts]
-    words = [word for text in known for word in text.words]
-    return Said(
+def _forms(texts: tuple[str, ...]) -> EntryForms:
+    analysed = [analyse(text) for text in texts]
+    words = [word for text in analysed for word in text.words]
+    return EntryForms(
         frozenset(word.stem for word in words),
         frozenset(word.stem for word in words if word.acronym and 2 <= len(word.stem) <= 6),
-        frozenset(letters for text in known for letters in text.initials),
-        frozenset(joined for text in known for joined in text.compounds),
+        frozenset(letters for text in analysed for letters in text.initials),
+        frozenset(joined for text in analysed for joined in text.compounds),
     )
 
 
 def expansions(entries: Iterable[tuple[str, ...]]) -> dict[str, tuple[Place, ...]]:
-    """What every abbreviation of these lists stands for: stem -> the words, each by the text it can be read in.
+    """Return what every abbreviation of these lists stands for: stem -> the words, each by where it can be read.
 
     The result does not depend on the order of the entries.
     """
-    lists = {entry: _said(entry) for entry in sorted(set(entries))}
-    stems = frozenset().union(*(said.stems for said in lists.values()))
-    short = frozenset().union(*(said.short for said in lists.values()))
-    telling = [
-        entry for entry, said in lists.items()
-        if not short.isdisjoint(said.initials) or not stems.isdisjoint(said.compounds)
+    forms = {entry: _forms(entry) for entry in sorted(set(entries))}
+    stems = frozenset().union(*(one.stems for one in forms.values()))
+    short = frozenset().union(*(one.short for one in forms.values()))
+    spelled_out = [
+        entry for entry, one in forms.items()
+        if not short.isdisjoint(one.initials) or not stems.isdisjoint(one.compounds)
     ]  # fmt: skip
-    found: dict[str, tuple[Place, ...]] = {}
-    for text in sorted({text for entry in telling for text in entry}):
-        seen = analyse(text)
-        for stem in sorted(short & seen.initials.keys()) + sorted(stems & seen.compounds.keys()):
-            places = seen.initials[stem] if stem in short and stem in seen.initials else seen.compounds[stem]
-            if stem not in found and stem not in {seen.words[place].stem for place in places}:
-                found[stem] = tuple((text, place) for place in places)
-    wanted = sorted((stems & GLOSSARY.keys()) - found.keys())
-    return found | _from_glossary(wanted, lists)
-
-
-def _from_glossary(wanted: Sequence[str], lists: Mapping[tuple[str, ...], Said]) -> dict[str, tuple[Place, ...]]:
-    found: dict[str, tuple[Place, ...]] = {}
-    for entry, said in lists.items() if wanted else ():
-        for short in wanted:
-            for long in GLOSSARY[short]:
-                if short not in found and said.stems.issuperset(long):
-                    found[short] = tuple(_first(stem, entry) for stem in long)
-    return found
+    places: dict[str, tuple[Place, ...]] = {}
+    for text in sorted({text for entry in spelled_out for text in entry}):
+        words, initials, compounds = (one := analyse(text)).words, one.initials, one.compounds
+        for stem in sorted(short & initials.keys()) + sorted(stems & compounds.keys()):
+            long = initials[stem] if stem in short and stem in initials else compounds[stem]
+            if stem not in places and stem not in {words[index].stem for index in long}:
+                places[stem] = tuple((text, index) for index in long)
+    for entry, one_entry in forms.items() if (rest := sorted((stems & GLOSSARY.keys()) - places.keys())) else ():
+        for stem in rest:
+            for meaning in GLOSSARY[stem]:
+                if stem not in places and one_entry.stems.issuperset(meaning):
+                    places[stem] = tuple(_first(word, entry) for word in meaning)
+    return places
 
 
 def _first(stem: str, texts: Iterable[str]) -> Place:
-    """Where a stem stands first."""
-    words = ((text, place, word) for text in texts for place, word in enumerate(analyse(text).words))
-    return next((text, place) for text, place, word in words if word.stem == stem)
+    """Return where a stem stands first."""
+    words = ((text, index, word) for text in texts for index, word in enumerate(analyse(text).words))
+    return next((text, index) for text, index, word in words if word.stem == stem)

@@ -1,4 +1,4 @@
-"""Takes vectors of texts, gives how near two lists' words and phrases are in meaning.
+"""Measure how near two lists' words and phrases are in meaning, from the vectors of their texts.
 
 Products of vectors on the grid are exact (see `vectors`), so no similarity depends on what it was computed beside.
 """
@@ -13,55 +13,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.matching.features.coverage import GRID
+from evalkit.matching.features.registry import Feature
 from evalkit.matching.features.vectors import TextVectors, Vector, on_grid
-from evalkit.matching.features.words import Rows
+from evalkit.matching.features.words import ListWords
 
 Real = TypeVar("Real", np.float32, np.float64)
 
+PHRASES = {"part": "parts", "name": "entries"}  # the kinds of phrases, in the order of `ListVectors.phrases`
+FEATURES = [
+    Feature(f"phrase.{kind}{suffix}", "embedding", reason, f"nearness of the {kind}s{less} (by meaning)")
+    for kind, reason in PHRASES.items()
+    for suffix, less in (("", ""), (".apart", ", less what all entries share"))
+]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Meant:
-    """One list as it is meant: the vectors of its words; of its parts and of its names; of its options, as they are
-    and less what their parts mean."""
+class ListVectors:
+    """One list in vectors: of its words; of its parts and of its names [kind, entry]; of its options as they are and
+    less what their parts mean [these two, option]."""
 
     words: Vector
     phrases: Vector
     options: Vector
 
 
-def meant_alike(gold: Vector, plan: Vector) -> Vector:
-    """The cosine of every word of gold with every word of plan, each as it is meant in its own text; never below 0."""
+def word_similarity(gold: Vector, plan: Vector) -> Vector:
+    """Return the cosines of words, each as it is meant in its own text, never below 0: [word of gold, word of plan]."""
     return np.maximum(floor(gold @ plan.T), np.float32(0))
 
 
 def floor(product: NDArray[Real]) -> NDArray[Real]:
-    """Down to the grid; exact in float32, as the grid's step is a power of two."""
+    """Round down to the grid; exact in float32, as the grid's step is a power of two."""
     product *= GRID
     np.floor(product, out=product)
     product /= GRID
     return product
 
 
-def words_of(rows: Rows, texts: Sequence[TextVectors], width: int) -> Vector:
-    """The word vectors of a list in the order of its rows; `texts` are those of the rows' texts."""
-    words = np.concatenate([np.zeros((0, width), np.float32), *[text.words for text in texts]])
-    return words if rows.places is None else words[rows.places]
+def word_vectors(words: ListWords, texts: Sequence[TextVectors], width: int) -> Vector:
+    """Return the vectors of a list's words in their order; `texts` are those of its texts."""
+    vectors = np.concatenate([np.zeros((0, width), np.float32), *[text.words for text in texts]])
+    return vectors if words.places is None else vectors[words.places]
 
 
-def sentences(texts: Sequence[TextVectors]) -> Vector:
-    """The vectors of whole texts, a row each, and behind them one of nothing."""
+def sentence_vectors(texts: Sequence[TextVectors]) -> Vector:
+    """Return the vectors of whole texts, a row each, and behind them one of nothing."""
     rows = [text.sentence for text in texts]
     return np.concatenate([*rows, np.zeros(len(rows[0]), np.float32)]).reshape(len(rows) + 1, -1)
 
 
-def cosines(gold: Vector, plan: Vector) -> Vector:
-    """How near texts of gold are to those of plan, kind by kind: as they are, and after taking away what all share.
-
-    Both are vectors by kind of text, entry; the result is by kind, these two, gold, plan.
-    """
-    border = gold.shape[1]
-    stacked = np.concatenate((gold, plan), axis=1)
-    shared = stacked.astype(np.float64).sum(axis=1, keepdims=True) / stacked.shape[1]
-    apart = on_grid((stacked - shared).astype(np.float32))
-    both = np.stack((stacked, apart), axis=1)
-    return floor(both[:, :, :border] @ both[:, :, border:].swapaxes(-1, -2))
+def phrase_features(gold: ListVectors, plan: ListVectors) -> NDArray[np.float64]:
+    """Return FEATURES, how near whole parts and names are, as they are and without what all entries share:
+    [gold, plan, feature]."""
+    border = gold.phrases.shape[1]
+    phrases = np.concatenate((gold.phrases, plan.phrases), axis=1)
+    shared = phrases.astype(np.float64).sum(axis=1, keepdims=True) / phrases.shape[1]
+    apart = on_grid((phrases - shared).astype(np.float32))
+    both = np.stack((phrases, apart), axis=1)
+    near = floor(both[:, :, :border] @ both[:, :, border:].swapaxes(-1, -2)).astype(np.float64)
+    return near.reshape(-1, *near.shape[2:]).transpose(1, 2, 0)

@@ -1,23 +1,26 @@
-"""Takes what two entries do to their parts, gives whether they can be one deed: actions, sweeps, removals in disguise.
+"""Compare what two entries do to their parts: actions, sweeps, removals in disguise, aspects, outward form.
 
-Each entry is first seen alone (its traits); a pair is then described by products and differences of traits.
+Each entry is first seen alone: a trait is a number declared by `trait`. A feature of a pair is made of products,
+differences, ... of traits, and declared by `TRAIT_FEATURES.declare`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.matching.features.coverage import Array
+from evalkit.matching.features.registry import FeatureTable
 from evalkit.matching.features.tokens import analyse
 from evalkit.matching.features.words import segments
 from evalkit.types import Ablation, Action
+
+Array = NDArray[np.float64]
 
 # What an entry may be about besides its own words: two entries about one thing in different respects are not the same.
 ASPECTS = {
@@ -44,16 +47,24 @@ ASPECTS = {
     "a normalization": r"\bnormali[sz]",
     "an augmentation": r"\baugment",
 }
+# Words by which an option says that the part is gone, and how the features call it.
 CUES = {
-    "none": r"\b(?:no|none|without|w/o|remov\w*|disabl\w*|identity|zero|omit\w*|off|absent|exclud\w*|null|drop\w*"
-    r"|skip\w*|not|ablat\w*|empty)\b|\b0(?:\.0+)?\b(?![.\d])",
-    "plain": r"\b(?:vanilla|standard|regular|plain|basic|baseline|conventional|traditional|naive|original|normal|simple"
-    r"|default|ordinary|direct\w*|raw)\b|\bun\w{4,}|\bnon-?\w",
-    "fixed": r"\b(?:fixed|uniform\w*|random\w*|constant|static|equal\w*|single|average|mean|frozen|independent|separate"
-    r"|same|only|global|full|hard|linear)\b",
+    "none": (
+        "none, without, disabled or zero",
+        r"\b(?:no|none|without|w/o|remov\w*|disabl\w*|identity|zero|omit\w*|off|absent|exclud\w*|null|drop\w*"
+        r"|skip\w*|not|ablat\w*|empty)\b|\b0(?:\.0+)?\b(?![.\d])",
+    ),
+    "plain": (
+        "plain, standard or vanilla",
+        r"\b(?:vanilla|standard|regular|plain|basic|baseline|conventional|traditional|naive|original|normal|simple"
+        r"|default|ordinary|direct\w*|raw)\b|\bun\w{4,}|\bnon-?\w",
+    ),
+    "fixed": (
+        "fixed, uniform or random",
+        r"\b(?:fixed|uniform\w*|random\w*|constant|static|equal\w*|single|average|mean|frozen|independent|separate"
+        r"|same|only|global|full|hard|linear)\b",
+    ),
 }
-_ASPECTS = [re.compile(pattern, re.IGNORECASE) for pattern in ASPECTS.values()]
-_CUES = [re.compile(pattern, re.IGNORECASE) for pattern in CUES.values()]
 _GENERIC = re.compile(r"(?:ablation|ablation study|study|experiment)?\s*[#(]?\w{0,2}\)?", re.IGNORECASE)
 _NUMERIC = re.compile(
     r"(?=.*\d)\W*(?:[A-Za-z_]{1,14}\W{0,4})?[=:]?\s*[-\d.,\s%{}\[\]e^x+*/~]+\s?[A-Za-z%-]{0,12}(?: [a-z]{2,12})?\.?\W*"
@@ -68,90 +79,105 @@ _CURRENT = re.compile(r"\b(?:current|baseline|default|original|proposed|full|our
 _REMOVING = re.compile(r"\b(?:w/o|without|no|remov\w+|non|disabl\w+)\b|^No[A-Z]", re.IGNORECASE)
 _SEVERAL = re.compile(r"\b(?:and|both|combin\w*|multiple|components?|terms?|all)\b|[+/,]", re.IGNORECASE)
 
-NAMES = (
-    "act.same", "act.both replace", "act.remove replace", "act.add",
-    "act.remove none", "act.remove plain", "act.remove fixed",
-    "act.both none", "act.both plain", "act.both fixed", "act.one none", "act.one plain", "act.one fixed",
-    "act.name removes", "act.name replaces", "act.options of replace",
-    "sweep.both", "sweep.one", "sweep.remove", "sweep.shared", "sweep.unlike replace",
-    "option.total", "option.single", "option.vague", "option.vague both", "option.current",
-    "part.several one", "part.several both", "part.equal", "part.length", "part.length apart", "part.head length",
-    "part.last word", "part.first word", "name.generic", "list.size", "aspect.shared", "aspect.apart",
-    *(f"aspect.{name}.both" for name in ASPECTS), *(f"aspect.{name}.one" for name in ASPECTS),
-)  # fmt: skip
+
+# Traits: what one entry is like, seen alone.
+
+
+class Reading(NamedTuple):
+    """An entry with what several traits look at."""
+
+    entry: Ablation
+    options: Sequence[str]
+    part_words: int
+    head_words: int
+    generic: bool
+    topic: str  # what it is about: its part, and its name unless that only counts
+
+
+TRAITS: list[Callable[[Reading], float]] = []
+
+
+def trait(function: Callable[[Reading], float]) -> int:
+    """Declare a trait; return its row in arrays of traits."""
+    TRAITS.append(function)
+    return len(TRAITS) - 1
+
+
+def _share(pattern: Callable[[str], object], options: Sequence[str]) -> float:
+    """Return the share of the options that fit a pattern."""
+    return sum(bool(pattern(option)) for option in options) * (1 / max(len(options), 1))
+
+
+def _any_option(pattern: re.Pattern[str], one: Reading) -> float:
+    return any(pattern.search(option) for option in one.options)
+
+
+def _on_topic(pattern: re.Pattern[str], one: Reading) -> float:
+    return bool(pattern.search(one.topic))
+
+
+def _rows(patterns: Sequence[str], function: Callable[[re.Pattern[str], Reading], float]) -> slice:
+    """Declare a trait for each pattern; return their rows."""
+    rows = [trait(partial(function, re.compile(pattern, re.IGNORECASE))) for pattern in patterns]
+    return slice(rows[0], rows[-1] + 1)
+
+
+REMOVE = trait(lambda one: one.entry.action is Action.REMOVE)
+REPLACE = trait(lambda one: one.entry.action is Action.REPLACE)
+ADD = trait(lambda one: one.entry.action is Action.ADD)
+UNSPECIFIED = trait(lambda one: one.entry.action is None)
+OPEN = trait(lambda one: one.entry.action is Action.REPLACE and not one.options)
+CUE_ROWS = _rows([pattern for _, pattern in CUES.values()], _any_option)
+REMOVING_NAME = trait(lambda one: bool(_REMOVING.search(one.entry.name)))
+SWEEP = trait(lambda one: _share(_NUMERIC.fullmatch, [option.strip() for option in one.options]))
+COUNT = trait(lambda one: min(len(one.options), 8))
+SINGLE = trait(lambda one: len(one.options) == 1)
+VAGUE = trait(lambda one: _share(_VAGUE.search, one.options))
+ALL_VAGUE = trait(lambda one: _share(_VAGUE.search, one.options) == 1)
+CURRENT = trait(partial(_any_option, _CURRENT))
+SEVERAL = trait(lambda one: bool(_SEVERAL.search(one.entry.part)))
+LENGTH = trait(lambda one: min(one.part_words, 24))
+HEAD_LENGTH = trait(lambda one: min(one.head_words, 12))
+GENERIC = trait(lambda one: one.generic)
+ASPECT_ROWS = _rows(list(ASPECTS.values()), _on_topic)
+
+
+def generic(name: str) -> bool:
+    """Return whether a name only counts ("Ablation Study 1") and says nothing about the part."""
+    return bool(_GENERIC.fullmatch(name.strip())) or not analyse(name).words
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
-    """What one entry is like, seen alone; `values` in the order of the names below."""
+class EntryTraits:
+    """The traits of one entry, [trait], and what no number holds: its stems and the numbers in its options."""
 
-    values: NDArray[np.float64]
+    values: Array
     numbers: frozenset[str]
     stems: tuple[str, ...]
     head: tuple[str, ...]
     title: frozenset[str]
 
 
-(
-    REMOVE, REPLACE, ADD, UNSPECIFIED, OPEN, NONE, PLAIN, FIXED, REMOVING, SWEEP, COUNT, SINGLE, VAGUE, ALL_VAGUE,
-    CURRENT, SEVERAL, LENGTH, HEAD_LENGTH, GENERIC,
-) = range(19)  # fmt: skip
-_ASPECTS_FROM = 19
-_CUE = slice(NONE, FIXED + 1)
-_TOLD = [REPLACE, NONE, PLAIN, FIXED, REMOVING, COUNT]
-
-
-def generic(name: str) -> bool:
-    """Whether a name only counts ("Ablation Study 1") and says nothing about the part."""
-    return bool(_GENERIC.fullmatch(name.strip())) or not analyse(name).words
-
-
 @lru_cache(maxsize=65536)
-def traits(entry: Ablation) -> Traits:
-    """The traits of one entry."""
-    options, part = entry.replacements, analyse(entry.part).words
-    said = entry.part if generic(entry.name) else f"{entry.part} . {entry.name}"
+def entry_traits(entry: Ablation) -> EntryTraits:
+    """Return the traits of one entry."""
     head, tail, name, _ = segments(entry)
-    share = 1 / max(len(options), 1)
-    vague = sum(bool(_VAGUE.search(option)) for option in options) * share
-    values = [
-        entry.action is Action.REMOVE, entry.action is Action.REPLACE, entry.action is Action.ADD, entry.action is None,
-        entry.action is Action.REPLACE and not options,
-        *(any(cue.search(option) for option in options) for cue in _CUES),
-        bool(_REMOVING.search(entry.name)),
-        sum(bool(_NUMERIC.fullmatch(option.strip())) for option in options) * share,
-        min(len(options), 8), len(options) == 1, vague, vague == 1, any(_CURRENT.search(option) for option in options),
-        bool(_SEVERAL.search(entry.part)), min(len(part), 24), min(len(head), 12), generic(entry.name),
-        *(bool(aspect.search(said)) for aspect in _ASPECTS),
-    ]  # fmt: skip
-    return Traits(
-        np.array(values, dtype=np.float64),
-        frozenset(number for option in options for number in _NUMBER.findall(option)),
+    part, is_generic = analyse(entry.part).words, generic(entry.name)
+    topic = entry.part if is_generic else f"{entry.part} . {entry.name}"
+    one = Reading(entry, entry.replacements, len(part), len(head), is_generic, topic)
+    return EntryTraits(
+        np.array([function(one) for function in TRAITS], dtype=np.float64),
+        frozenset(number for option in entry.replacements for number in _NUMBER.findall(option)),
         tuple(word.stem for word in part),
         tuple(stem for stem, _ in head),
         frozenset(stem for segment in (head, tail, name) for stem, _ in segment),
     )
 
 
-class Pairs(NamedTuple):
-    """The traits of two lists by trait, gold entry, plan entry: of gold, of the plan, and what they make of a pair."""
-
-    a: Array
-    b: Array
-    both: Array
-    apart: Array
-    most: Array
-
-    @classmethod
-    def of(cls, a: Array, b: Array) -> Pairs:
-        """Every pair of these entries."""
-        return cls(a, b, a * b, np.abs(a - b), np.maximum(a, b))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class Doings:
-    """The traits of a list: `values` by trait, entry; of each entry the numbers in its options, the stems of its part,
-    the last and the first word of what it ablates, each beside all words of its part and name."""
+class TraitTable:
+    """The traits of a list, [trait, entry]; of each entry the numbers in its options, the stems of its part, and the
+    last and the first word of what it ablates, each beside all words of its part and name."""
 
     values: Array
     numbers: Sequence[frozenset[str]]
@@ -159,28 +185,147 @@ class Doings:
     ends: Sequence[Sequence[tuple[str, frozenset[str]]]]
 
 
-def doings(entries: Sequence[Ablation]) -> Doings:
-    """The traits of this list."""
-    seen = [traits(entry) for entry in entries]
-    return Doings(
-        np.array([one.values for one in seen]).T.copy(),
-        [one.numbers for one in seen],
-        [one.stems for one in seen],
-        [[(one.head[at] if one.head else "", one.title) for one in seen] for at in (-1, 0)],
+def trait_table(entries: Sequence[Ablation]) -> TraitTable:
+    """Return the traits of this list."""
+    traits = [entry_traits(entry) for entry in entries]
+    return TraitTable(
+        np.array([one.values for one in traits]).T.copy(),
+        [one.numbers for one in traits],
+        [one.stems for one in traits],
+        [[(one.head[end] if one.head else "", one.title) for one in traits] for end in (-1, 0)],
     )
 
 
-def deeds(one: Doings, other: Doings) -> Array:
-    """NAMES, by gold entry, plan entry."""
-    seen = Pairs.of(one.values[:, :, None], other.values[:, None])
-    shared, apart = seen.both[_ASPECTS_FROM:], seen.apart[_ASPECTS_FROM:]
-    counts = (shared.sum(axis=0, keepdims=True), apart.sum(axis=0, keepdims=True))
-    columns = (*_actions(seen), _forms(seen, one, other), *counts, shared, apart)
-    return np.concatenate(columns).transpose(1, 2, 0)
+# Features of pairs.
+
+
+class TraitPairs:
+    """The traits of a gold list and a plan: `a` and `b` of either, and what they make of pairs, [trait, gold, plan]."""
+
+    __slots__ = (
+        "a", "apart", "b", "both", "both_replace", "gold", "gold_removes", "most", "plan", "plan_removes", "same",
+        "stated", "total",
+    )  # fmt: skip
+
+    def __init__(self, gold: TraitTable, plan: TraitTable) -> None:
+        self.gold, self.plan = gold, plan
+        a, b = self.a, self.b = gold.values[:, :, None], plan.values[:, None]
+        self.both, self.apart, self.most, self.total = a * b, np.abs(a - b), np.maximum(a, b), a + b
+        # What is left out agrees with everything: where an action is unspecified, or one of two replacements names no
+        # options, the pair counts as the same action.
+        free = np.maximum(self.most[UNSPECIFIED], np.maximum(a[OPEN] * b[REPLACE], a[REPLACE] * b[OPEN]))
+        self.same, self.stated = np.maximum(self.both[REMOVE], free), 1 - free
+        self.both_replace = self.both[REPLACE] * self.stated
+        self.gold_removes, self.plan_removes = a[REMOVE] * b[REPLACE], a[REPLACE] * b[REMOVE]
+
+    def replacing(self, rows: int | slice) -> Array:
+        """Return traits of the entry that replaces, where the other one removes."""
+        values: Array = self.gold_removes * self.b[rows] + self.a[rows] * self.plan_removes
+        return values
+
+
+TRAIT_FEATURES: FeatureTable[TraitPairs] = FeatureTable("logic", "changes")
+declare = TRAIT_FEATURES.declare
+
+declare({"act.same": "both remove, or one leaves open what it does"})(lambda p: p.same)
+declare({"act.both replace": "both put something in the place of their part"})(lambda p: p.both_replace)
+declare({"act.remove replace": "one removes, the other replaces"})(
+    lambda p: (p.gold_removes + p.plan_removes) * p.stated
+)
+declare({"act.add": "one of them adds"})(lambda p: p.most[ADD] * p.stated)
+declare(
+    {f"act.remove {cue}": f"one removes, and an option of the other says {text}" for cue, (text, _) in CUES.items()}
+)(lambda p: p.replacing(CUE_ROWS))
+declare({f"act.both {cue}": f"both replace, and options of both say {text}" for cue, (text, _) in CUES.items()})(
+    lambda p: p.both_replace * p.both[CUE_ROWS]
+)
+declare({f"act.one {cue}": f"both replace, and options of only one say {text}" for cue, (text, _) in CUES.items()})(
+    lambda p: p.both_replace * p.apart[CUE_ROWS]
+)
+declare({"act.name removes": "one removes, and the name of the one that replaces speaks of removing"})(
+    lambda p: p.replacing(REMOVING_NAME)
+)
+declare({"act.name replaces": "both replace, and a name speaks of removing"})(
+    lambda p: p.both_replace * p.most[REMOVING_NAME]
+)
+declare({"act.options of replace": "one removes, and how many options the other has"})(lambda p: p.replacing(COUNT) / 8)
+
+# Version 2 of sweeps: a number has a digit.
+sweep = partial(declare, version=2)
+sweep({"sweep.both": "how many of the options are numbers, on both sides"})(lambda p: p.both[SWEEP])
+sweep({"sweep.one": "how many more of the options are numbers on one side"})(lambda p: p.apart[SWEEP])
+sweep({"sweep.remove": "one removes, and how many options of the other are numbers"})(
+    lambda p: p.a[REMOVE] * p.b[SWEEP] + p.a[SWEEP] * p.b[REMOVE]
+)
+
+
+@sweep({"sweep.shared": "how many numbers the options share"})
+def _shared_numbers(p: TraitPairs) -> Array | list[list[float]]:
+    """Compare with the numbers of the side that has fewer."""
+    gold, plan = p.gold.numbers, p.plan.numbers
+    if not any(gold) or not any(plan):
+        return np.zeros((len(gold), len(plan)))
+    return [[len(x & y) / min(len(x), len(y)) if x and y else 0.0 for y in plan] for x in gold]
+
+
+sweep({"sweep.unlike replace": "both replace, and how many more of the options are numbers on one side"})(
+    lambda p: p.both[REPLACE] * p.apart[SWEEP]
+)
+
+declare({"option.total": "how many options there are"})(lambda p: p.total[COUNT] / 8)
+declare({"option.single": "how many sides have a single option"})(lambda p: p.total[SINGLE])
+declare({"option.vague": "share of options such as other, different, smaller, on the side that has more"})(
+    lambda p: p.most[VAGUE]
+)
+declare({"option.vague both": "how many sides have only such options"})(lambda p: p.total[ALL_VAGUE])
+declare({"option.current": "how many sides name the current design among their options"})(lambda p: p.total[CURRENT])
+
+part = partial(declare, reason="parts")
+part({"part.several one": "only one of the parts names several things"})(lambda p: p.apart[SEVERAL])
+part({"part.several both": "both parts name several things"})(lambda p: p.both[SEVERAL])
+part({"part.equal": "the parts are the same words in the same order"})(
+    lambda p: [[x == y and x != () for y in p.plan.stems] for x in p.gold.stems]
+)
+part({"part.length": "words of the shorter part"})(lambda p: np.minimum(p.a[LENGTH], p.b[LENGTH]) / 8)
+part({"part.length apart": "difference of the lengths of the parts"})(lambda p: p.apart[LENGTH] / (p.total[LENGTH] + 1))
+part({"part.head length": "words of the shorter head"})(lambda p: np.minimum(p.a[HEAD_LENGTH], p.b[HEAD_LENGTH]) / 4)
+
+
+@part(
+    {
+        f"part.{end} word": f"the {end} word of what is ablated stands on the other side"
+        for end in ("last", "first")
+    }
+)  # fmt: skip
+def _ends(p: TraitPairs) -> list[list[list[float]]]:
+    """Return 1 where both words are found, 0.5 for one of the two and where there are none, else 0."""
+    return [
+        [
+            [((x in title) + (y in own)) / 2 if x and y else 0.5 for y, title in plan]
+            for x, own in gold
+        ]
+        for gold, plan in zip(p.gold.ends, p.plan.ends, strict=True)
+    ]  # fmt: skip
+
+
+declare({"name.generic": "how many names only count (Ablation Study 1) and say nothing"}, reason="entries")(
+    lambda p: p.total[GENERIC]
+)
+declare({"list.size": "how many pairs the two lists make"}, reason="lists")(
+    lambda p: min(p.both[0].size, 36) / 36
+)  # fmt: skip
+
+aspect = partial(declare, reason="aspects")
+aspect({"aspect.shared": "how many aspects (a number, a loss, a place, ...) both are about"})(
+    lambda p: p.both[ASPECT_ROWS].sum(axis=0)
+)
+aspect({"aspect.apart": "how many aspects only one is about"})(lambda p: p.apart[ASPECT_ROWS].sum(axis=0))
+aspect({f"aspect.{name}.both": f"both are about {name}" for name in ASPECTS})(lambda p: p.both[ASPECT_ROWS])
+aspect({f"aspect.{name}.one": f"only one is about {name}" for name in ASPECTS})(lambda p: p.apart[ASPECT_ROWS])
 
 
 def unspecified(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> NDArray[np.bool_] | None:
-    """Where gold leaves open what is done to the part, so that it agrees with whatever the plan does.
+    """Return where gold leaves open what is done to the part, so that it agrees with whatever the plan does.
 
     None where it never does. Gold may leave things out; a plan that does so is given nothing for it.
     """
@@ -190,62 +335,7 @@ def unspecified(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> NDArray[n
 
 
 def _agrees(gold: Ablation, plan: Ablation) -> bool:
-    """Whether gold says nothing that the plan's action and options could contradict."""
+    """Return whether gold says nothing that the plan's action and options could contradict."""
     if gold.action is None:
         return not gold.replacements or plan.action is Action.REMOVE
     return gold.action is plan.action and gold.action is not Action.REMOVE and not gold.replacements
-
-
-def _actions(seen: Pairs) -> Sequence[Array]:
-    """What is done on either side, and whether the options speak of removal.
-
-    What is left out agrees with everything: where an action is unspecified, or one of two replacements names no
-    options, the pair counts as the same deed.
-    """
-    a, b, both, apart, most = seen
-    free = np.maximum(most[UNSPECIFIED], np.maximum(a[OPEN] * b[REPLACE], a[REPLACE] * b[OPEN]))
-    stated = 1 - free
-    replaces = both[REPLACE] * stated
-    # One removes, and the other replaces: by itself, by each cue, by a name that speaks of removing, by its options.
-    by_a, by_b = a[REPLACE] * a[_TOLD], b[REPLACE] * b[_TOLD]
-    either = a[REMOVE] * by_b + by_a * b[REMOVE]
-    said = (np.maximum(both[REMOVE], free), replaces, either[0] * stated, most[ADD] * stated)
-    named = (either[4], replaces * most[REMOVING], either[5] / 8)
-    return np.array(said), either[1:4], replaces * both[_CUE], replaces * apart[_CUE], np.array(named)
-
-
-def _forms(seen: Pairs, one: Doings, other: Doings) -> Array:
-    """Sweeps over numbers, how options are put, and the outward form of parts and names."""
-    a, b, both, apart, most = seen
-    total, (last, first) = a + b, _ends(one, other)
-    entries, others = a.shape[1], b.shape[2]
-    columns = [
-        both[SWEEP], apart[SWEEP], a[REMOVE] * b[SWEEP] + a[SWEEP] * b[REMOVE],
-        _shared_numbers(one, other), both[REPLACE] * apart[SWEEP],
-        total[COUNT] / 8, total[SINGLE], most[VAGUE], total[ALL_VAGUE], total[CURRENT], apart[SEVERAL], both[SEVERAL],
-        [[x == y and x != () for y in other.stems] for x in one.stems],
-        np.minimum(a[LENGTH], b[LENGTH]) / 8, apart[LENGTH] / (total[LENGTH] + 1),
-        np.minimum(a[HEAD_LENGTH], b[HEAD_LENGTH]) / 4, last, first, total[GENERIC],
-        np.full((entries, others), min(entries * others, 36) / 36),
-    ]  # fmt: skip
-    return np.array(columns)
-
-
-def _shared_numbers(one: Doings, other: Doings) -> list[list[float]] | Array:
-    """How many of the numbers in the options are the same, of those of the side that has fewer."""
-    ours, theirs = one.numbers, other.numbers
-    if not any(ours) or not any(theirs):
-        return np.zeros((len(ours), len(theirs)))
-    return [[len(x & y) / min(len(x), len(y)) if x and y else 0.0 for y in theirs] for x in ours]
-
-
-def _ends(one: Doings, other: Doings) -> list[list[list[float]]]:
-    """Whether the last words of what is ablated are found on the other side, and whether the first are: 1 both, 0.5 one
-    of the two, 0 neither; 0.5 too where there are none."""
-    return [
-        [
-            [((word in said) + (end in title)) / 2 if word and end else 0.5 for end, said in theirs]
-            for word, title in ours
-        ]
-        for ours, theirs in zip(one.ends, other.ends, strict=True)
-    ]
