@@ -9,6 +9,7 @@ import pickle
 import sqlite3
 from collections.abc import Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from evalkit.cli import group
 from evalkit.errors import ModelError
 from evalkit.matching.features.tokens import analyse
 from evalkit.matching.features.vectors import TextVectors, on_grid
-from evalkit.matching.vector_cache import CachedEncoder, packed, unpacked
+from evalkit.matching.vector_cache import CachedEncoder, pack, unpack
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage import cache
@@ -61,8 +62,8 @@ TEXTS = ["gate", "temporal attention", "λ weight of the loss", ""]
 
 def test_vectors_come_back_to_the_last_bit() -> None:
     for text in TEXTS:
-        assert equal(unpacked(packed(made(text))), made(text))
-    assert packed(made("a b")) == packed(unpacked(packed(made("a b"))))
+        assert equal(unpack(pack(made(text))), made(text))
+    assert pack(made("a b")) == pack(unpack(pack(made("a b"))))
 
 
 def test_a_known_text_is_not_encoded_again_and_the_model_not_asked(tmp_path: Path) -> None:
@@ -95,8 +96,24 @@ def test_other_weights_never_meet_kept_vectors(tmp_path: Path) -> None:
     assert len(encoder.asked) == len(TEXTS)
 
 
+@pytest.mark.parametrize("library", ["python", "numpy", "sentence-transformers", "tokenizers", "torch", "transformers"])
+def test_an_upgraded_library_encodes_anew(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = cache.platform.python_version()
+    kept(tmp_path)[0].encode(TEXTS)
+    if library != "python" and find_spec(library.replace("-", "_")) is None:
+        pytest.skip(f"{library} is not installed")
+    monkeypatch.setattr(cache, "version", lambda name: "999" if name == library else version(name))
+    monkeypatch.setattr(cache.platform, "python_version", lambda: "999" if library == "python" else python)
+    cache.dependencies.cache_clear()  # as in the process of the next run
+    upgraded, encoder = kept(tmp_path)
+    upgraded.encode(TEXTS)
+    assert len(encoder.asked) == len(TEXTS)
+    monkeypatch.undo()
+    cache.dependencies.cache_clear()
+
+
 def test_what_was_encoded_before_an_interruption_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evalkit.matching.vector_cache.AT_ONCE", 2)
+    monkeypatch.setattr("evalkit.matching.vector_cache.BATCH", 2)
     first, encoder = kept(tmp_path)
 
     def interrupted(texts: Sequence[str], progress: Any = None) -> dict[str, TextVectors]:
