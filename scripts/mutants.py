@@ -27,6 +27,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "metrics/set_overlap": ("overlap", "scoring"),
     "scoring/pair": ("pairing",),
     "matching/probability": ("matching",),
+    "matching/calibration": ("matching",),
+    "matching/explain": ("matching",),
     "stats/measures": ("statistics",),
     "stats/resampling": ("statistics",),
     "stats/permutation": ("statistics",),

@@ -7,70 +7,23 @@ glossary of the field, which counts only where the words it gives stand together
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from evalkit.matching.features.tokens import analyse
-
-# Written by hand from common usage; one abbreviation may stand for several things, the first that is found counts.
-_GLOSSARY = """
-kd: knowledge distillation; rl: reinforcement learning; sft: supervised fine tuning; ssl: self supervised learning;
-cl: contrastive learning; cnn: convolutional neural network; gnn: graph neural network; gcn: graph convolutional
-network; gat: graph attention network; rnn: recurrent neural network; dnn: deep neural network; nn: neural network;
-nn: nearest neighbor; knn: nearest neighbors; mlp: multi layer perceptron; ffn: feed forward network; lr: learning
-rate; wd: weight decay; kl: kullback leibler divergence; js: jensen shannon divergence; ce: cross entropy; bce:
-binary cross entropy; mse: mean squared error; mae: mean absolute error; mae: masked autoencoder; nll: negative log
-likelihood; ema: exponential moving average; sgd: stochastic gradient descent; bn: batch normalization; ln: layer
-normalization; gn: group normalization; pe: positional encoding; pe: position embedding; rpe: relative position;
-rpb: relative position bias; cot: chain of thought; icl: in context learning; rag: retrieval augmented generation;
-moe: mixture of experts; cfg: classifier free guidance; llm: large language model; lm: language model; mlm: masked
-language modeling; plm: pre trained language model; vlm: vision language model; mllm: multimodal large language
-model; gan: generative adversarial network; vae: variational autoencoder; ae: autoencoder; gru: gated recurrent
-unit; lstm: long short term memory; vit: vision transformer; sa: self attention; ca: cross attention; mha: multi
-head attention; msa: multi head self attention; mhsa: multi head self attention; se: squeeze excitation; nerf:
-neural radiance field; mcts: monte carlo tree search; ppo: proximal policy optimization; dpo: direct preference
-optimization; rlhf: reinforcement learning from human feedback; ood: out of distribution; id: in distribution; tta:
-test time augmentation; ttt: test time training; da: domain adaptation; da: data augmentation; uda: unsupervised
-domain adaptation; nms: non maximum suppression; roi: region of interest; rpn: region proposal network; fpn: feature
-pyramid network; aspp: atrous spatial pyramid pooling; crf: conditional random field; svd: singular value
-decomposition; pca: principal component analysis; bow: bag of words; gp: gaussian process; bo: bayesian
-optimization; em: expectation maximization; ot: optimal transport; mmd: maximum mean discrepancy; mi: mutual
-information; ib: information bottleneck; ntk: neural tangent kernel; ode: ordinary differential equation; sde:
-stochastic differential equation; pde: partial differential equation; fft: fast fourier transform; dct: discrete
-cosine transform; nas: neural architecture search; dp: differential privacy; fl: federated learning; il: imitation
-learning; bc: behavior cloning; mtl: multi task learning; mdp: markov decision process; hmm: hidden markov model;
-svm: support vector machine; rf: random forest; gbdt: gradient boosted decision tree; lda: latent dirichlet
-allocation; tv: total variation; bev: bird eye view; fov: field of view; sam: segment anything model; sam: sharpness
-aware minimization; asr: automatic speech recognition; tts: text to speech; ner: named entity recognition; nsp: next
-sentence prediction; qa: question answering; vqa: visual question answering; kg: knowledge graph; amr: abstract
-meaning representation; pos: part of speech; nli: natural language inference; mt: machine translation; kv: key
-value; qk: query key; gap: global average pooling; gelu: gaussian error linear unit; relu: rectified linear unit;
-film: feature wise linear modulation; peft: parameter efficient fine tuning; lora: low rank adaptation; cbow:
-continuous bag of words; dfs: depth first search; bfs: breadth first search; sota: state of the art; hp: hyper
-parameter; gt: ground truth; fg: foreground; bg: background; mcmc: markov chain monte carlo; snr: signal to noise
-ratio; iou: intersection over union; dim: dimension; param: parameter; aug: augmentation; attn: attention; init:
-initialization; reg: regularization; conv: convolution; norm: normalization; emb: embedding; feat: feature; temp:
-temperature; num: number; seq: sequence; rec: reconstruction; recon: reconstruction; adv: adversarial; pred:
-prediction; loc: localization; cls: classification; det: detection; seg: segmentation; disc: discriminator; gen:
-generator; enc: encoder; dec: decoder; optim: optimizer; info: information; freq: frequency; max: maximum; min:
-minimum; avg: average; lambda: weight; lambda: coefficient; tau: temperature; tau: threshold; gamma: discount
-factor; eta: learning rate; epsilon: perturbation
-"""
+from evalkit.storage.files import read_text, shipped
 
 Place = tuple[str, int]
 """A word by the text it stands in and its place among the words of that text."""
 
 
-def _parse_glossary(text: str) -> dict[str, tuple[tuple[str, ...], ...]]:
-    table: dict[str, tuple[tuple[str, ...], ...]] = {}
-    for line in text.replace("\n", " ").split(";"):
-        short, _, long = line.strip().partition(": ")
-        table[short] = (*table.get(short, ()), tuple(word.stem for word in analyse(long).words))
-    return table
-
-
-GLOSSARY = _parse_glossary(_GLOSSARY)
+# One abbreviation may stand for several things, the first that is found counts.
+GLOSSARY: dict[str, tuple[tuple[str, ...], ...]] = {
+    short: tuple(tuple(word.stem for word in analyse(text).words) for text in meanings)
+    for short, meanings in json.loads(read_text(shipped("matching/features/glossary.json"))).items()
+}
 
 
 @dataclass(frozen=True, slots=True)

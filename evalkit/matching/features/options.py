@@ -148,30 +148,36 @@ class OptionPairs:
 
 
 SPELLED: FeatureTable[OptionPairs] = FeatureTable("lexical", "changes")
-spelled = SPELLED.declare
-spelled({"options.shared": "most alike pair of options, words of the part counting less"})(lambda o: o.best[0])
-spelled({"options.shared.mean": "mean likeness of options to their counterparts, words of the part counting less"})(
-    lambda o: o.mean[0]
+SPELLED.add("options.shared", "most alike pair of options, words of the part counting less", lambda o: o.best[0])
+SPELLED.add(
+    "options.shared.mean",
+    "mean likeness of options to their counterparts, words of the part counting less",
+    lambda o: o.mean[0],
 )
-spelled({"options.same": "an option of the one is an option of the other"})(lambda o: o.best[1])
-spelled({"options.count": "how many options have a counterpart"})(lambda o: o.count)
-spelled({"options.restated": "what one entry ablates is said in an option of the other"})(
-    lambda o: np.maximum(*o.restated)
+SPELLED.add("options.same", "an option of the one is an option of the other", lambda o: o.best[1])
+SPELLED.add("options.count", "how many options have a counterpart", lambda o: o.count)
+SPELLED.add(
+    "options.restated", "what one entry ablates is said in an option of the other", lambda o: np.maximum(*o.restated)
 )
-spelled({"options.restated.both": "what each entry ablates is said in an option of the other"})(
-    lambda o: np.minimum(*o.restated)
+SPELLED.add(
+    "options.restated.both",
+    "what each entry ablates is said in an option of the other",
+    lambda o: np.minimum(*o.restated),
 )
-spelled({"options.new": "an entry removes, and the options of the other say something else than its part"})(
-    lambda o: o.lone * o.newness
+SPELLED.add(
+    "options.new",
+    "an entry removes, and the options of the other say something else than its part",
+    lambda o: o.lone * o.newness,
 )
 
 NEAR: FeatureTable[OptionPairs] = FeatureTable("embedding", "changes")
-near = NEAR.declare
-near({"options.near": "nearest pair of options in meaning"})(lambda o: o.best[2])
-near({"options.near.mean": "mean nearness of options to their counterparts in meaning"})(lambda o: o.mean[1])
-near({"options.apart": "nearest pair of options in meaning, less what the parts mean"})(lambda o: o.best[3])
-near({"options.part": "an entry removes, and an option of the other is near to the removed part in meaning"})(
-    lambda o: floor(o.lone * np.maximum(o.in_plan[1], o.in_gold[1]))
+NEAR.add("options.near", "nearest pair of options in meaning", lambda o: o.best[2])
+NEAR.add("options.near.mean", "mean nearness of options to their counterparts in meaning", lambda o: o.mean[1])
+NEAR.add("options.apart", "nearest pair of options in meaning, less what the parts mean", lambda o: o.best[3])
+NEAR.add(
+    "options.part",
+    "an entry removes, and an option of the other is near to the removed part in meaning",
+    lambda o: floor(o.lone * np.maximum(o.in_plan[1], o.in_gold[1])),
 )
 
 

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Family = Literal["lexical", "embedding", "logic"]
 Lists = TypeVar("Lists")  # what a gold list and a plan bring to the features of one table
+Function = Callable[[Lists], ArrayLike]
+Declared = Callable[[Callable[[Lists], ArrayLike]], Callable[[Lists], ArrayLike]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +35,24 @@ class FeatureTable(Generic[Lists]):
     def __init__(self, family: Family, reason: str) -> None:
         self.family, self.reason = family, reason
         self.features: list[Feature] = []
-        self._functions: list[tuple[slice, Callable[[Lists], ArrayLike]]] = []
+        self._functions: list[tuple[slice, Function[Lists]]] = []
 
-    def declare(
-        self, described: Mapping[str, str], *, reason: str = "", version: int = 1
-    ) -> Callable[[Callable[[Lists], ArrayLike]], Callable[[Lists], ArrayLike]]:
-        """Decorate the function that computes these features, given with what each sees: [feature, gold, plan], or
-        [gold, plan] of a single one."""
-        begin = len(self.features)
+    def declare(self, described: Mapping[str, str], *, reason: str = "", version: int = 1) -> Declared[Lists]:
+        """Decorate the function that computes these features, given with what each sees: [feature, gold, plan]."""
+        rows = slice(len(self.features), len(self.features) + len(described))
         self.features += [
             Feature(name, self.family, reason or self.reason, text, version) for name, text in described.items()
         ]
-        rows = slice(begin, len(self.features))
 
-        def register(function: Callable[[Lists], ArrayLike]) -> Callable[[Lists], ArrayLike]:
+        def register(function: Function[Lists]) -> Function[Lists]:
             self._functions.append((rows, function))
             return function
 
         return register
+
+    def add(self, name: str, sees: str, function: Function[Lists], *, reason: str = "", version: int = 1) -> None:
+        """Add one feature, what it sees, and the function that computes it: [gold, plan]."""
+        self.declare({name: sees}, reason=reason, version=version)(function)
 
     def compute(self, lists: Lists, gold: int, plan: int) -> NDArray[np.float64]:
         """Return every feature of every pair, [gold, plan, feature]."""

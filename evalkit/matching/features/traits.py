@@ -94,6 +94,8 @@ class Reading(NamedTuple):
     topic: str  # what it is about: its part, and its name unless that only counts
 
 
+ENDS = {"last": -1, "first": 0}  # of what is ablated
+
 TRAITS: list[Callable[[Reading], float]] = []
 
 
@@ -192,7 +194,7 @@ def trait_table(entries: Sequence[Ablation]) -> TraitTable:
         np.array([one.values for one in traits]).T.copy(),
         [one.numbers for one in traits],
         [one.stems for one in traits],
-        [[(one.head[end] if one.head else "", one.title) for one in traits] for end in (-1, 0)],
+        [[(one.head[end] if one.head else "", one.title) for one in traits] for end in ENDS.values()],
     )
 
 
@@ -225,14 +227,12 @@ class TraitPairs:
 
 
 TRAIT_FEATURES: FeatureTable[TraitPairs] = FeatureTable("logic", "changes")
-declare = TRAIT_FEATURES.declare
+declare, add = TRAIT_FEATURES.declare, TRAIT_FEATURES.add
 
-declare({"act.same": "both remove, or one leaves open what it does"})(lambda p: p.same)
-declare({"act.both replace": "both put something in the place of their part"})(lambda p: p.both_replace)
-declare({"act.remove replace": "one removes, the other replaces"})(
-    lambda p: (p.gold_removes + p.plan_removes) * p.stated
-)
-declare({"act.add": "one of them adds"})(lambda p: p.most[ADD] * p.stated)
+add("act.same", "both remove, or one leaves open what it does", lambda p: p.same)
+add("act.both replace", "both put something in the place of their part", lambda p: p.both_replace)
+add("act.remove replace", "one removes, the other replaces", lambda p: (p.gold_removes + p.plan_removes) * p.stated)
+add("act.add", "one of them adds", lambda p: p.most[ADD] * p.stated)
 declare(
     {f"act.remove {cue}": f"one removes, and an option of the other says {text}" for cue, (text, _) in CUES.items()}
 )(lambda p: p.replacing(CUE_ROWS))
@@ -242,24 +242,28 @@ declare({f"act.both {cue}": f"both replace, and options of both say {text}" for 
 declare({f"act.one {cue}": f"both replace, and options of only one say {text}" for cue, (text, _) in CUES.items()})(
     lambda p: p.both_replace * p.apart[CUE_ROWS]
 )
-declare({"act.name removes": "one removes, and the name of the one that replaces speaks of removing"})(
-    lambda p: p.replacing(REMOVING_NAME)
+add(
+    "act.name removes",
+    "one removes, and the name of the one that replaces speaks of removing",
+    lambda p: p.replacing(REMOVING_NAME),
 )
-declare({"act.name replaces": "both replace, and a name speaks of removing"})(
-    lambda p: p.both_replace * p.most[REMOVING_NAME]
+add(
+    "act.name replaces", "both replace, and a name speaks of removing", lambda p: p.both_replace * p.most[REMOVING_NAME]
 )
-declare({"act.options of replace": "one removes, and how many options the other has"})(lambda p: p.replacing(COUNT) / 8)
+add("act.options of replace", "one removes, and how many options the other has", lambda p: p.replacing(COUNT) / 8)
 
 # Version 2 of sweeps: a number has a digit.
-sweep = partial(declare, version=2)
-sweep({"sweep.both": "how many of the options are numbers, on both sides"})(lambda p: p.both[SWEEP])
-sweep({"sweep.one": "how many more of the options are numbers on one side"})(lambda p: p.apart[SWEEP])
-sweep({"sweep.remove": "one removes, and how many options of the other are numbers"})(
-    lambda p: p.a[REMOVE] * p.b[SWEEP] + p.a[SWEEP] * p.b[REMOVE]
+add_sweep = partial(add, version=2)
+add_sweep("sweep.both", "how many of the options are numbers, on both sides", lambda p: p.both[SWEEP])
+add_sweep("sweep.one", "how many more of the options are numbers on one side", lambda p: p.apart[SWEEP])
+add_sweep(
+    "sweep.remove",
+    "one removes, and how many options of the other are numbers",
+    lambda p: p.a[REMOVE] * p.b[SWEEP] + p.a[SWEEP] * p.b[REMOVE],
 )
 
 
-@sweep({"sweep.shared": "how many numbers the options share"})
+@declare({"sweep.shared": "how many numbers the options share"}, version=2)
 def _shared_numbers(p: TraitPairs) -> Array | list[list[float]]:
     """Compare with the numbers of the side that has fewer."""
     gold, plan = p.gold.numbers, p.plan.numbers
@@ -268,35 +272,41 @@ def _shared_numbers(p: TraitPairs) -> Array | list[list[float]]:
     return [[len(x & y) / min(len(x), len(y)) if x and y else 0.0 for y in plan] for x in gold]
 
 
-sweep({"sweep.unlike replace": "both replace, and how many more of the options are numbers on one side"})(
-    lambda p: p.both[REPLACE] * p.apart[SWEEP]
+add_sweep(
+    "sweep.unlike replace",
+    "both replace, and how many more of the options are numbers on one side",
+    lambda p: p.both[REPLACE] * p.apart[SWEEP],
 )
 
-declare({"option.total": "how many options there are"})(lambda p: p.total[COUNT] / 8)
-declare({"option.single": "how many sides have a single option"})(lambda p: p.total[SINGLE])
-declare({"option.vague": "share of options such as other, different, smaller, on the side that has more"})(
-    lambda p: p.most[VAGUE]
+add("option.total", "how many options there are", lambda p: p.total[COUNT] / 8)
+add("option.single", "how many sides have a single option", lambda p: p.total[SINGLE])
+add(
+    "option.vague",
+    "share of options such as other, different, smaller, on the side that has more",
+    lambda p: p.most[VAGUE],
 )
-declare({"option.vague both": "how many sides have only such options"})(lambda p: p.total[ALL_VAGUE])
-declare({"option.current": "how many sides name the current design among their options"})(lambda p: p.total[CURRENT])
+add("option.vague both", "how many sides have only such options", lambda p: p.total[ALL_VAGUE])
+add("option.current", "how many sides name the current design among their options", lambda p: p.total[CURRENT])
 
-part = partial(declare, reason="parts")
-part({"part.several one": "only one of the parts names several things"})(lambda p: p.apart[SEVERAL])
-part({"part.several both": "both parts name several things"})(lambda p: p.both[SEVERAL])
-part({"part.equal": "the parts are the same words in the same order"})(
-    lambda p: [[x == y and x != () for y in p.plan.stems] for x in p.gold.stems]
+add_part = partial(add, reason="parts")
+add_part("part.several one", "only one of the parts names several things", lambda p: p.apart[SEVERAL])
+add_part("part.several both", "both parts name several things", lambda p: p.both[SEVERAL])
+add_part(
+    "part.equal",
+    "the parts are the same words in the same order",
+    lambda p: [[x == y and x != () for y in p.plan.stems] for x in p.gold.stems],
 )
-part({"part.length": "words of the shorter part"})(lambda p: np.minimum(p.a[LENGTH], p.b[LENGTH]) / 8)
-part({"part.length apart": "difference of the lengths of the parts"})(lambda p: p.apart[LENGTH] / (p.total[LENGTH] + 1))
-part({"part.head length": "words of the shorter head"})(lambda p: np.minimum(p.a[HEAD_LENGTH], p.b[HEAD_LENGTH]) / 4)
+add_part("part.length", "words of the shorter part", lambda p: np.minimum(p.a[LENGTH], p.b[LENGTH]) / 8)
+add_part(
+    "part.length apart", "difference of the lengths of the parts", lambda p: p.apart[LENGTH] / (p.total[LENGTH] + 1)
+)
+add_part("part.head length", "words of the shorter head", lambda p: np.minimum(p.a[HEAD_LENGTH], p.b[HEAD_LENGTH]) / 4)
 
 
-@part(
-    {
-        f"part.{end} word": f"the {end} word of what is ablated stands on the other side"
-        for end in ("last", "first")
-    }
-)  # fmt: skip
+_END_WORDS = {f"part.{end} word": f"the {end} word of what is ablated stands on the other side" for end in ENDS}
+
+
+@declare(_END_WORDS, reason="parts")
 def _ends(p: TraitPairs) -> list[list[list[float]]]:
     """Return 1 where both words are found, 0.5 for one of the two and where there are none, else 0."""
     return [
@@ -308,20 +318,27 @@ def _ends(p: TraitPairs) -> list[list[list[float]]]:
     ]  # fmt: skip
 
 
-declare({"name.generic": "how many names only count (Ablation Study 1) and say nothing"}, reason="entries")(
-    lambda p: p.total[GENERIC]
+add(
+    "name.generic",
+    "how many names only count (Ablation Study 1) and say nothing",
+    lambda p: p.total[GENERIC],
+    reason="entries",
 )
-declare({"list.size": "how many pairs the two lists make"}, reason="lists")(
-    lambda p: min(p.both[0].size, 36) / 36
-)  # fmt: skip
+add("list.size", "how many pairs the two lists make", lambda p: min(p.both[0].size, 36) / 36, reason="lists")
 
-aspect = partial(declare, reason="aspects")
-aspect({"aspect.shared": "how many aspects (a number, a loss, a place, ...) both are about"})(
-    lambda p: p.both[ASPECT_ROWS].sum(axis=0)
+add_aspect = partial(add, reason="aspects")
+add_aspect(
+    "aspect.shared",
+    "how many aspects (a number, a loss, a place, ...) both are about",
+    lambda p: p.both[ASPECT_ROWS].sum(axis=0),
 )
-aspect({"aspect.apart": "how many aspects only one is about"})(lambda p: p.apart[ASPECT_ROWS].sum(axis=0))
-aspect({f"aspect.{name}.both": f"both are about {name}" for name in ASPECTS})(lambda p: p.both[ASPECT_ROWS])
-aspect({f"aspect.{name}.one": f"only one is about {name}" for name in ASPECTS})(lambda p: p.apart[ASPECT_ROWS])
+add_aspect("aspect.apart", "how many aspects only one is about", lambda p: p.apart[ASPECT_ROWS].sum(axis=0))
+declare({f"aspect.{name}.both": f"both are about {name}" for name in ASPECTS}, reason="aspects")(
+    lambda p: p.both[ASPECT_ROWS]
+)
+declare({f"aspect.{name}.one": f"only one is about {name}" for name in ASPECTS}, reason="aspects")(
+    lambda p: p.apart[ASPECT_ROWS]
+)
 
 
 def unspecified(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> NDArray[np.bool_] | None:
