@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evalkit.cli.work_options import vectors
+from evalkit.cli.work_options import open_cache
 from evalkit.comparison import BESIDE, GateReport, Side, compare, judge, parse_gate, side_of
 from evalkit.report.comparison_text import gate_sentence, interval
 from evalkit.report.values import p_value
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     wanted = parser.parse_args()
     settings = Settings(matcher=wanted.matcher)
-    plans, cache = read_plans(wanted.pred, settings).plans, vectors(wanted.cache)
+    plans, cache = read_plans(wanted.pred, settings).plans, open_cache(wanted.cache)
     start = time.perf_counter()
     run = score_run(plans, wanted.gold, settings, cache=cache)
     base = side_of(run, "base")

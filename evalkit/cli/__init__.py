@@ -1,4 +1,4 @@
-"""The thin Click layer: commands are loaded when they are named, and errors become exit codes here and only here."""
+"""The command line: commands are loaded when they are named, and errors become exit codes here and only here."""
 
 from __future__ import annotations
 

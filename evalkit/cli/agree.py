@@ -3,7 +3,7 @@
 import click
 
 from evalkit.cli.options import JSON, JUDGEMENTS, SCORING, judgements_from
-from evalkit.cli.work_options import keeping
+from evalkit.cli.work_options import cache_options
 
 
 @click.command("agree")
@@ -14,7 +14,7 @@ from evalkit.cli.work_options import keeping
 @SCORING["matcher"]
 @SCORING["calibration"]
 @SCORING["model"]
-@keeping
+@cache_options
 @JSON
 def command(
     labels: tuple[str, ...],
@@ -45,13 +45,13 @@ def command(
         raise click.UsageError("give either --labels, or --judgements with --pred and --gold")
     judges = judgements_from(judgements)
     if judges and pred and gold:
-        found = compare_judges(pred, gold, settings, judges)
-        told = judge_text.agreement(found)
+        result = compare_judges(pred, gold, settings, judges)
+        text = judge_text.agreement(result)
     else:
         with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
-            found = agree_with(labels, settings, place["cache"], advance)
-        told = label_text.agreement(found)
+            result = agree_with(labels, settings, place["cache"], advance)
+        text = label_text.agreement(result)
     if as_json:
-        click.echo(json_output.dump(found))
+        click.echo(json_output.dump(result))
     else:
-        console.show(told)
+        console.show(text)

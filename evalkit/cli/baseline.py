@@ -53,8 +53,8 @@ def list_baselines(folder: str, as_json: bool) -> None:
     from evalkit.comparison import kept_baselines
     from evalkit.report import comparison_text, console, json_output
 
-    found = kept_baselines(folder)
+    baselines = kept_baselines(folder)
     if as_json:
-        click.echo(json_output.baselines(found))
+        click.echo(json_output.baselines(baselines))
     else:
-        console.show([comparison_text.baselines(found)])
+        console.show([comparison_text.baselines(baselines)])

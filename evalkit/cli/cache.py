@@ -7,7 +7,7 @@ import re
 import click
 
 from evalkit.cli.options import JSON
-from evalkit.cli.work_options import CACHE, vectors
+from evalkit.cli.work_options import CACHE, open_cache
 from evalkit.errors import SettingsError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -29,22 +29,23 @@ def info(cache: str | None, as_json: bool) -> None:
     from evalkit.report import json_output
     from evalkit.storage.files import cache_folder
 
-    store = vectors(cache)
+    store = open_cache(cache)
     replies = cache_folder(cache) / "judge.sqlite"
-    rows, size, paid = store.rows(), store.size(), replies.stat().st_size if replies.exists() else 0
+    rows, size = store.rows(), store.size()
+    reply_bytes = replies.stat().st_size if replies.exists() else 0
     if as_json:
-        kept = {"path": str(store.path), "rows": rows, "bytes": size}
-        click.echo(json_output.dump({"vectors": kept, "replies": {"path": str(replies), "bytes": paid}}))
+        vectors = {"path": str(store.path), "rows": rows, "bytes": size}
+        click.echo(json_output.dump({"vectors": vectors, "replies": {"path": str(replies), "bytes": reply_bytes}}))
         return
     click.echo(f"{store.path}: {rows} rows, {size / 2**20:.1f} MiB")
-    click.echo(f"{replies}: replies of judges, {paid / 2**20:.1f} MiB (delete the file to forget them)")
+    click.echo(f"{replies}: replies of judges, {reply_bytes / 2**20:.1f} MiB (delete the file to forget them)")
 
 
 @command.command("clear")
 @CACHE
 def clear(cache: str | None) -> None:
     """Forget vectors, readings and decisions."""
-    store = vectors(cache)
+    store = open_cache(cache)
     rows = store.rows()
     store.clear()
     click.echo(f"{store.path}: {rows} rows forgotten")
@@ -55,14 +56,14 @@ def clear(cache: str | None) -> None:
 @CACHE
 def prune(max_size: str, cache: str | None) -> None:
     """Forget what was kept first, until the rest is no larger than SIZE."""
-    store = vectors(cache)
-    gone = store.prune(size_of(max_size))
-    click.echo(f"{store.path}: {gone} rows forgotten, {store.rows()} left, {store.size() / 2**20:.1f} MiB")
+    store = open_cache(cache)
+    removed = store.prune(size_of(max_size))
+    click.echo(f"{store.path}: {removed} rows forgotten, {store.rows()} left, {store.size() / 2**20:.1f} MiB")
 
 
 def size_of(text: str) -> int:
-    """Bytes of a size such as 500M or 1.5 GB."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
-    if found is None:
+    """Return the bytes of a size such as 500M or 1.5 GB."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
+    if match is None:
         raise SettingsError(f"--max-size {text!r}: expected a size, as in 500M, 2G or 1000000")
-    return int(float(found[1]) * UNITS[found[2].upper()])
+    return int(float(match[1]) * UNITS[match[2].upper()])

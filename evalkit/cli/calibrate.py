@@ -3,7 +3,7 @@
 import click
 
 from evalkit.cli.options import SCORING
-from evalkit.cli.work_options import keeping
+from evalkit.cli.work_options import cache_options
 
 
 @click.command("calibrate")
@@ -15,7 +15,7 @@ from evalkit.cli.work_options import keeping
 @click.option("--force", is_flag=True, help="Write over a calibration that exists.")
 @SCORING["matcher"]
 @SCORING["model"]
-@keeping
+@cache_options
 def command(
     labels: tuple[str, ...],
     out: str,

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from evalkit.cli.comparison_options import MARKDOWN, pairing, renamed_planners, sides_of
-from evalkit.cli.options import JSON, scoring
-from evalkit.cli.work_options import keeping
+from evalkit.cli.comparison_options import MARKDOWN, pairing_options, renamed_planners, sides_of
+from evalkit.cli.options import JSON, scoring_options
+from evalkit.cli.work_options import cache_options
 
 
 @click.command("compare")
@@ -19,9 +19,9 @@ from evalkit.cli.work_options import keeping
 @click.option("--metric", default="match_f1", help="The figure that decides; add _micro for sums.  [default: match_f1]")
 @click.option("--target", type=float, default=0.05, help="The difference worth seeing.  [default: 0.05]")
 @click.option("--corrected", is_flag=True, help="Correct the metric by the labels that both runs were scored with.")
-@pairing
-@scoring
-@keeping
+@pairing_options
+@scoring_options
+@cache_options
 @JSON
 @MARKDOWN
 def command(
@@ -48,14 +48,13 @@ def command(
     from evalkit.storage.files import write_text
 
     base, new = sides_of(places, (pred_base, pred_new, gold), options)
-    chances = {"resamples": options["resamples"] or None, "seed": options["seed"]}
-    found = compare(
+    comparison = compare(
         base, new, metric=metric, target=target, renamed=renamed_planners(renamed), force=force,
-        corrected=(metric,) if corrected else (), **chances,
+        corrected=(metric,) if corrected else (), resamples=options["resamples"] or None, seed=options["seed"],
     )  # fmt: skip
     if markdown_file:
-        write_text(markdown_file, comparison_markdown.comparison(found))
+        write_text(markdown_file, comparison_markdown.comparison(comparison))
     if as_json:
-        click.echo(json_output.comparison(found))
+        click.echo(json_output.comparison(comparison))
     else:
-        console.show(comparison_text.comparison(found))
+        console.show(comparison_text.comparison(comparison))

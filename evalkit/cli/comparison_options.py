@@ -1,37 +1,28 @@
-"""What `compare` and `gate` share: their options, and the two sides that they stand for."""
+"""What `compare` and `gate` share: their options, and the two sides that these name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from evalkit.cli.options import settings_from
-from evalkit.cli.work_options import taken, workplace
+from evalkit.cli.work_options import combined, take_work, workplace
 from evalkit.errors import InputError
 
 if TYPE_CHECKING:
     from evalkit.comparison import Side
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 MARKDOWN = click.option("--markdown", "markdown_file", metavar="FILE", help="Write it as Markdown too, below 1 MiB.")
-PAIRING = (
+pairing_options = combined(
     click.option("--map", "renamed", multiple=True, metavar="OLD=NEW", help="A planner that was renamed; repeatable."),
     click.option("--force", is_flag=True, help="Compare although more than the plans differs; the output says so."),
 )
 
 
-def pairing(command: Command) -> Command:
-    """Add --map and --force to a command."""
-    for option in reversed(PAIRING):
-        command = option(command)
-    return command
-
-
 def renamed_planners(pairs: Sequence[str]) -> dict[str, str]:
-    """The table that several --map OLD=NEW make."""
+    """Return the table that several --map OLD=NEW make."""
     table: dict[str, str] = {}
     for pair in pairs:
         old, sign, new = pair.partition("=")
@@ -42,7 +33,7 @@ def renamed_planners(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def sides_of(places: Sequence[str], plans: Sequence[str | None], options: Mapping[str, Any]) -> tuple[Side, Side]:
-    """BASE and NEW as they lie there, or two folders of plans scored now, both the same way."""
+    """Read BASE and NEW, or score two folders of plans now, both the same way."""
     from evalkit.comparison import read_side
 
     choices = {name: value for name, value in options.items() if value is not None and value is not False}
@@ -62,12 +53,12 @@ def sides_of(places: Sequence[str], plans: Sequence[str | None], options: Mappin
 
 
 def _scored(plans: str, gold: str, choices: Mapping[str, Any]) -> Side:
-    """A folder of plans, scored with the choices made; bars go to standard error."""
+    """Score a folder of plans with these choices; progress goes to standard error."""
     from evalkit.comparison import side_of
     from evalkit.report import progress
     from evalkit.scoring.pipeline import score_run
 
     rest = dict(choices)
-    work, cache, config = taken(rest), rest.pop("cache", None), rest.pop("config", None)
+    work, cache, config = take_work(rest), rest.pop("cache", None), rest.pop("config", None)
     with progress.bar() as advance, workplace(work, cache) as place:
         return side_of(score_run(plans, gold, settings_from(config, rest), progress=advance, **place), plans)

@@ -3,14 +3,14 @@
 import click
 
 from evalkit.cli.options import SCORING
-from evalkit.cli.work_options import keeping, workplace
+from evalkit.cli.work_options import cache_options, workplace
 
 
 @click.command("demo")
 @click.argument("folder", default="evalkit-demo")
 @click.option("--force", is_flag=True, help="Write over an earlier demo.")
 @SCORING["matcher"]
-@keeping
+@cache_options
 def command(folder: str, force: bool, matcher: str | None, cache: str | None, no_cache: bool) -> None:
     """Write a sample project into FOLDER (two planners, ten papers, their gold), score it, and say what to try next."""
     from evalkit.report import console, progress

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from evalkit.cli.comparison_options import MARKDOWN, pairing, renamed_planners
+from evalkit.cli.comparison_options import MARKDOWN, pairing_options, renamed_planners
 from evalkit.cli.options import JSON
 
 
@@ -15,7 +15,7 @@ from evalkit.cli.options import JSON
 @click.argument("new")
 @click.option("--config", metavar="FILE", help="The gate's rules in TOML.  [default: the shipped configs/gate.toml]")
 @click.option("--margin", type=float, metavar="X", help="Allow a drop of X in place of what the rules' margins allow.")
-@pairing
+@pairing_options
 @click.option("--strict", is_flag=True, help="What is inconclusive fails, and so does any drop that is sure.")
 @JSON
 @click.option("--junit", "junit_file", metavar="FILE", help="Write the checks as JUnit XML.")
@@ -46,11 +46,11 @@ def command(
 
     path = config or str(shipped("configs/gate.toml"))
     rules = parse_gate(read_text(path), path).with_margin(margin)
-    found = compare(
+    comparison = compare(
         read_side(base), read_side(new), metric=rules.metrics[0], figures=(*BESIDE, *rules.metrics),
         renamed=renamed_planners(renamed), force=force, target=rules.target or TARGET, corrected=rules.corrected,
     )  # fmt: skip
-    report = judge(found, rules, strict=strict)
+    report = judge(comparison, rules, strict=strict)
     ci.write(report, junit_file, markdown_file, os.environ.get("GITHUB_STEP_SUMMARY"))
     if annotations or os.environ.get("GITHUB_ACTIONS") == "true":
         click.echo("\n".join(ci.workflow_commands(report)), err=True)

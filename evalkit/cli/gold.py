@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.judge_options import server
+from evalkit.cli.judge_options import server_options
 from evalkit.cli.options import CONFIG, settings_from
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def command() -> None:
 @click.option("--out", required=True, metavar="DIR", help="Where the draft gold files go, one a paper.")
 @click.option("--force", is_flag=True, help="Replace files that exist, confirmed or not.")
 @click.option("--cache", metavar="DIR", help="Where replies are kept.  [default: your cache folder]")
-@server
+@server_options
 @CONFIG
 def extract(reviews: str, out: str, force: bool, cache: str | None, config: str | None, **options: Any) -> None:
     """Let a language model list the ablations that REVIEWS ask for, as drafts with the sentence each came from.
@@ -54,7 +54,7 @@ def extract(reviews: str, out: str, force: bool, cache: str | None, config: str 
 
 
 def _file_name(paper: str) -> str:
-    """A paper's id as a file's name, whatever it is made of."""
+    """Return the file name for a paper, whatever its id is made of."""
     from evalkit.report.exports import place
     from evalkit.text import normalise_id
 
@@ -78,7 +78,7 @@ def confirm(gold: str, everything: bool, page: bool, port: int) -> None:
 
 
 def _on_page(gold: str, port: int) -> None:
-    """Confirm on the label page, until it is stopped."""
+    """Confirm on the label page until it is stopped."""
     from evalkit.labels.page import DraftSession
     from evalkit.labels.page.server import require, serve
 
@@ -89,12 +89,12 @@ def _on_page(gold: str, port: int) -> None:
 
 
 def _keep(paper: str, entry: dict[str, Any]) -> Decision:
-    """The decision of who trusts them all."""
+    """Keep an entry without asking."""
     return "keep"
 
 
 def _ask(paper: str, entry: dict[str, Any]) -> Decision:
-    """A person's decision on one entry."""
+    """Ask a person about one entry."""
     from evalkit.text import safe_terminal
 
     for name in ("source", "name", "ablated_part", "action", "replacement", "metrics"):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.work_options import CACHE, workplace
+from evalkit.cli.work_options import CACHE, combined, workplace
 from evalkit.errors import SettingsError
 from evalkit.settings import JudgeSettings, Settings
 from evalkit.storage.files import cache_folder
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from evalkit.judges.llm import Panel
     from evalkit.judges.llm.panel import Progress
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 SERVER = (
     click.option("--judge", multiple=True, metavar="MODEL",
                  help="Language model that decides borderline pairs; of several, the majority does."),
@@ -30,7 +28,8 @@ SERVER = (
     click.option("--judge-key-env", metavar="NAME", help="Variable that holds the key.  [default: OPENAI_API_KEY]"),
     click.option("--judge-budget", metavar="CALLS|MONEY", help="Most calls (500), or most money ($2.50)."),
 )  # fmt: skip
-JUDGING = (
+server_options = combined(*SERVER)
+panel_options = combined(
     *SERVER,
     click.option("--judge-all", is_flag=True, default=None, help="Send every pair, not only borderline ones."),
     click.option("--dry-run", is_flag=True, help="Say what judges would be sent and what it would cost; send nothing."),
@@ -39,44 +38,30 @@ JUDGING = (
 _FIELDS = {"judge_url": "url", "judge_key_env": "key_env", "judge_all": "everything"}
 
 
-def server(command: Command) -> Command:
-    """Add the options that say who is asked, and where."""
-    for option in reversed(SERVER):
-        command = option(command)
-    return command
-
-
-def judging(command: Command) -> Command:
-    """Add every option about judges of pairs."""
-    for option in reversed(JUDGING):
-        command = option(command)
-    return command
-
-
 def with_judge(settings: Settings, options: dict[str, Any]) -> Settings:
-    """The settings with what the options say about judges; these options are taken out."""
+    """Return the settings with what the options say about judges; these options are taken out."""
     models, budget = tuple(options.pop("judge", ())), options.pop("judge_budget", None)
-    said = {_FIELDS[name]: options.pop(name) for name in _FIELDS if name in options}
-    changes = {name: value for name, value in said.items() if value is not None}
+    chosen = {_FIELDS[name]: options.pop(name, None) for name in _FIELDS}
+    changes = {name: value for name, value in chosen.items() if value is not None}
     if budget is not None:
         changes |= _budget(budget)
     return replace(settings, judge=replace(settings.judge, models=models or settings.judge.models, **changes))
 
 
 def _budget(text: str) -> dict[str, Any]:
-    """Calls, or money when there is a sign, a currency or a decimal point."""
-    found = re.fullmatch(r"\s*([^\d\s.]*)\s*(\d+(?:\.\d+)?)\s*([^\d\s.]*)\s*", text)
-    if found is None:
+    """Read a budget: calls, or money when there is a sign, a currency or a decimal point."""
+    match = re.fullmatch(r"\s*([^\d\s.]*)\s*(\d+(?:\.\d+)?)\s*([^\d\s.]*)\s*", text)
+    if match is None:
         raise SettingsError(f"--judge-budget {text!r}: expected calls, as in 500, or money, as in $2.50")
-    sign = (found[1] or found[3]).casefold()
-    if sign in ("", "call", "calls") and "." not in found[2]:
-        return {"budget_calls": int(found[2])}
-    return {"budget_money": float(found[2])}
+    sign = (match[1] or match[3]).casefold()
+    if sign in ("", "call", "calls") and "." not in match[2]:
+        return {"budget_calls": int(match[2])}
+    return {"budget_money": float(match[2])}
 
 
 @contextmanager
 def panel_for(settings: Settings, cache: str | None, progress: Progress | None = None) -> Iterator[Panel | None]:
-    """The judges that the settings name, with what they answered before; None when no judge is named."""
+    """Open the panel of judges that the settings name, with their earlier answers; None when no judge is named."""
     if not settings.judge.models:
         yield None
         return
@@ -91,7 +76,7 @@ def panel_for(settings: Settings, cache: str | None, progress: Progress | None =
 
 
 def pairs_prompt(settings: JudgeSettings) -> Any:
-    """The wording that the settings name, else the one that ships."""
+    """Return the wording that the settings name, else the one that ships."""
     from evalkit.judges.llm import parse_prompt
     from evalkit.storage.files import read_text, shipped
 

@@ -47,7 +47,7 @@ def command(
 
 
 def _tasks(run: str | None, labels: tuple[str, ...]) -> tuple[list[LabelTask], float]:
-    """What is to be labelled, and the threshold that pairs are near to."""
+    """Return what is to be labelled, and the threshold that pairs are near to."""
     from evalkit.errors import InputError
     from evalkit.labels.page import tasks_of_labels, tasks_of_run, threshold_of
     from evalkit.storage.label_files import read_labels

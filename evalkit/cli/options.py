@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import Field, fields
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import click
 
 from evalkit.cli.judge_options import with_judge
+from evalkit.cli.work_options import Decorator, combined
 from evalkit.settings import Settings, parse_settings
 from evalkit.storage.files import read_text
 
 if TYPE_CHECKING:
     from evalkit.judges.recorded import Judgements
     from evalkit.storage.label_files import Labels
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Registered(click.Choice[str]):
@@ -51,7 +50,7 @@ FIRST = ("matcher", "alignment", "missing", "top_k", "model", "calibration", "ba
          "allow_drafts", "offline", "strict")  # fmt: skip
 
 
-def _option(item: Field[Any], kind: object) -> Callable[[Command], Command]:
+def _option(item: Field[Any], kind: object) -> Decorator:
     """Return the option of a setting; what its field says is all that it needs."""
     facts, name = item.metadata, f"--{item.name.replace('_', '-')}"
     if kind is bool:
@@ -63,7 +62,7 @@ def _option(item: Field[Any], kind: object) -> Callable[[Command], Command]:
     return click.option(name, type=value_type, metavar=facts.get("metavar"), help=help)
 
 
-def _options() -> dict[str, Callable[[Any], Any]]:
+def _options() -> dict[str, Decorator]:
     """Return the options of all settings that have help, by the names of the settings."""
     kinds = get_type_hints(Settings)
     options = {item.name: _option(item, kinds[item.name]) for item in fields(Settings) if item.metadata["help"]}
@@ -71,13 +70,7 @@ def _options() -> dict[str, Callable[[Any], Any]]:
 
 
 SCORING = _options()
-
-
-def scoring(command: Command) -> Command:
-    """Add --config and the option of every setting to a command."""
-    for option in reversed((CONFIG, *SCORING.values())):
-        command = option(command)
-    return command
+scoring_options = combined(CONFIG, *SCORING.values())
 
 
 def settings_from(config: str | None, options: dict[str, Any]) -> Settings:

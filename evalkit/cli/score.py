@@ -4,10 +4,11 @@ from typing import Any
 
 import click
 
-from evalkit.cli.judge_options import judging, panel_for, show_estimate
-from evalkit.cli.options import JSON, JUDGEMENTS, judgements_from, labels_from, scoring, settings_from
+from evalkit.cli.judge_options import panel_for, panel_options, show_estimate
+from evalkit.cli.options import JSON, JUDGEMENTS, judgements_from, labels_from, scoring_options, settings_from
 from evalkit.cli.report import REPORT
-from evalkit.cli.work_options import taken, working, workplace
+from evalkit.cli.work_options import engine_options, take_work, workplace
+from evalkit.storage.csv import FORMS
 
 
 @click.command("score")
@@ -18,7 +19,7 @@ from evalkit.cli.work_options import taken, working, workplace
 @click.option(
     "--format",
     "form",
-    type=click.Choice(("csv", "parquet")),
+    type=click.Choice(FORMS),
     default="csv",
     show_default=True,
     help="Form of papers, pairs and plans.",
@@ -26,9 +27,9 @@ from evalkit.cli.work_options import taken, working, workplace
 @REPORT
 @JUDGEMENTS
 @click.option("--labels", multiple=True, metavar="FILE", help="Labels of a random sample of papers; they correct all.")
-@judging
-@scoring
-@working
+@panel_options
+@scoring_options
+@engine_options
 @JSON
 def command(
     pred: str, gold: str, out: str | None, force: bool, form: str, report: bool, judgements: tuple[str, ...],
@@ -42,7 +43,7 @@ def command(
     from evalkit.report import progress
     from evalkit.storage.folders import fresh_run_folder
 
-    work = taken(options)
+    work = take_work(options)
     settings = settings_from(config, options)
     if dry_run:
         show_estimate(pred, gold, settings, work, cache, as_json=as_json)

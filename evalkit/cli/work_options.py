@@ -1,10 +1,11 @@
-"""Options that say where work is done and what is kept between runs, and how they become arguments of `score_run`."""
+"""Options that say where work is done and what is cached between runs, and how they become arguments of `score_run`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import reduce
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +14,13 @@ from evalkit.scoring.executors import ENGINES, open_executor
 if TYPE_CHECKING:
     from evalkit.storage.cache import Store
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
+
+
+def combined(*options: Decorator) -> Decorator:
+    """Return one decorator that adds these options to a command, in this order."""
+    return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
 
 CACHE = click.option(
     "--cache", metavar="DIR", help="Where vectors, readings, decisions and replies are kept.  [default: yours]"
@@ -21,7 +28,8 @@ CACHE = click.option(
 NO_CACHE = click.option(
     "--no-cache", is_flag=True, help="Keep no vectors, readings and decisions, and use none that are kept."
 )
-WORKING = (
+cache_options = combined(CACHE, NO_CACHE)
+engine_options = combined(
     NO_CACHE,
     click.option("--engine", type=click.Choice(list(ENGINES)), default="local",
                  show_default=True, help="Where the work is done."),
@@ -30,20 +38,8 @@ WORKING = (
 )  # fmt: skip
 
 
-def keeping(command: Command) -> Command:
-    """Add --cache and --no-cache to a command."""
-    return CACHE(NO_CACHE(command))
-
-
-def working(command: Command) -> Command:
-    """Add the options about engines, and --no-cache."""
-    for option in reversed(WORKING):
-        command = option(command)
-    return command
-
-
-def taken(options: dict[str, Any]) -> dict[str, Any]:
-    """The choices about work, taken out of all options."""
+def take_work(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the choices about work out of all options and return them."""
     return {name: options.pop(name) for name in ("no_cache", "engine", "workers", "address") if name in options}
 
 
@@ -51,7 +47,7 @@ def taken(options: dict[str, Any]) -> dict[str, Any]:
 def workplace(choices: dict[str, Any], cache: str | None) -> Iterator[dict[str, Any]]:
     """Open the executor and the cache of these choices for the length of a block, as arguments of `score_run`."""
     with ExitStack() as stack:
-        store = None if choices.get("no_cache") else vectors(cache)
+        store = None if choices.get("no_cache") else open_cache(cache)
         if store is not None:
             stack.callback(store.close)
         chosen = {name: choices[name] for name in ("workers", "address") if name in choices}
@@ -59,8 +55,8 @@ def workplace(choices: dict[str, Any], cache: str | None) -> Iterator[dict[str, 
         yield {"executor": executor, "cache": store}
 
 
-def vectors(cache: str | None) -> Store:
-    """The file of kept vectors, readings and decisions; what is wrong with it is told on standard error."""
+def open_cache(cache: str | None) -> Store:
+    """Open the cache of vectors, readings and decisions; what is wrong with it is a warning on standard error."""
     from evalkit.storage.cache import CACHE_FILE, Store
     from evalkit.storage.files import cache_folder
     from evalkit.text import safe_terminal
