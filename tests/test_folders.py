@@ -150,7 +150,7 @@ with folders.building(place, force=True) as folder:
     if when == "while it is written":
         die()
     if when == "before it takes its place":
-        folders._swap = die
+        folders._move = die
     if when == "between the two moves":
         Path.rename = die
     if when == "before the old one is gone":

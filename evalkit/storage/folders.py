@@ -1,7 +1,8 @@
-"""Takes the files of a run one by one, gives a folder that is there whole or not at all, whatever happens on the way.
+"""Write the files of a run one by one into a folder that is there whole or not at all, whatever happens on the way.
 
-A folder is written out of sight, beside its place, under a lock that goes with the process. What a killed process left
-is removed by the next run that writes to the same place.
+A folder is written under a hidden name beside its place, with a lock that goes with the process. What a killed process
+left is removed by the next run that writes to the same place. The folders themselves are locked, and not files beside
+them as `filelock` does it: its files would stay behind in the user's folder.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from evalkit.errors import OutputError
+from evalkit.storage.files import umask, writing
 
 try:
     import fcntl
@@ -26,56 +28,56 @@ except ImportError:  # Windows: nothing is locked there, and so nothing is remov
 
 
 def fresh_run_folder(top: str | Path = "runs") -> Path:
-    """A folder for a run that has no name: the time it was made, and a number when that is taken."""
+    """Return a folder for a run without a name: the time, and a number when that is taken."""
     name = time.strftime("%Y-%m-%d-%H%M%S")
     places = (Path(top) / (f"{name}-{number}" if number else name) for number in itertools.count())
     return next(place for place in places if not place.exists())
 
 
 class Building:
-    """A folder that is being written, out of sight until it is whole."""
+    """A folder that is being written, hidden until it is whole."""
 
-    def __init__(self, place: Path, shown: str) -> None:
-        self.place, self._shown = place, shown
+    def __init__(self, place: Path, name: str) -> None:
+        self.place, self._name = place, name
         self._open: dict[str, BinaryIO] = {}
 
     def path(self, name: str) -> Path:
-        """Where a file of it lies for now."""
+        """Return where one of its files lies for now."""
         return self.place / name
 
     def append(self, name: str, content: bytes) -> None:
-        """Add to the end of one of its files."""
-        with _written_to(self._shown):
+        """Append to one of its files."""
+        with writing(self._name):
             if name not in self._open:
                 self.path(name).parent.mkdir(parents=True, exist_ok=True)
                 self._open[name] = self.path(name).open("wb")
             self._open[name].write(content)
 
     def close(self) -> None:
-        """Finish its files; what could not be written is an error here at the latest."""
-        with _written_to(self._shown):
+        """Close its files; what could not be written is an error here at the latest."""
+        with writing(self._name):
             for stream in self._open.values():
                 stream.close()
 
 
 @contextmanager
 def building(path: str | Path, *, force: bool = False) -> Iterator[Building]:
-    """A folder to write piece by piece; it takes its place when the block ends well, and is gone when it does not."""
+    """Open a folder to write piece by piece; it takes its place when the block ends well, and else it is gone."""
     place = Path(path)
-    with _written_to(path):
+    with writing(path):
         place.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(place.parent):
-            _tidy(place)
+        with _locked(place.parent):
+            _remove_leftovers(place)
             check_place(place, force=force)
-            temporary, lock = _claimed(place)
+            temporary, lock = _new_hidden_folder(place)
     folder = Building(temporary, str(path))
     try:
         yield folder
         folder.close()
-        with _written_to(path), _alone(place.parent):
+        with writing(path), _locked(place.parent):
             check_place(place, force=force)  # another run may have been faster
-            temporary.chmod(0o777 & ~_umask())
-            _swap(temporary, place)
+            temporary.chmod(0o777 & ~umask())
+            _move(temporary, place)
     except BaseException:
         with suppress(OutputError):
             folder.close()
@@ -97,12 +99,12 @@ def check_place(path: str | Path, *, force: bool = False) -> None:
             raise OutputError(f"{path}: holds no run; --force replaces only an earlier run's folder")
 
 
-def _swap(temporary: Path, place: Path) -> None:
-    """Put a finished folder where an older one may stand; the older one goes only when the new one is in place."""
+def _move(temporary: Path, place: Path) -> None:
+    """Move a finished folder to its place; an older one there goes only when the new one is in place."""
     if not place.exists():
         temporary.rename(place)
         return
-    old = Path(tempfile.mkdtemp(dir=place.parent, prefix=_beside(place, "~")))
+    old = Path(tempfile.mkdtemp(dir=place.parent, prefix=_hidden_name(place, "~")))
     place.replace(old)
     try:
         temporary.rename(place)
@@ -112,14 +114,14 @@ def _swap(temporary: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _beside(place: Path, mark: str) -> str:
-    """How the names of a place's folders out of sight begin: "-" while one is written, "~" for one that was moved."""
+def _hidden_name(place: Path, mark: str) -> str:
+    """Return how the hidden folders of a place are called: "-" while one is written, "~" for one that was replaced."""
     return f".evalkit-{place.name[:40]}{mark}"
 
 
 @contextmanager
-def _alone(parent: Path) -> Iterator[None]:
-    """No other run looks at a place in this folder and moves something there in between."""
+def _locked(parent: Path) -> Iterator[None]:
+    """Keep other runs from looking at a place in this folder and moving something there in between."""
     if fcntl is None:
         yield
         return
@@ -132,19 +134,19 @@ def _alone(parent: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _claimed(place: Path) -> tuple[Path, int]:
-    """A new folder beside a place, and the lock that says, for as long as this process lives, that it is in use."""
+def _new_hidden_folder(place: Path) -> tuple[Path, int]:
+    """Make a folder beside a place, with the lock that says, for as long as this process lives, that it is in use."""
     while True:
-        folder = Path(tempfile.mkdtemp(dir=place.parent, prefix=_beside(place, "-")))
-        lock = _locked(folder)
+        folder = Path(tempfile.mkdtemp(dir=place.parent, prefix=_hidden_name(place, "-")))
+        lock = _try_lock(folder)
         if lock is not None and folder.exists():
             return folder, lock
         if lock is not None:
             os.close(lock)
 
 
-def _locked(folder: Path) -> int | None:
-    """The lock of a folder, if nobody holds it; to be closed."""
+def _try_lock(folder: Path) -> int | None:
+    """Take the lock of a folder if nobody holds it; whoever has it closes it."""
     if fcntl is None:
         return os.open(os.devnull, os.O_RDONLY)
     try:
@@ -159,34 +161,17 @@ def _locked(folder: Path) -> int | None:
     return lock
 
 
-def _tidy(place: Path) -> None:
-    """Remove what a killed process left beside a place; a run that it had moved out of the way comes back first."""
+def _remove_leftovers(place: Path) -> None:
+    """Remove what a killed process left beside a place; a run that it had moved out of the way is moved back."""
     if fcntl is None:
         return
-    own = re.compile(rf"{re.escape(_beside(place, ''))}([-~])[a-z0-9_]{{8}}")
+    own = re.compile(rf"{re.escape(_hidden_name(place, ''))}([-~])[a-z0-9_]{{8}}")
     for folder in sorted(place.parent.iterdir()):
         match = own.fullmatch(folder.name)
-        if match is None or folder.is_symlink() or not folder.is_dir() or (lock := _locked(folder)) is None:
+        if match is None or folder.is_symlink() or not folder.is_dir() or (lock := _try_lock(folder)) is None:
             continue
         if match[1] == "~" and (folder / "run.json").is_file() and not place.exists():
             folder.rename(place)
         else:
             shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
-
-
-@contextmanager
-def _written_to(path: str | Path) -> Iterator[None]:
-    """What the operating system refuses is a user's error, with the place that was to be written."""
-    try:
-        yield
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise OutputError(f"{path}: cannot be written: {reason}") from error
-
-
-def _umask() -> int:
-    """The process's file mode mask, which temporary folders ignore."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
