@@ -89,7 +89,7 @@ def heading(page: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["small", "hostile", "compared"])
-def test_opens_from_disk_without_a_word_or_a_request(visit: Any, pages: dict[str, Path], name: str) -> None:
+def test_page_opens_from_disk_without_requests(visit: Any, pages: dict[str, Path], name: str) -> None:
     opened = visit(name)
     assert opened.said == []
     assert opened.asked == [pages[name].as_uri()]
@@ -114,7 +114,7 @@ def test_a_deep_link_leads_to_its_plan(visit: Any) -> None:
     assert page.locator("#plans [aria-current]").inner_text().split("\n")[1:] == ["alpha", "lm/good"]
 
 
-def test_a_deep_link_may_be_written_another_way_or_lead_nowhere(visit: Any) -> None:
+def test_deep_links_in_other_spellings_or_to_nowhere(visit: Any) -> None:
     assert heading(visit("small", "#paper=ALPHA&planner=lm%2FGood").page) == ["alpha", "lm/good"]
     opened = visit("small", "#paper=%E0%A4%A&planner=nobody&show=nothing")
     assert opened.said == []
@@ -156,7 +156,7 @@ def test_the_leaderboard_sorts(visit: Any) -> None:
     assert page.locator('.board th[aria-sort="ascending"]').count() == 1
 
 
-def test_a_cell_of_the_heat_map_opens_its_plan(visit: Any) -> None:
+def test_heat_map_cell_opens_its_plan(visit: Any) -> None:
     page = visit("small").page
     link = page.locator("#chart-papers [data-link]").first
     target = link.get_attribute("data-link")

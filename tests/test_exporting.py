@@ -62,7 +62,7 @@ ODD = ("L1; then L2", '"quoted"; not', "plain", '"', ";", "a;", " b", "=1", "; "
 
 
 @pytest.mark.parametrize("form", ["memory", *FORMS])
-def test_options_and_metrics_come_back_one_by_one_whatever_they_contain(tmp_path: Path, form: str) -> None:
+def test_odd_options_and_metrics_come_back(tmp_path: Path, form: str) -> None:
     if form == "parquet":
         pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
     odd = plan(entry("loss", "REPLACE", ODD, ODD[::-1]), entry("gate", "ADD", ["x"]), planner="lm/p")
@@ -82,14 +82,14 @@ def test_options_and_metrics_come_back_one_by_one_whatever_they_contain(tmp_path
     assert [tuple(item[3]) for item in paper["plans"][0]["entries"]] == [ODD, ("x",)]
 
 
-def test_an_option_that_names_two_is_read_back_as_one(tmp_path: Path) -> None:
+def test_option_that_names_two_stays_one(tmp_path: Path) -> None:
     odd = replace(PLAN, ablations=(entry("loss", "REPLACE", ["L1; then L2", '"L2"; L1'], ["F1; FID"]),))
     (found,) = read_plans(written(run_of(odd), "ablationbench-plans", tmp_path)).plans
     assert found.ablations == odd.ablations
 
 
 @given(st.lists(st.text(st.sampled_from('; "\\a\n'), max_size=6), max_size=5))
-def test_a_cell_gives_back_the_texts_that_were_put_into_it(items: list[str]) -> None:
+def test_cells_give_back_their_texts(items: list[str]) -> None:
     assert from_cell(in_cell(items)) == items
 
 
@@ -120,7 +120,7 @@ def test_a_missing_plan_is_an_empty_file(tmp_path: Path) -> None:
     assert EXPORTERS["ablationbench-plans"](run)["planner/other.jsonl"] == ""
 
 
-def test_matches_come_back_as_a_judge_with_its_figures(tmp_path: Path) -> None:
+def test_matches_come_back_as_a_judge(tmp_path: Path) -> None:
     run = run_of(PLAN)
     folder = written(run, "ablationbench-judge", tmp_path)
     judge = read_judge(folder)
@@ -202,7 +202,7 @@ def test_two_names_for_one_file_are_refused() -> None:
 
 
 @pytest.mark.parametrize("name", EXPORTERS)
-def test_the_command_writes_what_a_run_read_back_says(tmp_path: Path, name: str) -> None:
+def test_command_exports_a_run_from_disk(tmp_path: Path, name: str) -> None:
     run = run_of(PLAN)
     run.save(tmp_path / "run")
     call = ["export", str(tmp_path / "run"), "--to", name, "--out", str(tmp_path / "out")]

@@ -39,7 +39,7 @@ def test_in_groups_the_two_sides_count_apart() -> None:
     assert found["match_f1"] == pytest.approx(2 / 3)
 
 
-def test_an_empty_plan_has_no_precision_but_recall_and_f1_zero() -> None:
+def test_empty_plan_has_recall_and_f1_zero() -> None:
     found = of(Counts(papers=1, gold_entries=2))
     assert math.isnan(found["match_precision"])
     assert (found["match_recall"], found["match_f1"], found["coverage"]) == (0, 0, 0)
@@ -63,13 +63,13 @@ def test_kappa_is_undefined_when_both_only_ever_remove() -> None:
     assert math.isnan(of(Counts(remove_remove=3))["action_kappa"])
 
 
-def test_the_ratio_of_a_sum_is_not_the_mean_of_ratios() -> None:
+def test_micro_figure_is_not_the_mean_of_ratios() -> None:
     one = Counts(papers=1, gold_entries=1, plan_entries=1, match_gold=1, match_plan=1)
     other = Counts(papers=1, gold_entries=4, plan_entries=4)
     assert of(one + other)["match_f1"] == pytest.approx(0.2)  # 2 * 1 / (5 + 5), not (1 + 0) / 2
 
 
-def test_many_rows_at_once_equal_one_at_a_time() -> None:
+def test_many_rows_equal_one_at_a_time() -> None:
     rng = np.random.default_rng(7)
     rows = [Counts(*map(float, rng.integers(0, 4, len(COUNT_NAMES)))) for _ in range(50)]
     together = figures(dict(zip(COUNT_NAMES, np.array([row.values() for row in rows]).T, strict=True)))

@@ -101,13 +101,13 @@ def test_the_longest_known_spelling_wins() -> None:
 
 
 @pytest.mark.parametrize("name", METRIC_FORMS)
-def test_every_known_spelling_is_the_form_it_stands_for(name: str) -> None:
+def test_every_spelling_reads_as_its_form(name: str) -> None:
     """With fillers, too: a name is read without them before it is looked up."""
     assert metrics_in_common([name], [METRIC_FORMS[name]]) == 1
     assert metrics_in_common([f"the {name} (%)"], [METRIC_FORMS[name]]) == 1
 
 
-def test_a_form_is_looked_for_in_whole_words_only() -> None:
+def test_forms_are_found_in_whole_words_only() -> None:
     """ "roc auc" is two words beside each other; with another word between them it is something else."""
     assert metrics_in_common(["ROC AUC"], ["AUROC"]) == 1
     assert metrics_in_common(["roc something auc"], ["AUROC something"]) == 0
@@ -118,13 +118,13 @@ def test_a_bracket_separates_what_stands_on_its_sides() -> None:
     assert metrics_in_common(["Rot(xyz)Error"], ["rot error"]) == 1
 
 
-def test_a_name_of_nothing_but_fillers_is_still_a_name() -> None:
+def test_name_of_fillers_is_still_a_name() -> None:
     assert metrics_in_common(["score"], ["score"]) == 1
     assert metrics_in_common(["score"], ["the value"]) == 0
     assert metrics_in_common(["score"], ["accuracy"]) == 0
 
 
-def test_fillers_inside_a_known_form_are_left_out_of_it() -> None:
+def test_fillers_inside_a_known_form_are_ignored() -> None:
     """IoU is spelt out as intersection over union, EM as exact match; a filler between words changes neither."""
     assert metrics_in_common(["IoU score"], ["the intersection over union"]) == 1
     assert metrics_in_common(["inception score"], ["IS"]) == 1
@@ -155,7 +155,7 @@ def test_underscores_part_words_as_spaces_do() -> None:
     assert _words("val_top1_acc") == ("val", "top", "1", "acc")
 
 
-def test_options_are_the_same_from_a_share_of_words_on() -> None:
+def test_options_need_a_share_of_common_words() -> None:
     """Twenty words and twenty: 13 in common are 26 of 40, which is 0.65 and enough; 12 are not."""
     first = [f"{a}{b}{b}{a}ing" for a in "bcdfg" for b in "aeioutlm"]
     one = " ".join(first[:20])

@@ -88,7 +88,7 @@ def labelled() -> dict[str, Run]:
     return {"old": scored("balance parameter", BOTH), "new": scored("coffee machine", FIRST)}
 
 
-def test_what_labels_correct_stands_beside_what_the_matcher_says(labelled: dict[str, Run]) -> None:
+def test_corrected_changes_stand_beside_the_matchers(labelled: dict[str, Run]) -> None:
     text = str(compared.comparison_page(labelled, "data", False).text)
     assert "+0.000 [+0.000, +0.000]: no change. Corrected by labels: -0.500 [-0.500, -0.500], worse." in text
     table = re.search(r'<h3 id="corrected-title">Corrected by labels</h3>.*?</table>', text, re.DOTALL)[0]  # type: ignore[index]
@@ -106,7 +106,7 @@ def test_what_labels_correct_stands_beside_what_the_matcher_says(labelled: dict[
     assert row[5].count("<circle") == 1
 
 
-def test_without_labels_on_both_sides_nothing_is_said_of_them(page: str, labelled: dict[str, Run]) -> None:
+def test_labels_of_one_side_correct_nothing(page: str, labelled: dict[str, Run]) -> None:
     plain = replace(labelled["old"], papers=labelled["old"].papers.drop(columns="labelled"))
     half = compared.comparison_page({"old": plain, "new": labelled["new"]}, "data", False).text
     assert all("Corrected by labels" not in text and 'id="corrected"' not in text for text in (page, half))

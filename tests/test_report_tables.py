@@ -50,7 +50,7 @@ CONTEST = run_of(
 )
 
 
-def test_the_best_is_bold_and_what_is_not_significantly_worse_is_marked() -> None:
+def test_best_is_bold_and_ties_are_marked() -> None:
     made = leaderboard_tables.table({"run": CONTEST}, ["match_f1"])
     assert [(planner, cells[0].mark) for planner, cells in made.rows if cells[0]] == [
         ("first", "best"), ("close", "tied"), ("far", ""),
@@ -69,7 +69,7 @@ def test_intervals_can_be_left_out() -> None:
     assert "[" not in leaderboard_tables.markdown(made, False).split("\n\n")[0]
 
 
-def test_runs_stand_side_by_side_and_absent_planners_have_empty_cells() -> None:
+def test_absent_planners_have_empty_cells() -> None:
     made = leaderboard_tables.table({"old": CONTEST, "new": run_of({"first": [0.5], "other": [0.25]})}, ["match_f1"])
     lines = leaderboard_tables.latex(made, False).splitlines()
     assert r" & \multicolumn{1}{c}{old} & \multicolumn{1}{c}{new} \\" in lines
@@ -78,12 +78,12 @@ def test_runs_stand_side_by_side_and_absent_planners_have_empty_cells() -> None:
     assert r"other &  & 0.250$^{\dagger}$ \\" in lines
 
 
-def test_a_column_that_does_not_exist_is_refused_with_the_nearest() -> None:
+def test_unknown_column_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError, match=r"run: leaderboard.csv has no column 'match_fl'; did you mean 'match_f1'"):
         leaderboard_tables.table({"run": CONTEST}, ["match_fl"])
 
 
-def test_csv_and_json_hold_the_numbers_and_the_signature(tmp_path: Path) -> None:
+def test_csv_and_json_hold_numbers_and_signature(tmp_path: Path) -> None:
     small_run().save(tmp_path / "run")
     csv = CliRunner().invoke(
         group, ["table", str(tmp_path / "run"), "--format", "csv", "--columns", "match_f1,coverage"]
@@ -172,7 +172,7 @@ def test_a_notebook_shows_the_leaderboard_without_the_extra() -> None:
     assert small_run()._repr_html_().count("<tr>") == 3
 
 
-def test_a_chart_in_a_notebook_has_the_colours_of_print() -> None:
+def test_notebook_charts_have_the_colours_of_print() -> None:
     pytest.importorskip("vl_convert", reason="needs the extra report")
     from evalkit.report.chart_style import COLOURS
 
@@ -235,7 +235,7 @@ def test_hostile_names_do_not_act_in_charts(kind: str) -> None:
     assert all(len(text) < 100 for element in picture.iter() for text in (element.text or "",))
 
 
-def test_an_unknown_chart_and_an_unknown_ending_are_refused(tmp_path: Path) -> None:
+def test_unknown_charts_and_endings_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("vl_convert", reason="needs the extra report")
     with pytest.raises(InputError, match="no chart is called 'pie'; there are planners, "):
         small_run().chart("pie")

@@ -78,7 +78,7 @@ def test_the_worked_example() -> None:
     assert found == pytest.approx(expected)
 
 
-def test_two_papers_together_are_summed_before_they_are_divided() -> None:
+def test_papers_are_summed_before_they_are_divided() -> None:
     one = score_paper(GOLD, PLAN, ALIGNMENT, (ALIGNMENT, ALIGNMENT)).counts
     nothing = aligned([], [], (1, 1))
     two = score_paper(gold(entry("a")), plan(entry("b")), nothing, (nothing, nothing)).counts
@@ -94,7 +94,7 @@ def test_a_group_counts_entries_and_not_pairs() -> None:
     assert (found["match_precision"], found["match_recall"], found["recall_at_1"]) == (1, 1, 1)
 
 
-def test_repeating_an_entry_costs_precision_and_wins_no_rank() -> None:
+def test_repeated_entry_costs_precision_and_wins_nothing() -> None:
     # Two plan entries on one gold entry in group alignment: only the first gains.
     twice = aligned([(0, 0), (0, 1)], [], (2, 2))
     found = of(score_paper(gold(entry("a"), entry("b")), plan(entry("a"), entry("a")), twice, (twice, twice)))
@@ -149,7 +149,7 @@ def test_nothing_in_gold_is_worth_nothing() -> None:
     assert (counts.ndcg_at_1, counts.ndcg_at_5, counts.average_precision) == (0, 0, 0)
 
 
-def test_expected_matches_are_the_matchers_where_it_says_some() -> None:
+def test_expected_matches_come_from_the_matcher() -> None:
     """Gold's before the plan's; without a matcher they are those of the alignment: two of each."""
     both = aligned([(0, 0), (1, 1)], [], (2, 2))
     lists = gold(entry("a"), entry("b")), plan(entry("a"), entry("b"))

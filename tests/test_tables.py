@@ -70,7 +70,7 @@ def test_the_author_data_is_gold(tmp_path: Path, write: object) -> None:
 
 
 @pytest.mark.parametrize("write", [as_parquet, as_lines])
-def test_the_reviewer_data_is_gold_that_only_judges_can_score(tmp_path: Path, write: object) -> None:
+def test_reviewer_data_needs_judges(tmp_path: Path, write: object) -> None:
     assert callable(write)
     found = read_plans(write(tmp_path / ("r.jsonl" if write is as_lines else "r.parquet"), REVIEWER), gold=True)
     assert [entry.name for entry in found.plans[0].ablations] == ["suggestion 1", "suggestion 2"]
@@ -123,7 +123,7 @@ def test_without_pyarrow_the_way_out_is_named(tmp_path: Path, monkeypatch: pytes
 REPLY = {"choices": [{"message": {"content": f"<predictions>\n{json.dumps(ENTRIES[0])}\n</predictions>"}}]}
 
 
-def test_a_plan_folder_of_the_benchmark_holds_each_plan_once(tmp_path: Path) -> None:
+def test_benchmark_plan_folder_holds_each_plan_once(tmp_path: Path) -> None:
     folder = tmp_path / "plans" / "planner"
     folder.mkdir(parents=True)
     as_lines(folder / "paper-a.jsonl", ENTRIES)
