@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +106,7 @@ def test_corrected_changes_stand_beside_the_matchers(labelled: dict[str, Run]) -
 
 
 def test_labels_of_one_side_correct_nothing(page: str, labelled: dict[str, Run]) -> None:
-    plain = replace(labelled["old"], papers=labelled["old"].papers.drop(columns="labelled"))
+    plain = labelled["old"].replace(papers=labelled["old"].papers.drop(columns="labelled"))
     half = compared.comparison_page({"old": plain, "new": labelled["new"]}, "data", False).text
     assert all("Corrected by labels" not in text and 'id="corrected"' not in text for text in (page, half))
 

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -36,7 +35,7 @@ def run_of(values: dict[str, list[float]], low: float | None = None) -> Run:
     if low is not None:
         board = board.assign(match_f1_low=low, match_f1_high=0.9)
     meta = {**small_run().meta, "settings": {"seed": 0, "resamples": 1999}}
-    return replace(small_run(), leaderboard=board, papers=papers, meta=meta)
+    return small_run().replace(leaderboard=board, papers=papers, meta=meta)
 
 
 # Ten papers: `close` is sometimes above and sometimes below `first`, `far` always 0.5 below (p = 2 / 2^10 before Holm).
@@ -147,7 +146,7 @@ def test_latex_compiles_as_it_stands(tmp_path: Path) -> None:
     short = {name: text for name, text in HOSTILE.items() if len(text) < 1000}
     board = hostile_run().leaderboard
     kept = board[board["planner"].isin([f"{name} {text}" for name, text in short.items()])].reset_index(drop=True)
-    run = replace(hostile_run(), leaderboard=kept)
+    run = hostile_run().replace(leaderboard=kept)
     made = leaderboard_tables.table({"a_b": run, "c & d": run}, ["match_f1", "match_recall"])
     (tmp_path / "table.tex").write_text(leaderboard_tables.latex(made, True), encoding="utf-8")
     command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
