@@ -54,6 +54,6 @@ def test_cells(value: object, written: object) -> None:
     assert cell(value) == written
 
 
-def test_rows_of_a_long_table_end_in_their_signature() -> None:
+def test_rows_of_long_tables_end_in_their_signature() -> None:
     assert signed([("a", None, 1, 0.25), ("=b", True, math.nan, 1e-7)], "s0") == b"a,,1,0.25,s0\n'=b,True,,1e-07,s0\n"
     assert csv_text([]) == ""

@@ -69,7 +69,7 @@ def test_json_is_one_document_on_standard_output(project: Path) -> None:
     assert document["errors"][0]["path"] == "plans/bad/001.json"
 
 
-def test_two_runs_of_the_same_are_the_same_bytes(project: Path) -> None:
+def test_two_runs_of_the_same_are_identical(project: Path) -> None:
     for name in ("one", "two"):
         assert evalkit(*SCORE, "--out", name, cwd=project).returncode == 0
     for path in (project / "one").iterdir():
@@ -102,9 +102,7 @@ def test_without_out_a_fresh_folder_is_made(project: Path) -> None:
         (("--pred", "plans"), "Missing option '--gold'"),
     ],
 )
-def test_wrong_input_is_one_line_with_an_address_and_exit_code_2(
-    project: Path, arguments: tuple[str, ...], told: str
-) -> None:
+def test_wrong_input_is_one_line_and_exit_2(project: Path, arguments: tuple[str, ...], told: str) -> None:
     (project / "empty").mkdir()
     (project / "typo.toml").write_text('mather = "lexical"\n')
     if "--matcher" not in arguments:
@@ -116,7 +114,7 @@ def test_wrong_input_is_one_line_with_an_address_and_exit_code_2(
     assert not (project / "run").exists()
 
 
-def test_a_crash_is_exit_code_1_and_keeps_its_traceback(project: Path) -> None:
+def test_a_crash_exits_1_with_its_traceback(project: Path) -> None:
     code = "import evalkit.cli, evalkit.scoring.pipeline as p\np.score_run = lambda *a, **k: 1 / 0\nevalkit.cli.main()"
     done = subprocess.run(
         [sys.executable, "-c", code, *SCORE, "--out", "run"], cwd=project, capture_output=True, text=True
@@ -153,7 +151,7 @@ cli.main()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
-def test_ctrl_c_is_130_with_one_line_and_what_was_encoded_is_kept(project: Path) -> None:
+def test_ctrl_c_exits_130_and_keeps_encoded_vectors(project: Path) -> None:
     rows = [{"name": f"Part {at}", "ablated_part": f"part number {at}", "action": "REMOVE"} for at in range(12)]
     (project / "gold/001.json").write_text(json.dumps({"paper": "001", "ablations": rows}))
     words = ("score", "--pred", "plans", "--gold", "gold", "--resamples", "9", "--cache", "kept", "--out", "out/run")
@@ -197,7 +195,7 @@ def test_show_says_why(project: Path) -> None:
     )  # fmt: skip
 
 
-def test_show_does_not_let_a_plan_drive_the_terminal(project: Path) -> None:
+def test_show_escapes_terminal_codes_of_a_plan(project: Path) -> None:
     evil = [{"name": "\x1b[2Jgate\u202e", "ablated_part": "[red]gate[/red]", "action": "REMOVE"}]
     (project / "plans/lab/good/001.json").write_text(json.dumps(evil))
     evalkit(*SCORE, "--out", "run", cwd=project)
@@ -207,7 +205,7 @@ def test_show_does_not_let_a_plan_drive_the_terminal(project: Path) -> None:
     assert "[red]gate[/red]" in done.stdout
 
 
-def test_validate_counts_and_exits_2_when_something_was_left_out(project: Path) -> None:
+def test_validate_exits_2_when_something_is_left_out(project: Path) -> None:
     assert evalkit("validate", "gold", "--gold", cwd=project).returncode == 0
     done = evalkit("validate", "plans", cwd=project)
     assert done.returncode == 2
@@ -237,7 +235,7 @@ def test_formats_are_listed(tmp_path: Path) -> None:
     assert {"trajectory", "json", "jsonl", "yaml"} <= {row["format"] for row in document["formats"]}
 
 
-def test_no_model_is_exit_code_2_with_three_ways_out(project: Path) -> None:
+def test_no_model_exits_2_with_three_ways_out(project: Path) -> None:
     done = evalkit("score", "--pred", "plans", "--gold", "gold", "--model", "no/such-model", "--out", "run",
                    cwd=project, HF_HUB_OFFLINE="1")  # fmt: skip
     assert done.returncode == 2, done.stderr

@@ -125,7 +125,7 @@ def test_the_same_bytes_after_a_worker_was_killed(name: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
-def test_work_that_always_kills_ends_in_one_clear_error_and_no_folder(name: str, tmp_path: Path) -> None:
+def test_work_that_always_kills_is_one_error(name: str, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="workers of the engine died"), open_executor(name, 2) as where:
         written(tmp_path / name, deadly(where, tmp_path / "flag", times=200))
     assert not (tmp_path / name).exists()
@@ -171,7 +171,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 @pytest.mark.clusters
 @pytest.mark.parametrize("name", ENGINES)
-def test_the_same_bytes_with_the_real_model_whatever_the_engine_and_the_cache(
+def test_the_real_model_gives_the_same_bytes_everywhere(
     name: str, sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evalkit.scoring.pipeline.BATCH", 3)  # the sample is small: cut so that every worker gets some
@@ -188,7 +188,7 @@ def wrong(items: Any) -> Any:
     raise InputError("calibration.json: no such file")
 
 
-def test_a_mistake_found_by_a_worker_stays_the_users_mistake() -> None:
+def test_a_user_error_in_a_worker_stays_one() -> None:
     with pytest.raises(InputError, match="no such file"), open_executor("processes", 2) as where:
         list(where(wrong, range(3)))
 
@@ -202,7 +202,7 @@ def no_encoder(name: str) -> Any:
     raise AssertionError("nobody asked for a model")
 
 
-def test_a_process_has_one_encoder_of_a_kind_so_that_it_loads_the_model_once(tmp_path: Path) -> None:
+def test_a_process_loads_a_model_once(tmp_path: Path) -> None:
     sent = pickle.dumps(CachedEncoder("model", Store(tmp_path / "vectors.sqlite"), no_encoder))
     assert pickle.loads(sent) is pickle.loads(sent)
 
@@ -238,7 +238,7 @@ def map_of(desk: Desk, *, shared_fate: bool = False, workers: int = 1) -> Execut
     return Executor(workers, (Gone,), desk.submit, desk.cancel, shared_fate=shared_fate)
 
 
-def test_no_more_is_taken_than_may_be_under_way_and_one_for_each_that_came_back() -> None:
+def test_pending_work_is_bounded() -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:
@@ -254,14 +254,14 @@ def test_no_more_is_taken_than_may_be_under_way_and_one_for_each_that_came_back(
 
 
 @pytest.mark.parametrize(("shared_fate", "again"), [(False, [1]), (True, [1, 2, 3])])
-def test_what_died_with_a_worker_is_handed_out_again(shared_fate: bool, again: list[int]) -> None:
+def test_work_lost_with_a_worker_is_submitted_again(shared_fate: bool, again: list[int]) -> None:
     desk = Desk({1: 1})
     assert list(map_of(desk, shared_fate=shared_fate)(str, range(4))) == ["0", "1", "2", "3"]
     assert desk.handed == [0, 1, 2, 3, *again]
     assert desk.cancelled == int(shared_fate)
 
 
-def test_every_piece_of_work_may_be_lost_as_often_as_is_allowed_but_not_more() -> None:
+def test_work_may_be_lost_twice_but_not_thrice() -> None:
     assert list(map_of(Desk(dict.fromkeys(range(5), 2)))(str, range(5))) == list("01234")
     results = map_of(Desk({3: 3}))(str, range(5))
     assert [next(results) for _ in range(3)] == list("012")
@@ -269,7 +269,7 @@ def test_every_piece_of_work_may_be_lost_as_often_as_is_allowed_but_not_more() -
         next(results)
 
 
-def test_work_that_nobody_waits_for_any_more_is_forgotten() -> None:
+def test_work_that_nobody_waits_for_is_cancelled() -> None:
     desk = Desk()
     results = map_of(desk)(str, range(9))
     next(results)
@@ -279,7 +279,7 @@ def test_work_that_nobody_waits_for_any_more_is_forgotten() -> None:
     assert desk.cancelled == 1, "all of it came back"
 
 
-def test_a_worker_has_what_it_works_by_once_and_not_once_a_batch() -> None:
+def test_a_worker_unpickles_its_work_once() -> None:
     work = pickle.dumps(partial(together, seen=[]))
     assert [pickle.loads(executors._run(work, pickle.dumps(at))) for at in range(3)] == [[0], [0, 1], [0, 1, 2]]
 
@@ -289,12 +289,12 @@ def together(item: int, seen: list[int]) -> list[int]:
     return seen
 
 
-def test_what_is_defined_in_the_middle_of_a_notebook_reaches_a_worker() -> None:
+def test_a_function_of_a_notebook_reaches_a_worker() -> None:
     with open_executor("processes", 2) as where:
         assert list(where(lambda item: item + 1, range(3))) == [1, 2, 3]
 
 
-def test_an_engine_goes_on_after_a_run_that_was_given_up() -> None:
+def test_an_executor_goes_on_after_an_abandoned_run() -> None:
     with open_executor("processes", 2) as where:
         results = where(abs, range(-300, 0))
         assert next(results) == 300
@@ -333,7 +333,7 @@ def test_a_worker_loads_neither_pandas_nor_a_model() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_papers_are_the_same_bytes_however_many_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_papers_are_the_same_however_many_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are written when a planner is done, and a planner may end in the middle of a batch."""
     expected = written(tmp_path / "whole", map)
     monkeypatch.setattr("evalkit.scoring.pipeline.BATCH", 7)
@@ -344,7 +344,7 @@ def test_papers_are_the_same_bytes_however_many_are_held(tmp_path: Path, monkeyp
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
 @pytest.mark.parametrize("wait", [0.0, 0.3, 1.0])
-def test_ctrl_c_is_for_the_first_process_and_workers_say_nothing(wait: float) -> None:
+def test_ctrl_c_stops_the_first_process_only(wait: float) -> None:
     """A terminal sends it to all of them, also while they are still loading."""
     program = (
         "import time\nfrom evalkit.scoring.executors import open_executor\n"

@@ -45,7 +45,7 @@ def test_gold_has_no_planner(tmp_path: Path) -> None:
     assert found(tmp_path, planners=False) == [(None, "paper")]
 
 
-def test_hidden_files_readmes_and_other_kinds_are_no_documents(tmp_path: Path) -> None:
+def test_hidden_files_and_readmes_are_no_documents(tmp_path: Path) -> None:
     for name in (".hidden.md", "README.md", "readme.txt", "data.csv", ".git/x.md", "a/paper.md"):
         write(tmp_path / name)
     assert found(tmp_path) == [("a", "paper")]
@@ -74,7 +74,7 @@ def test_windows_text_is_read_all_the_same(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_of_fifty_megabytes_is_left_out_and_named(tmp_path: Path) -> None:
+def test_a_huge_file_is_left_out_and_named(tmp_path: Path) -> None:
     huge = write(tmp_path / "a" / "huge.md")
     os.truncate(huge, 50 * 2**20)
     write(tmp_path / "a" / "small.md")
@@ -136,7 +136,7 @@ def test_a_folder_where_a_file_belongs(tmp_path: Path) -> None:
         files.read_text(tmp_path)
 
 
-def test_a_text_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_text_is_written_whole_or_not(tmp_path: Path) -> None:
     place = write(tmp_path / "out.txt", "old")
     with pytest.raises(UnicodeEncodeError):
         files.write_text(place, "new \ud800")

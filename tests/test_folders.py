@@ -34,7 +34,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_folder_is_written_whole_or_not(tmp_path: Path) -> None:
     write(tmp_path / "run", OLD)
     with pytest.raises(UnicodeEncodeError):
         write(tmp_path / "run", NEW | {"b.csv": "\ud800"}, force=True)
@@ -78,7 +78,7 @@ def test_fresh_folders_do_not_collide(tmp_path: Path) -> None:
     assert folders.fresh_run_folder(tmp_path) != first
 
 
-def test_of_two_runs_into_one_place_the_first_to_finish_stays(tmp_path: Path) -> None:
+def test_of_two_runs_the_first_to_finish_stays(tmp_path: Path) -> None:
     """The other is told so; with --force it takes the place, as it would have an hour later."""
     place = tmp_path / "run"
     slow = building(place)
@@ -165,7 +165,7 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize(("when", "stays"), MOMENTS.items())
-def test_a_kill_leaves_a_whole_run_and_the_next_one_tidies_up(tmp_path: Path, when: str, stays: str) -> None:
+def test_a_kill_leaves_a_whole_run(tmp_path: Path, when: str, stays: str) -> None:
     """Between the two moves of a replacement the old run has no name; the next run gives it back before it looks."""
     place = tmp_path / "run"
     write(place, OLD)

@@ -141,7 +141,7 @@ def test_a_damaged_file_is_read_or_refused(name: str, data: st.DataObject) -> No
 
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("text", SOMETHING_ELSE, ids=lambda text: text[:8])
-def test_a_file_of_something_else_is_read_or_refused(name: str, text: str) -> None:
+def test_another_kind_of_file_is_read_or_refused(name: str, text: str) -> None:
     refused_or_read(READERS[name][1], text)
 
 
@@ -190,7 +190,7 @@ def overwritten(draw: st.DrawFn, content: bytes) -> bytes:
 
 @QUICK
 @given(st.data())
-def test_a_damaged_run_in_parquet_is_loaded_or_refused(data: st.DataObject) -> None:
+def test_a_damaged_parquet_run_is_loaded_or_refused(data: st.DataObject) -> None:
     pytest.importorskip("pyarrow")
     whole = run_files("parquet")
     load(whole | {"pairs.parquet": data.draw(overwritten(whole["pairs.parquet"]))})
@@ -208,7 +208,7 @@ def test_a_damaged_table_is_read_or_refused(suffix: str, data: st.DataObject) ->
 @given(
     damaged(), st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "cp1252", "gb18030"]), st.data()
 )
-def test_bytes_of_any_encoding_become_a_document_or_a_finding(text: str, encoding: str, data: st.DataObject) -> None:
+def test_any_bytes_become_a_document_or_diagnostic(text: str, encoding: str, data: st.DataObject) -> None:
     content = text.encode(encoding, "replace")[data.draw(st.integers(0, 3)) :]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "x.md").write_bytes(content)

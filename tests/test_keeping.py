@@ -66,7 +66,7 @@ def test_vectors_come_back_to_the_last_bit() -> None:
     assert pack(made("a b")) == pack(unpack(pack(made("a b"))))
 
 
-def test_a_known_text_is_not_encoded_again_and_the_model_not_asked(tmp_path: Path) -> None:
+def test_a_known_text_is_not_encoded_again(tmp_path: Path) -> None:
     first, encoder = kept(tmp_path)
     one = first.encode(TEXTS)
     assert sorted(encoder.asked) == sorted(TEXTS)
@@ -76,7 +76,7 @@ def test_a_known_text_is_not_encoded_again_and_the_model_not_asked(tmp_path: Pat
     assert all(equal(one[text], two[text]) for text in TEXTS)
 
 
-def test_an_encoder_that_counts_words_in_its_own_way_is_named_and_nothing_of_it_kept(tmp_path: Path) -> None:
+def test_an_encoder_with_other_words_is_refused(tmp_path: Path) -> None:
     class Wrong(Counting):
         def encode(self, texts: Sequence[str], progress: Any = None) -> dict[str, TextVectors]:
             right = super().encode(texts, progress)
@@ -138,7 +138,7 @@ def test_what_was_encoded_before_an_interruption_is_kept(tmp_path: Path, monkeyp
     ],
     ids=["text", "cut short", "noise inside", "noise"],
 )
-def test_a_file_that_is_torn_or_foreign_is_set_aside_with_a_warning(tmp_path: Path, damage: Any) -> None:
+def test_a_damaged_or_foreign_file_is_set_aside(tmp_path: Path, damage: Any) -> None:
     kept(tmp_path)[0].encode(TEXTS)
     path = tmp_path / "vectors.sqlite"
     for beside in tmp_path.glob("vectors.sqlite-*"):
@@ -181,7 +181,7 @@ def test_a_row_whose_checksum_fails_is_made_again(tmp_path: Path) -> None:
     assert (len(behind.asked), len(warned)) == (1, 1)
 
 
-def test_where_nothing_can_be_kept_the_work_goes_on(tmp_path: Path) -> None:
+def test_a_run_goes_on_without_a_cache(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file where a folder is wanted")
     warned: list[str] = []
     encoder, _ = kept(tmp_path / "file", warned)
@@ -251,7 +251,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counting:
     ],
     ids=["compare", "demo"],
 )
-def test_commands_that_score_plans_keep_vectors_as_score_does(project: Counting, words: list[str]) -> None:
+def test_all_scoring_commands_cache_vectors(project: Counting, words: list[str]) -> None:
     def said(*more: str) -> tuple[str, int]:
         before = len(project.asked)
         done = CliRunner().invoke(group, [*words, *more], catch_exceptions=False)
@@ -265,7 +265,7 @@ def test_commands_that_score_plans_keep_vectors_as_score_does(project: Counting,
     assert [path.name for path in Path().glob("*/vectors.sqlite")] == ["vectors.sqlite"]
 
 
-def test_a_model_that_the_calibration_was_not_fitted_to_is_a_warning_and_not_an_error(project: Counting) -> None:
+def test_a_model_without_its_calibration_is_a_warning(project: Counting) -> None:
     words = ["score", "--pred", "a", "--gold", "gold", "--out", "run", "--resamples", "9", "--cache", "kept"]
     done = CliRunner().invoke(group, words, catch_exceptions=False)
     assert done.exit_code == 0, done.output
@@ -301,7 +301,7 @@ def test_an_upgraded_library_makes_its_values_anew(
     cache.dependencies.cache_clear()
 
 
-def test_what_judges_would_cost_is_told_without_keeping_anything(project: Counting) -> None:
+def test_an_estimate_of_judges_needs_no_cache(project: Counting) -> None:
     pytest.importorskip("openai", reason="the extra `judge` is not installed")
     words = ["score", "--pred", "a", "--gold", "gold", "--judge", "m", "--dry-run", "--cache", "kept"]
     for more, kept in ((["--no-cache"], False), ([], True)):
@@ -310,7 +310,7 @@ def test_what_judges_would_cost_is_told_without_keeping_anything(project: Counti
         assert Path("kept/vectors.sqlite").exists() == kept
 
 
-def test_compare_takes_from_the_cache_what_score_left_there(project: Counting) -> None:
+def test_compare_reads_the_cache_of_score(project: Counting) -> None:
     for name in "ab":
         words = ["score", "--pred", name, "--gold", "gold", "--out", f"run-{name}", "--resamples", "9"]
         assert CliRunner().invoke(group, [*words, "--cache", "kept"]).exit_code == 0

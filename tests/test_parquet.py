@@ -120,7 +120,7 @@ def test_a_run_loads_the_same_from_either_form(folder: Path, kind: str) -> None:
     assert tasks_of_run(parquet) == tasks_of_run(csv)
 
 
-def test_columns_have_the_types_of_their_names_whatever_a_run_holds(folder: Path) -> None:
+def test_types_of_columns_follow_from_their_names(folder: Path) -> None:
     import pyarrow.parquet as pq
 
     for table in LONG:

@@ -13,7 +13,7 @@ from evalkit.storage.signature import Signature
 SIGNATURE = Signature("0.1.0", "s", "hybrid", "c", "m", "one-to-one", "0.5/0.5", "zero", "all", "0", "g", "p")
 
 
-def test_a_file_is_read_and_the_command_line_wins() -> None:
+def test_the_command_line_wins_over_the_file() -> None:
     settings = parse_settings('alignment = "group"\ntop_k = 3\n[papers]\n"2103.14030" = "swin"\n')
     assert (settings.alignment, settings.top_k, settings.papers) == ("group", 3, {"2103.14030": "swin"})
     changed = settings.with_options({"top_k": 5, "alignment": None})
