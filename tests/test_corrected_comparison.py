@@ -107,7 +107,7 @@ def test_missing_labels_and_uncorrectable_figures_are_refused() -> None:
         compare(BASE, NEW, corrected=["match_f2"])
     broken = scored("coffee machine", FIRST)
     with pytest.raises(InputError, match=r"papers\.csv has no column label_match_f1"):
-        side_of(replace(broken, papers=broken.papers.drop(columns="label_match_f1")), "broken")
+        side_of(broken.replace(papers=broken.papers.drop(columns="label_match_f1")), "broken")
 
 
 @pytest.mark.parametrize("samples", ["", "12"])
