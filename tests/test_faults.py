@@ -32,8 +32,8 @@ OUTCOMES: dict[str, Counter[str]] = {}
 # A process that has everything loaded and forks a run for each line it reads, so that a kill meets work, not imports.
 WARM = """
 import json, os, sys
-import evalkit.commands.score, evalkit.pipeline, evalkit.aggregation, evalkit.runs, evalkit.engines
-import evalkit.reporting.console, evalkit.reporting.html, scipy.optimize, scipy.special, rapidfuzz.process
+import evalkit.cli.score, evalkit.scoring.pipeline, evalkit.scoring.aggregate, evalkit.storage.runs
+import evalkit.scoring.executors, evalkit.report.console, evalkit.report.run_page, scipy.optimize, scipy.special, rapidfuzz.process
 from evalkit.cli import main
 for line in sys.stdin:
     pid = os.fork()
