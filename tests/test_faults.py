@@ -33,7 +33,8 @@ OUTCOMES: dict[str, Counter[str]] = {}
 WARM = """
 import json, os, sys
 import evalkit.cli.score, evalkit.scoring.pipeline, evalkit.scoring.aggregate, evalkit.storage.runs
-import evalkit.scoring.executors, evalkit.report.console, evalkit.report.run_page, scipy.optimize, scipy.special, rapidfuzz.process
+import evalkit.scoring.executors, evalkit.report.console, evalkit.report.run_page
+import scipy.optimize, scipy.special, rapidfuzz.process
 from evalkit.cli import main
 for line in sys.stdin:
     pid = os.fork()
