@@ -57,7 +57,7 @@ def test_missed_spurious_and_their_nearest() -> None:
     assert {(pair.gold, pair.plan) for pair in found.candidates} == {(1, 0), (0, 1), (0, 2)}
 
 
-def test_of_plan_entries_that_say_the_same_the_earliest_holds_the_match() -> None:
+def test_of_equal_plan_entries_the_earliest_matches() -> None:
     part = np.array([[0.9, 0.9, 0.9]])
     found = align(part, part, ([entry("a")], [entry("a")] * 3), LIMITS, "one-to-one")
     assert [(pair.gold, pair.plan) for pair in found.pairs] == [(0, 0)]
@@ -70,7 +70,7 @@ def test_empty_lists(kind: str) -> None:
     assert (found.pairs, found.missed, found.spurious, found.candidates) == ((), (0, 1), (), ())
 
 
-def test_doubt_lets_borderline_pairs_fall_both_ways() -> None:
+def test_borderline_pairs_fall_both_ways_in_extremes() -> None:
     part = np.array([[0.9, 0.1, 0.0], [0.1, 0.2, 0.0]])
     match = np.array([[0.6, 0.0, 0.0], [0.0, 0.36, 0.0]])
     lists = [entry("a"), entry("b")], [entry("a"), entry("b"), entry("c")]
@@ -133,7 +133,7 @@ def table(*rows: list[float]) -> np.ndarray:
     return np.array(rows)
 
 
-def test_what_is_borderline_is_doubted_up_to_both_ends_of_the_band() -> None:
+def test_extremes_include_both_ends_of_the_band() -> None:
     """0.35 and 0.65 are in doubt, 0.34 and 0.66 are not; if none counted the first is lost, if all did both match."""
     part = table([0.9, 0.0], [0.0, 0.9])
     lists = [entry("g1"), entry("g2")], [entry("p1"), entry("p2")]
@@ -166,7 +166,7 @@ def test_opinions_rule_where_they_are_given() -> None:
     assert [item.tolist() for item in apply_opinions(part, match, {})] == [part.tolist(), match.tolist()]
 
 
-def test_a_decided_pair_shows_the_matchers_probabilities_and_who_decided() -> None:
+def test_a_decided_pair_shows_who_decided() -> None:
     """Of four pairs a judge decided three: one aligned, one candidate, one that nobody would have looked at."""
     lists = [entry("g1"), entry("g2")], [entry("p1"), entry("p2")]
     guesses = table([0.45, 0.11], [0.12, 0.9]), table([0.4, 0.01], [0.02, 0.8])
@@ -187,7 +187,7 @@ def test_a_decided_pair_shows_the_matchers_probabilities_and_who_decided() -> No
     assert (found.missed, found.spurious) == ((), ())
 
 
-def test_a_candidate_that_was_decided_is_signed_and_others_are_not() -> None:
+def test_only_decided_candidates_name_their_judge() -> None:
     """Both entries stay alone, so that each shows its likeliest partner: one pair was decided, one is the matcher's."""
     lists = [entry("g1"), entry("g2")], [entry("p1")]
     guesses = table([0.3], [0.2]), table([0.2], [0.1])
@@ -207,7 +207,7 @@ def test_expected_matches_by_hand() -> None:
     assert expected_matches(np.zeros((2, 0)), "group") == (0, 0)
 
 
-def test_entries_that_differ_in_action_alone_are_no_twins() -> None:
+def test_entries_that_differ_in_action_are_not_equal() -> None:
     """Twins hand their match to the earliest of them; REMOVE x and REPLACE x are not twins, nor are other metrics."""
     for first, second in (
         (entry("x", "REPLACE"), entry("x", "REMOVE")),
@@ -226,16 +226,14 @@ def test_entries_that_differ_in_action_alone_are_no_twins() -> None:
     ("chance", "matched", "borderline"),
     [(0.34, False, False), (0.35, False, True), (0.5, True, True), (0.65, True, True), (0.66, True, False)],
 )
-def test_both_ends_of_the_band_and_the_threshold_itself_belong_to_it(
-    chance: float, matched: bool, borderline: bool
-) -> None:
+def test_band_and_threshold_include_their_ends(chance: float, matched: bool, borderline: bool) -> None:
     """An aligned pair matches from the threshold on; it is in doubt from the lower end of the band up to the upper."""
     found = align(table([0.9]), table([chance]), ([entry("g")], [entry("p")]), LIMITS, "one-to-one")
     assert found.pairs == (Pair(0, 0, 0.9, chance, matched, borderline),)
 
 
 @pytest.mark.parametrize(("chance", "seen"), [(0.34, False), (0.35, True), (0.65, True), (0.66, False)])
-def test_a_doubtful_pair_is_shown_though_both_of_its_entries_are_taken(chance: float, seen: bool) -> None:
+def test_a_borderline_pair_of_taken_entries_is_shown(chance: float, seen: bool) -> None:
     """g1-p1 and g2-p2 are aligned; g1-p2 is a candidate only for being in doubt, and is no match for it."""
     part, match = table([1.0, 0.7], [0.0, 1.0]), table([1.0, chance], [0.0, 1.0])
     found = align(part, match, ([entry("g1"), entry("g2")], [entry("p1"), entry("p2")]), LIMITS, "one-to-one")
@@ -243,7 +241,7 @@ def test_a_doubtful_pair_is_shown_though_both_of_its_entries_are_taken(chance: f
     assert found.candidates == ((Pair(0, 1, 0.7, chance, False, True),) if seen else ())
 
 
-def test_a_missed_entrys_partner_is_shown_beside_doubtful_pairs() -> None:
+def test_a_missed_entrys_partner_is_shown_too() -> None:
     """g2 is missed and nearest to p1, far below the band; g1-p1 is aligned, and in doubt."""
     found = align(table([0.9], [0.2]), table([0.5], [0.1]), ([entry("g1"), entry("g2")], [entry("p")]), LIMITS, "group")
     assert [(pair.gold, pair.plan, pair.matched) for pair in found.candidates] == [(1, 0, False)]

@@ -61,7 +61,7 @@ def test_log_odds_by_hand() -> None:
     assert found.tolist() == [[0.25, -2.75, 0.25]]
 
 
-def test_weights_lie_on_a_grid_of_two_to_the_twentieth() -> None:
+def test_weights_lie_on_a_grid() -> None:
     # 0.3 * 2^20 = 314572.8, so 314573; 0.7 * 2^20 = 734003.2, so 734003.
     pair = seen([{PART: 1.0}, {NAME: 1.0}])
     assert log_odds(pair, linear({PART: 0.3, NAME: 0.7})).tolist() == [[314573 / 1048576, 734003 / 1048576]]
@@ -73,7 +73,7 @@ def test_probabilities_of_log_odds() -> None:
     np.testing.assert_allclose(sigmoid(values), expit(values), rtol=1e-12)
 
 
-def test_a_match_is_a_shared_part_and_then_a_match() -> None:
+def test_a_match_needs_a_shared_part() -> None:
     # Odds of the part 3 and 1, of the match 1 and 1/3: parts 3/4 and 1/2, matches 3/4 * 1/2 and 1/2 * 1/4.
     pairs = seen([{PART: 1.0, NAME: 0.0}, {PART: 0.0, NAME: 1.0}])
     part, match = model_probabilities(pairs, linear({PART: math.log(3)}), linear({NAME: -math.log(3)}))
@@ -81,7 +81,7 @@ def test_a_match_is_a_shared_part_and_then_a_match() -> None:
     assert match == pytest.approx(np.array([[3 / 8, 1 / 8]]), abs=1e-6)
 
 
-def test_where_gold_leaves_open_what_is_done_a_shared_part_is_a_match() -> None:
+def test_a_shared_part_matches_open_gold() -> None:
     pairs = seen([{PART: 1.0}, {PART: 1.0}], unspecified=[[True, False]])
     part, match = model_probabilities(pairs, linear({PART: math.log(3)}), linear({}, -math.log(3)))
     assert part == pytest.approx(np.array([[3 / 4, 3 / 4]]), abs=1e-6)
@@ -94,7 +94,7 @@ def test_probabilities_have_six_decimals() -> None:
     assert (part.tolist(), match.tolist()) == ([[0.666667]], [[0.444444]])
 
 
-def test_a_model_that_needs_more_than_was_seen_says_what() -> None:
+def test_a_missing_feature_is_named() -> None:
     weighed = linear({"phrase.name": 1.0, "meaning.part>part.mean": 1.0, PART: 1.0})
     with pytest.raises(InputError) as refused:
         log_odds(seen([{}]), weighed)
@@ -166,7 +166,7 @@ def test_a_reason_is_put_as_the_pair_is() -> None:
     assert found == [(SAYS[PART][0], 1.0), ("one removes it, the other puts something in its place", -1.0)]
 
 
-def test_a_calibration_that_weighs_nothing_has_probabilities_and_no_reasons() -> None:
+def test_a_calibration_without_weights_gives_no_reasons() -> None:
     nothing = calibration(linear({}), linear({}))
     part, match = probabilities(seen([{PART: 1.0}]), nothing)
     assert (part.tolist(), match.tolist()) == ([[0.5]], [[0.25]])
@@ -228,7 +228,7 @@ def test_a_calibration_as_it_is_written_and_read() -> None:
     assert load_calibration(WRITTEN, "x.json") == WHOLE
 
 
-def test_where_a_calibration_comes_from_may_be_left_out() -> None:
+def test_the_origin_of_a_calibration_is_optional() -> None:
     table = json.loads(WRITTEN)
     del table["fitted_on"], table["cross_validation"]
     assert load_calibration(json.dumps(table), "x.json") == replace(WHOLE, fitted_on={}, cross_validation={})
@@ -261,7 +261,7 @@ MAKE = "; make one with `evalkit calibrate`"
         (("versions",), {NAME: 1}, f"x.json: feature '{PART}' is version 1 here, the calibration has None{ANEW}"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_honoured_is_refused_with_its_reason(place: tuple[str, ...], value: object, said: str) -> None:
+def test_bad_calibrations_are_refused_with_a_reason(place: tuple[str, ...], value: object, said: str) -> None:
     table = json.loads(WRITTEN)
     inside = table
     for name in place[:-1]:
@@ -283,7 +283,7 @@ def test_whole_numbers_are_numbers_too() -> None:
     assert (read.match.intercept, dict(read.part.weights)) == (3, {PART: 1})
 
 
-def test_a_long_value_that_is_no_number_is_told_in_forty_characters() -> None:
+def test_a_long_bad_value_is_cut_in_messages() -> None:
     with pytest.raises(InputError) as refused:
         load_calibration(WRITTEN.replace("-0.25", f'"{"x" * 1000}"'), "x.json")
     assert str(refused.value) == f"x.json: not a calibration ('{'x' * 39} is not a finite number){MAKE}"

@@ -101,7 +101,7 @@ def test_examples_are_decided_as_written(gold: Ablation, plan: Ablation, expecte
 # Words: how far they are found again, and how much each counts.
 
 
-def test_words_that_are_found_again_and_words_that_are_missing() -> None:
+def test_found_and_missing_words_are_measured() -> None:
     told_apart = [entry("temporal attention"), entry("spatial attention"), entry("dropout")]
     mean, lesser, missing = (
         values(told_apart[0], told_apart, f"word.part>part.{s}")[0] for s in ("mean", "min", "miss")
@@ -117,7 +117,7 @@ def test_words_that_are_found_again_and_words_that_are_missing() -> None:
     )
 
 
-def test_what_is_ablated_is_told_from_where_it_is() -> None:
+def test_a_part_differs_from_its_place() -> None:
     assert value(entry("dropout in the encoder"), entry("encoder"), "word.head>head.mean") == 0
     assert value(entry("dropout in the encoder"), entry("encoder"), "word.tail>all.mean") > 0
 
@@ -137,7 +137,7 @@ def test_words_are_looked_for_where_the_feature_says(source: str, gold: Ablation
     assert value(gold, plan, "word.part>part.mean") == 0
 
 
-def test_a_pair_stands_out_against_the_alternatives_of_either_entry() -> None:
+def test_a_pair_stands_out_against_its_alternatives() -> None:
     entries = [entry("attention gate"), entry("attention loss")]
     for statistic in ("first", "second", "own"):
         found = np.array(values(entries, entries, f"word.part>part.{statistic}"))
@@ -145,13 +145,13 @@ def test_a_pair_stands_out_against_the_alternatives_of_either_entry() -> None:
         assert (found[[0, 1], [1, 0]] < -0.5).all(), statistic
 
 
-def test_what_every_entry_of_a_list_says_counts_less() -> None:
+def test_words_common_to_a_list_count_less() -> None:
     alone = value(entry("graph gate"), entry("graph"), "word.part>part.mean")
     among = values([entry("graph gate"), entry("graph loss")], [entry("graph")], "word.part>part.mean")[0][0]
     assert among < alone
 
 
-def test_a_word_counts_the_more_the_rarer_it_is_in_the_field() -> None:
+def test_rarer_words_count_more() -> None:
     assert rarity("model") < rarity(stem("distillation")) < rarity("zyx")
     assert rarity("") == 0
 
@@ -167,7 +167,7 @@ def test_head_ends_where_the_surroundings_begin() -> None:
     assert [word.stem for word in words if word.head] == ["initializ", "shift", "vector", "sv"]
 
 
-def test_abbreviations_are_read_from_the_lists_and_from_the_glossary() -> None:
+def test_abbreviations_come_from_lists_and_glossary() -> None:
     lists = [("FGSM module",), ("Fine-grained structure mapping",), ("KD",), ("loss of knowledge distillation",)]
     found = expansions(lists)
     assert [place for _, place in found["fgsm"]] == [0, 1, 2, 3]
@@ -234,7 +234,7 @@ def test_what_is_done_and_in_what_respect(name: str, gold: Ablation, plan: Ablat
     assert value(plan, gold, name) == pytest.approx(expected, abs=1e-4)
 
 
-def test_words_of_the_own_part_say_little_in_an_option() -> None:
+def test_options_gain_little_by_the_parts_words() -> None:
     shared = [
         value(swap(part, "max pooling"), swap(part, "random pooling"), "options.shared")
         for part in ("layer", "pooling")
@@ -242,7 +242,7 @@ def test_words_of_the_own_part_say_little_in_an_option() -> None:
     assert shared[0] > shared[1]
 
 
-def test_an_option_can_restate_the_part_of_the_other_or_say_something_new() -> None:
+def test_an_option_restates_a_part_or_is_new() -> None:
     assert value(entry("memory bank"), swap("cache", "memory bank"), "options.restated") > 0.5
     assert value(entry("memory bank"), swap("memory bank", "recurrent cell"), "options.new") > 0.5
 
@@ -266,7 +266,7 @@ def test_meaning_brings_together_what_is_spelled_differently() -> None:
     assert value(gold, plans[0], "word.part>part.miss", vectors) > 0
 
 
-def test_options_near_in_meaning_less_what_the_parts_mean() -> None:
+def test_options_are_near_apart_from_their_parts() -> None:
     gold, plan, other = swap("gate", "spatial gate"), swap("gate", "location gate"), swap("gate", "temporal gate")
     vectors = toy(gold, plan, other)
     near, far = values(gold, [plan, other], "options.near", vectors)[0]
@@ -297,7 +297,7 @@ def test_options_near_in_meaning_less_what_the_parts_mean() -> None:
         (entry("memory bank", None), entry("warmup steps")),
     ],
 )
-def test_gold_that_leaves_open_what_is_done_is_matched_by_its_part(gold: Ablation, plan: Ablation) -> None:
+def test_gold_without_action_matches_by_its_part(gold: Ablation, plan: Ablation) -> None:
     part, match = chances(gold, plan)
     assert match == part
     assert (part >= shipped().thresholds.part) == (plan.part == gold.part)
@@ -312,12 +312,12 @@ def test_gold_that_leaves_open_what_is_done_is_matched_by_its_part(gold: Ablatio
         (entry("memory bank", "REPLACE"), entry("memory bank")),
     ],
 )
-def test_a_plan_is_given_nothing_for_what_it_leaves_out(gold: Ablation, plan: Ablation) -> None:
+def test_a_plan_gains_nothing_by_leaving_out(gold: Ablation, plan: Ablation) -> None:
     part, match = chances(gold, plan)
     assert match < part
 
 
-def test_what_one_entry_leaves_open_changes_no_other_pair() -> None:
+def test_an_open_entry_changes_no_other_pair() -> None:
     golds = [swap("gate", "relu", "none"), entry("memory bank")]
     plans = [swap("gate", "tanh"), swap("memory bank", "a cell")]
     before, after = (features([golds[0], last], plans, None) for last in (golds[1], replace(golds[1], action=None)))
@@ -377,7 +377,7 @@ def test_match_is_never_likelier_than_part() -> None:
     assert (match <= part).all()
 
 
-def test_a_matcher_that_needs_vectors_says_so_when_there_are_none() -> None:
+def test_missing_vectors_are_named() -> None:
     with pytest.raises(InputError, match="needs an embedding model; give one"):
         probabilities(features([entry("gate")], [entry("gate")], None), shipped("hybrid"))
 
@@ -385,7 +385,7 @@ def test_a_matcher_that_needs_vectors_says_so_when_there_are_none() -> None:
 # What is told.
 
 
-def test_every_feature_is_described_and_told_under_a_reason() -> None:
+def test_every_feature_has_a_description_and_a_reason() -> None:
     assert {feature.reason for feature in FEATURES.values()} == set(REASONS)
     assert len({feature.description for feature in FEATURES.values()}) == len(FEATURES)
     assert set(WORDING) <= set(FEATURES)
@@ -399,7 +399,7 @@ def explained(gold: Ablation, plan: Ablation, *others: Ablation) -> tuple[list[s
     return [said for said, weight in found if weight > 0], [said for said, weight in found if weight < 0]
 
 
-def test_a_pair_is_told_in_words_that_are_true_of_it() -> None:
+def test_reasons_are_true_of_their_pair() -> None:
     speaks_for, against = explained(entry("memory bank"), entry("memory bank"), entry("warmup steps"))
     assert {"the parts say much the same", "name, part and options together are alike"} <= set(speaks_for)
     assert len(speaks_for) <= 3
@@ -486,9 +486,7 @@ def test_the_published_examples_in_one_list(vectors: Vectors) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64])
-def test_neither_batches_nor_neighbours_nor_a_second_run_change_a_bit(
-    batch: int, encoder: Encoder, vectors: Vectors
-) -> None:
+def test_batches_neighbours_and_reruns_change_no_bit(batch: int, encoder: Encoder, vectors: Vectors) -> None:
     texts = [*vectors, *(f"{text} number {at}" for at in range(12) for text in list(vectors)[:3])]
     random.Random(batch).shuffle(texts)
     again = Encoder(encoder.folder, encoder.name, batch).encode(texts)

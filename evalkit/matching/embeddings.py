@@ -1,4 +1,4 @@
-"""Finds the embedding model, gives the vectors of texts. torch is loaded when a text is encoded, not before.
+"""Find the embedding model and encode texts by it. torch is loaded when a text is encoded, not before.
 
 Texts are encoded in groups of the same number of tokens, so that none is padded for the sake of another.
 """
@@ -26,9 +26,8 @@ HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 WEIGHTS = "model.safetensors"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 LONGEST = 256
-FEWEST = (
-    4  # rows of a batch: alone, a text goes another way through the library, and can come out a step of the grid off
-)
+# Rows of a batch: alone, a text goes another way through the library, and can come out a step of the grid off.
+FEWEST = 4
 Progress = Callable[[str, int, int], None]
 
 
@@ -42,7 +41,7 @@ class Encoder:
         self._model: Any = None
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> dict[str, TextVectors]:
-        """The vectors of every text, each text once, shortest first."""
+        """Return the vectors of every text, each text once, shortest first."""
         import torch
 
         if self._model is None:
@@ -50,7 +49,7 @@ class Encoder:
             torch.set_num_threads(_threads(torch.get_num_threads()))
         model = self._model
         wanted = sorted(set(texts), key=lambda text: (len(text), text))
-        found: dict[str, TextVectors] = {}
+        result: dict[str, TextVectors] = {}
         pieces = model.tokenizer(
             [text or " " for text in wanted], truncation=True, max_length=LONGEST, return_offsets_mapping=True
         )
@@ -61,24 +60,24 @@ class Encoder:
                 ids = torch.tensor(fed * -(-FEWEST // len(fed)))
                 states = model[0].auto_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
                 for (text, _, spans), vectors in zip(group, states.numpy(), strict=False):
-                    found[text] = _vectors(text, vectors, spans)
+                    result[text] = _vectors(text, vectors, spans)
                 if progress:
-                    progress("Embedding texts", len(found), len(wanted))
-        return {text: found[text] for text in wanted}
+                    progress("Embedding texts", len(result), len(wanted))
+        return {text: result[text] for text in wanted}
 
 
 Row = tuple[str, Sequence[int], Sequence[tuple[int, int]]]
 
 
 def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
-    """Rows of one length together, at most `size` at a time."""
+    """Yield rows of one length together, at most `size` at a time."""
     for _, same in groupby(sorted(rows, key=lambda row: len(row[1])), key=lambda row: len(row[1])):
         group = list(same)
-        yield from (group[at : at + size] for at in range(0, len(group), size))
+        yield from (group[start : start + size] for start in range(0, len(group), size))
 
 
 def _vectors(text: str, states: NDArray[np.float32], spans: Sequence[tuple[int, int]]) -> TextVectors:
-    """The mean of all tokens as the sentence, and for each word the mean of the tokens that lie in it."""
+    """Return the mean of all tokens as the sentence, and for each word the mean of the tokens that lie in it."""
     words = analyse(text).words
     begin, end = np.array(spans, dtype=np.intp).reshape(-1, 2).T
     starts, ends = (np.array([getattr(word, side) for word in words], dtype=np.intp) for side in ("start", "end"))
@@ -88,7 +87,7 @@ def _vectors(text: str, states: NDArray[np.float32], spans: Sequence[tuple[int, 
 
 
 def find_encoder(name: str = "", *, offline: bool = False) -> Encoder:
-    """The encoder of that name or folder, else the packaged one, else the one from the Hugging Face cache or hub."""
+    """Return the encoder of that name or folder, else the packaged one, else that of the Hugging Face cache or hub."""
     if name:
         folder = Path(name) if Path(name).is_dir() else _from_hub(name, offline=offline)
         return Encoder(_with_weights(folder), Path(name).name if Path(name).is_dir() else name)
@@ -102,7 +101,7 @@ def find_encoder(name: str = "", *, offline: bool = False) -> Encoder:
 
 
 def find_encoder_here(name: str = "") -> Encoder:
-    """The encoder as `find_encoder` finds it on this machine; the hub is not asked."""
+    """Return the encoder that is on this machine; the hub is not asked."""
     return find_encoder(name, offline=True)
 
 
@@ -113,17 +112,17 @@ _WAYS_OUT = (
 
 
 def _packaged() -> Path | None:
-    """The folder of the packaged model; no code of that package is run."""
+    """Return the folder of the packaged model; no code of that package is run."""
     try:
-        found = next((file for file in files(PACKAGE) or () if file.name == WEIGHTS), None)
+        weights = next((file for file in files(PACKAGE) or () if file.name == WEIGHTS), None)
     except PackageNotFoundError:
         return None
-    folder = Path(str(found.locate())).parent if found else None
+    folder = Path(str(weights.locate())).parent if weights else None
     return folder if folder and folder.is_dir() else None
 
 
 def _from_hub(name: str, *, offline: bool) -> Path:
-    """The folder of a model in the Hugging Face cache, fetched first if need be; only data is fetched, never code."""
+    """Return the folder of a model in the Hugging Face cache; fetch its data first if need be, never code."""
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
@@ -147,13 +146,15 @@ def _with_weights(folder: Path) -> Path:
 
 
 def _threads(most: int) -> int:
-    """As many threads as processors are idle: threads that wait for each other cost several times what they bring."""
+    """Return how many processors are idle: threads that wait for each other cost several times what they bring."""
     return max(1, min(most, round(most - _busy())))
 
 
 def _busy() -> float:
-    """How many others want a processor just now: the least of a few looks. The mean of the last minute, which systems
-    tell more readily, would count what this process, or the one before it, did itself."""
+    """Return how many others want a processor just now, the least of a few looks.
+
+    The mean of the last minute would count what this process, or the one before it, did itself.
+    """
     seen = []
     for _ in range(5):
         try:
@@ -166,7 +167,7 @@ def _busy() -> float:
 
 
 def _load(folder: Path) -> Any:
-    """The model on the CPU, from safetensors, without any code that came with it."""
+    """Load the model on the CPU, from safetensors, without any code that came with it."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         from sentence_transformers import SentenceTransformer

@@ -1,4 +1,4 @@
-"""Takes a stem, gives how rare it is among the papers of the field.
+"""Tell how rare a stem is among the papers of the field.
 
 The counts ship with the package (`rarity.json`): in how many of the labelled papers a stem stands, over the entries of
 all reference lists and plans of the paper; no label was used. Where they come from is written in that file.
@@ -23,7 +23,7 @@ def _counts() -> tuple[int, dict[str, int]]:
 
 @lru_cache(maxsize=65536)
 def rarity(stem: str) -> float:
-    """Logarithm of the papers for one that has the stem; 0 for the empty row of a segment."""
+    """Return the logarithm of the papers for one that has the stem; 0 for the empty row of a segment."""
     if not stem:
         return 0.0
     papers, counts = _counts()

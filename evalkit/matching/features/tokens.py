@@ -1,4 +1,4 @@
-"""Takes a text, gives its words: stems with their places, what each is for the phrase, how runs can be abbreviated.
+"""Analyse a text: the stems of its words with their places, its head, how runs of words can be abbreviated.
 
 A word is a run of letters, a number or a Greek letter. Everything here sees one text alone and is kept by text.
 """
@@ -75,7 +75,7 @@ class Text:
 
 @lru_cache(maxsize=65536)
 def stem(word: str) -> str:
-    """The word without its inflection: "normalization", "normalized" and "normalizing" are one; four letters stay."""
+    """Strip inflection: "normalization", "normalized" and "normalizing" are one; four letters stay."""
     for suffix, instead in _SUFFIXES:
         if word.endswith(suffix) and not word.endswith("ss") and len(word) - len(suffix) + len(instead) >= 4:
             return _undouble(word[: len(word) - len(suffix)] + instead)
@@ -87,7 +87,7 @@ def _undouble(text: str) -> str:
 
 
 def _plain(raw: str) -> str:
-    """Lower case, Greek letters by name, no accents."""
+    """Return a word in lower case, Greek letters by name, no accents."""
     if raw.isascii():
         return raw.lower()
     low = "".join(GREEK.get(letter, letter) for letter in unicodedata.normalize("NFKC", raw).lower())
@@ -96,8 +96,8 @@ def _plain(raw: str) -> str:
 
 @lru_cache(maxsize=65536)
 def analyse(text: str) -> Text:
-    """Every word of the text in order, stop words left out, with the ways to abbreviate runs of them."""
-    found: list[Word] = []
+    """Return every word of the text in order, stop words left out, with the ways to abbreviate runs of them."""
+    words: list[Word] = []
     pieces: list[tuple[str, int]] = []  # every word as written, and its place among those that count, or -1
     turn = _turning_point(text)
     asides = [span.span() for span in _ASIDE.finditer(text)]
@@ -106,48 +106,48 @@ def analyse(text: str) -> Text:
         capitals = sum(letter.isupper() for letter in raw)
         acronym = capitals >= 2 and len(raw) <= 8
         counts = acronym or low not in STOP
-        pieces.append((raw, len(found) if counts else -1))
+        pieces.append((raw, len(words) if counts else -1))
         if not counts:
             continue
         if acronym and raw.endswith("s") and capitals == len(raw) - 1:
             low = low[:-1]
-        aside = any(start < piece.start() < end for start, end in asides) and bool(found)
+        aside = any(start < piece.start() < end for start, end in asides) and bool(words)
         head = piece.start() < turn and (acronym or not aside)
         bare = acronym or raw[0].isdigit()
-        found.append(Word(low if bare else stem(low), piece.start(), piece.end(), head, acronym))
-    return Text(tuple(found), _initials(pieces), _compounds(pieces))
+        words.append(Word(low if bare else stem(low), piece.start(), piece.end(), head, acronym))
+    return Text(tuple(words), _initials(pieces), _compounds(pieces))
 
 
 def _turning_point(text: str) -> int:
-    """Where the phrase stops naming its part: the first turn after a word that counts; brackets are no turn."""
+    """Return where the phrase stops naming its part: the first turn after a word that counts; brackets are no turn."""
     blank = _ASIDE.sub(lambda span: " " * len(span.group()), text)
     first = next((p.start() for p in _PIECE.finditer(blank) if _plain(p.group()) not in STOP), len(text))
-    found = _TURN.search(blank, first)
-    return found.start() if found else len(text)
+    turn = _TURN.search(blank, first)
+    return turn.start() if turn else len(text)
 
 
 def _initials(pieces: list[tuple[str, int]]) -> dict[str, tuple[int, ...]]:
-    """First letters of every run of two to seven words, with and without its stop words."""
-    found: dict[str, tuple[int, ...]] = {}
+    """Return the first letters of every run of two to seven words, with and without its stop words."""
+    initials: dict[str, tuple[int, ...]] = {}
     for begin, (_, place) in enumerate(pieces):
         if place < 0:
             continue
         letters, short, places = "", "", []
-        for raw, at in pieces[begin : begin + 8]:
+        for raw, index in pieces[begin : begin + 8]:
             if len(raw) > 1 and raw.isupper():
                 break
             letters += raw[0].lower()
-            if at >= 0:
+            if index >= 0:
                 short += raw[0].lower()
-                places.append(at)
+                places.append(index)
                 if len(places) > 1:
-                    found.setdefault(letters, tuple(places))
-                    found.setdefault(short, tuple(places))
-    return found
+                    initials.setdefault(letters, tuple(places))
+                    initials.setdefault(short, tuple(places))
+    return initials
 
 
 def _compounds(pieces: list[tuple[str, int]]) -> dict[str, tuple[int, int]]:
-    """Every two words in a row written as one, where that is long enough to mean something."""
+    """Return every two words in a row written as one, where that is long enough to mean something."""
     rows = pairwise(pieces)
     pairs = [(a + b, i, j) for (a, i), (b, j) in rows if i >= 0 and j >= 0 and len(a + b) >= 6]
     return {stem(_plain(joined)): (i, j) for joined, i, j in reversed(pairs)}

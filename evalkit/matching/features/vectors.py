@@ -25,7 +25,7 @@ class TextVectors:
 
 
 def on_grid(vectors: Vector) -> Vector:
-    """Rows scaled to length 1 and rounded towards zero to the grid, so that no row gets longer than 1."""
+    """Return rows scaled to length 1 and rounded towards zero to the grid, so that no row gets longer than 1."""
     exact = vectors.astype(np.float64)
     exact /= np.maximum(np.sqrt((exact * exact).sum(axis=-1, keepdims=True)), 1e-12)
     exact *= GRID
