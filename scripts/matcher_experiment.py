@@ -318,7 +318,7 @@ def main() -> None:
     if chosen.cost:
         rows = [row for row in rows if row.match_table.shape == FIVE]
     texts = sorted({text for row in rows for text in features.needs(row.gold, row.plan)})
-    with workplace({}, chosen.cache) as place, encoder_for(Settings(), place.store) as encoder:
+    with workplace({}, chosen.cache) as place, encoder_for(Settings(), place["cache"]) as encoder:
         assert encoder is not None
         vectors = encoder.encode(texts)
     if chosen.cost:
