@@ -14,8 +14,8 @@ from judge_server import JudgeServer, serving
 from evalkit.cli import group
 from evalkit.errors import InputError
 from evalkit.judges.llm.prompts import InvalidReply
+from evalkit.labels.drafts import confirm
 from evalkit.labels.extraction import read_entries, read_reviews
-from evalkit.scoring.drafts import confirm
 from evalkit.scoring.load import read_plans
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings

@@ -12,7 +12,7 @@ from evalkit.cli.judge_options import server_options
 from evalkit.cli.options import CONFIG, settings_from
 
 if TYPE_CHECKING:
-    from evalkit.scoring.drafts import Decision
+    from evalkit.labels.drafts import Decision
 
 
 @click.group("gold")
@@ -68,7 +68,7 @@ def _file_name(paper: str) -> str:
 @click.option("--port", type=int, default=0, help="Port of the page.  [default: any that is free]")
 def confirm(gold: str, everything: bool, page: bool, port: int) -> None:
     """Decide each draft entry of GOLD: keep it, drop it, or leave it for later. Every decision is kept at once."""
-    from evalkit.scoring.drafts import confirm as decide
+    from evalkit.labels.drafts import confirm as decide
 
     if page:
         _on_page(gold, port)

@@ -18,8 +18,8 @@ import pandas as pd
 from evalkit.comparison.snapshot import CARRIED, GOLD_TEXTS, Side, paper_sums, side_of
 from evalkit.errors import InputError
 from evalkit.metrics.figures import MACRO, shown_in
-from evalkit.scoring.aggregate import COUNTED
 from evalkit.scoring.correction import HITS, LABELLED
+from evalkit.scoring.run_writer import COUNTED
 from evalkit.storage.files import read_text
 from evalkit.storage.runs import Run, load_run
 from evalkit.storage.signature import Signature

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from evalkit.errors import InputError
 from evalkit.metrics.figures import MACRO, figures
-from evalkit.scoring.aggregate import COUNTED
 from evalkit.scoring.correction import CORRECTED, HITS, LABELLED, is_labelled
 from evalkit.scoring.rows import TEXT_COLUMNS
+from evalkit.scoring.run_writer import COUNTED
 from evalkit.settings import fingerprint
 from evalkit.storage.runs import Run
 from evalkit.storage.signature import Signature

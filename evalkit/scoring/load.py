@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from evalkit.errors import InputError
 from evalkit.formats import FORMATS, parse_document, write_plans
-from evalkit.scoring.drafts import without_drafts
 from evalkit.scoring.pair import PlanRef, gold_by_paper
 from evalkit.settings import Settings, content_digest
 from evalkit.storage.cache import Store, dependencies
@@ -78,11 +77,18 @@ def load_gold(source: Source, settings: Settings, store: Store | None) -> tuple[
     gold, problems = gold_by_paper(loaded.plans)
     problems = [*loaded.diagnostics, *problems]
     if not settings.allow_drafts:
-        gold, drafts = without_drafts(gold)
-        problems += drafts
+        message = "is a draft and not scored: `evalkit gold confirm` decides it, --allow-drafts takes it as it is"
+        drafts = [plan for plan in gold.values() if is_draft(plan)]
+        problems += [Diagnostic("error", "draft-gold", f"gold for {one.paper!r} {message}", one.path) for one in drafts]
+        gold = {key: plan for key, plan in gold.items() if not is_draft(plan)}
     if not gold:
         raise InputError(f"{_source_name(source)}: no gold paper with entries{first_error(problems)}")
     return gold, problems
+
+
+def is_draft(gold: Plan) -> bool:
+    """Return whether nobody has confirmed an entry of a gold list."""
+    return any(item.code == "draft" for item in gold.diagnostics)
 
 
 def read_plan_refs(source: Source, settings: Settings, executor: Map, store: Store | None) -> Iterator[list[ReadItem]]:

@@ -13,7 +13,6 @@ from evalkit import stats
 from evalkit.errors import InputError
 from evalkit.matching.assign import align
 from evalkit.metrics.counts import score_paper
-from evalkit.scoring.drafts import is_draft
 from evalkit.scoring.load import (
     BATCH,
     Map,
@@ -21,12 +20,13 @@ from evalkit.scoring.load import (
     batched,
     first_error,
     former_planners,
+    is_draft,
     load_gold,
     no_plans_error,
     read_plan_refs,
 )
 from evalkit.scoring.pair import PlanRef, PlanTable, Task, Work, decode_plan, paired, plans_by_paper
-from evalkit.scoring.rows import BatchResult, batch_result, plan_counts
+from evalkit.scoring.rows import BatchResult, batch_result, score_columns
 from evalkit.scoring.scorer import Matcher, RecordedMatcher, calibration_for, encoder_for, texts_of
 from evalkit.settings import Settings, content_digest
 from evalkit.storage.cache import Store
@@ -182,7 +182,7 @@ def score_work(
     done = 0
     score = partial(score_batch, matcher=matcher, table_format=table_format)
     for result in executor(score, batched(work.tasks(), BATCH)):
-        done += len(result.counts.planners)
+        done += len(result.planners)
         if progress is not None:
             progress("Scoring plans", done, len(work))
         yield result
@@ -257,10 +257,11 @@ def compare_judges(pred: Source, gold: Source, settings: Settings, judgements: J
 
 def corrected(run: Run, work: Sequence[tuple[Plan, Plan]], labels: Labels, settings: Settings) -> Run:
     """Return the run with figures that labels of some of its papers correct, and what makes that doubtful."""
-    from evalkit.scoring import aggregate, correction
+    from evalkit.scoring import correction
+    from evalkit.scoring.run_writer import paper_frame
 
     truth = [score for gold, plan in work if (score := label_score(gold, plan, labels, settings)) is not None]
-    papers = correction.label_columns(run.papers, aggregate.paper_frame(plan_counts(truth)))
+    papers = correction.label_columns(run.papers, paper_frame(score_columns(truth)))
     board = correction.with_correction(run.leaderboard, papers, seed=settings.seed, resamples=settings.resamples)
     labelled = int(papers.loc[papers["labelled"], "paper"].nunique())
     doubts = labels.doubts([plan for _, plan in work])

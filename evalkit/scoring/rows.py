@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 
 import numpy as np
@@ -33,66 +33,58 @@ NO_EVIDENCE = (nan,) * len(EVIDENCE_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
-class PlanCounts:
-    """The counts of plans as columns, a row a plan: planner, paper, status, and sums [plan, COUNT_NAMES]."""
+class BatchResult:
+    """What a worker returns for a batch: the counts of plans as columns, sums [plan, COUNT_NAMES], and table rows.
+
+    Rows of the long tables are bytes where a run is written to a folder as it comes.
+    """
 
     planners: list[str]
     papers: list[str]
     statuses: list[str]
     sums: NDArray[np.float64]
+    pairs: list[Row] | bytes = b""
+    plans: list[Row] | bytes = b""
+    compat: Sequence[Compat] = ()
 
-    def rows(self, start: int, end: int | None) -> PlanCounts:
-        """Return some of the rows."""
+    def plan_rows(self, start: int, end: int | None) -> BatchResult:
+        """Return the counts of some of the plans."""
         some = slice(start, end)
-        return PlanCounts(self.planners[some], self.papers[some], self.statuses[some], self.sums[some])
+        return BatchResult(self.planners[some], self.papers[some], self.statuses[some], self.sums[some])
 
 
-@dataclass(frozen=True, slots=True)
-class BatchResult:
-    """What a worker returns for a batch of plans: counts, and the rows of the long tables, as bytes when written."""
-
-    counts: PlanCounts
-    pairs: list[Row] | bytes
-    plans: list[Row] | bytes
-    compat: list[Compat]
-
-
-def batch_result(scored: Sequence[ScoredPlan], table_format: TableFormat | None) -> BatchResult:
+def batch_result(scored: Sequence[ScoredPlan], table_format: TableFormat | None = None) -> BatchResult:
     """Return the counts of scored plans, and their rows of the long tables, as bytes where a format is given."""
-    pairs = [row for item in scored for row in pair_rows(item)]
-    plans = [plan_row(item) for item in scored]
-    return BatchResult(
-        counts=plan_counts([item.score for item in scored]),
-        pairs=_encoded("pair_frame", pairs, table_format) if table_format else pairs,
-        plans=_encoded("plan_frame", plans, table_format) if table_format else plans,
+    pairs: list[Row] = [row for item in scored for row in pair_rows(item)]
+    plans: list[Row] = [plan_row(item) for item in scored]
+    return replace(
+        score_columns([item.score for item in scored]),
+        pairs=_encoded(PAIR_COLUMNS, pairs, table_format) if table_format else pairs,
+        plans=_encoded(PLAN_COLUMNS, plans, table_format) if table_format else plans,
         compat=[(item.score, item.compat) for item in scored if item.compat is not None],
     )
 
 
-def _encoded(frame: str, rows: Sequence[Row], table_format: TableFormat) -> bytes:
+def _encoded(columns: Sequence[str], rows: Sequence[Row], table_format: TableFormat) -> bytes:
     """Encode rows of a long table: CSV without a frame, which would cost more than all else for a cached plan."""
     if table_format.form == "csv":
         return rows_csv(rows, table_format.signature)
-    from evalkit.scoring import aggregate
+    import pandas as pd
+
     from evalkit.storage import parquet
 
-    return parquet.content(getattr(aggregate, frame)(rows), table_format)
+    return parquet.content(pd.DataFrame(rows, columns=list(columns)), table_format)
 
 
-def plan_counts(scores: Sequence[PaperScore]) -> PlanCounts:
-    """Return scores as columns."""
-    sums = np.array([score.counts.values() for score in scores], dtype=np.float64)
-    return PlanCounts(
-        [score.planner for score in scores],
-        [score.paper for score in scores],
-        [score.status for score in scores],
-        sums.reshape(len(scores), len(COUNT_NAMES)),
-    )
+def score_columns(scores: Sequence[PaperScore]) -> BatchResult:
+    """Return the counts of scores as columns."""
+    sums = np.array([score.counts.values() for score in scores], dtype=np.float64).reshape(-1, len(COUNT_NAMES))
+    return BatchResult([s.planner for s in scores], [s.paper for s in scores], [s.status for s in scores], sums)
 
 
-def joined(batches: Sequence[PlanCounts]) -> PlanCounts:
+def joined(batches: Sequence[BatchResult]) -> BatchResult:
     """Join the counts of several batches."""
-    return PlanCounts(
+    return BatchResult(
         [name for batch in batches for name in batch.planners],
         [name for batch in batches for name in batch.papers],
         [status for batch in batches for status in batch.statuses],

@@ -1,25 +1,29 @@
-"""Collect the results of a run batch by batch, in order, and make a Run of them: in memory, or written as they come."""
+"""Make a Run of the results of its batches: the frames of its tables, in memory or written as they come."""
 
 from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from evalkit import stats
-from evalkit.scoring import aggregate
-from evalkit.scoring.rows import PAIR_COLUMNS, PLAN_COLUMNS, BatchResult, Compat, PlanCounts, Row, joined
+from evalkit.errors import InputError
+from evalkit.metrics.ablationbench import COMPAT_COUNTS, COMPAT_FIGURES, differences
+from evalkit.metrics.figures import FIGURES, HEADLINES, MACRO, MICRO, figures
+from evalkit.scoring.rows import PAIR_COLUMNS, PLAN_COLUMNS, BatchResult, Compat, Row, joined
 from evalkit.settings import Settings
 from evalkit.storage.csv import TableFormat
 from evalkit.storage.parquet import content
 from evalkit.storage.runs import SCHEMA_VERSION, Run, RunFolder
 from evalkit.storage.signature import Signature
-from evalkit.types import COUNT_NAMES, Diagnostic
+from evalkit.types import COUNT_NAMES, CompatScore, Diagnostic, Tally
 
 PACKAGES = ("numpy", "scipy", "pandas", "rapidfuzz", "sentence-transformers", "torch")
 FLUSH_AT = 4096  # plans whose counts are held before they become rows of the papers table
@@ -34,7 +38,7 @@ class RunWriter:
 
     def __init__(self, folder: RunFolder | None, signature: Signature, *, papers_whole: bool = False) -> None:
         self._folder, self._signature, self._papers_whole = folder, signature, papers_whole
-        self._counts: list[PlanCounts] = []
+        self._counts: list[BatchResult] = []
         self._held = 0
         self._papers: list[pd.DataFrame] = []
         self._rows: dict[str, list[Row]] = {"pairs": [], "plans": []}
@@ -48,31 +52,30 @@ class RunWriter:
 
     def add(self, result: BatchResult) -> None:
         """Enter the result of a batch."""
-        counts = result.counts
-        sums = dict(zip(COUNT_NAMES, counts.sums.T, strict=True))
-        self._totals["plans"] += counts.statuses.count("planned")
+        sums = dict(zip(COUNT_NAMES, result.sums.T, strict=True))
+        self._totals["plans"] += result.statuses.count("planned")
         self._totals["pairs"] += float(sums["gold_entries"] @ sums["plan_entries"])
         self._totals["borderline_pairs"] += float(sums["borderline_pairs"].sum())
-        self._counts.append(counts)
-        self._held += len(counts.planners)
+        self._counts.append(result.plan_rows(0, None))
+        self._held += len(result.planners)
         self._compat.extend(result.compat)
         for name, rows, columns in (("pairs", result.pairs, PAIR_COLUMNS), ("plans", result.plans, PLAN_COLUMNS)):
             if isinstance(rows, list):
                 self._rows[name].extend(rows)
             elif self._folder is not None:
                 self._folder.add(name, rows, columns)
-        if self._held >= FLUSH_AT and counts.planners[-1] != self._counts[0].planners[0]:
+        if self._held >= FLUSH_AT and result.planners[-1] != self._counts[0].planners[0]:
             self._flush(finished=False)
 
     def _flush(self, *, finished: bool) -> None:
         """Turn counts into rows of the papers table and write them; a planner who is not done can wait."""
         counts = joined(self._counts)
         end = len(counts.planners) if finished else counts.planners.index(counts.planners[-1])
-        self._counts, self._held = [counts.rows(end, None)], len(counts.planners) - end
-        frame = aggregate.paper_frame(counts.rows(0, end))
+        self._counts, self._held = [counts.plan_rows(end, None)], len(counts.planners) - end
+        frame = paper_frame(counts.plan_rows(0, end))
         self._papers.append(frame)
         if self._folder is not None and self.table_format and not self._compat and not self._papers_whole:
-            table = aggregate.paper_table(frame)
+            table = paper_table(frame)
             self._folder.add("papers", content(table, self.table_format), table.columns)
 
     def finish(
@@ -86,9 +89,9 @@ class RunWriter:
         self._flush(finished=True)
         papers = pd.concat(self._papers, ignore_index=True) if len(self._papers) > 1 else self._papers[0]
         self._papers = []
-        board = aggregate.leaderboard(papers)
+        board = leaderboard(papers)
         if settings.resamples:
-            board = aggregate.with_uncertainty(
+            board = with_uncertainty(
                 board, papers, seed=settings.seed, resamples=settings.resamples, baseline=settings.baseline
             )
         counted = {"planners": len(board), "papers": int(papers["paper"].nunique())}
@@ -101,17 +104,17 @@ class RunWriter:
             "warnings": [*_few_papers_warning(board), *warnings],
             **(facts or {}),
         }
-        table = aggregate.paper_table(papers)
+        table = paper_table(papers)
         if self._compat:
-            meta["compat"] = aggregate.compat_report(self._compat)
-            board, table = aggregate.with_compat(board, table, aggregate.compat_frame(self._compat))
+            meta["compat"] = compat_report(self._compat)
+            board, table = with_compat(board, table, compat_frame(self._compat))
         return Run(
             leaderboard=board,
             papers=table,
-            diagnostics=aggregate.diagnostic_frame(problems),
+            diagnostics=diagnostic_frame(problems),
             meta=meta,
-            pairs=None if self._folder else aggregate.pair_frame(self._rows["pairs"]),
-            plans=None if self._folder else aggregate.plan_frame(self._rows["plans"]),
+            pairs=None if self._folder else pd.DataFrame(self._rows["pairs"], columns=PAIR_COLUMNS),
+            plans=None if self._folder else pd.DataFrame(self._rows["plans"], columns=PLAN_COLUMNS),
             folder=self._folder.place if self._folder else None,
         )
 
@@ -137,3 +140,172 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             result[name] = version(name)
     return result
+
+
+COUNTED = [name for name in COUNT_NAMES if name not in ("papers", "ndcg_at_1", "ndcg_at_3", "ndcg_at_5")]
+COUNTED.remove("average_precision")
+
+
+def paper_frame(counts: BatchResult) -> pd.DataFrame:
+    """One row a planner and paper. Several samples are one row: counts and ratios averaged, best and spread beside."""
+    # Nothing is -0.0 afterwards, as nothing that was averaged is.
+    columns = dict(zip(COUNT_NAMES, counts.sums.T + 0.0, strict=True))
+    keys = {"planner": counts.planners, "paper": counts.papers, "status": counts.statuses}
+    ratios = {name: value + 0.0 for name, value in figures(columns, tuple(MACRO)).items()}
+    plans = pd.DataFrame(keys | {f"sum {name}": values for name, values in columns.items()} | ratios)
+    if not plans.duplicated(["planner", "paper"]).any():
+        plans.insert(3, "samples", 1)
+        gaps = dict.fromkeys(("match_f1_best", "match_f1_spread"), np.nan)
+        return plans.sort_values(["planner", "paper"], ignore_index=True).assign(**gaps)
+    by_paper = plans.groupby(["planner", "paper"], sort=True)
+    frame = by_paper[[f"sum {name}" for name in COUNT_NAMES] + MACRO].mean()
+    frame.insert(0, "status", by_paper["status"].agg(_status))
+    frame.insert(1, "samples", by_paper.size())
+    repeated = frame["samples"] > 1
+    frame["match_f1_best"] = by_paper["match_f1"].max().where(repeated)
+    frame["match_f1_spread"] = by_paper["match_f1"].std().where(repeated)
+    return frame.reset_index()
+
+
+def _status(states: Iterable[str]) -> str:
+    """The best of several samples' states."""
+    return min(states, key=("planned", "empty", "unreadable", "missing").index)
+
+
+def paper_table(papers: pd.DataFrame) -> pd.DataFrame:
+    """papers.csv: status, counts under their own names, then the ratios."""
+    ends = ["match_f1_best", "match_f1_spread"]
+    ratios = [name for name in MACRO if name != "coverage"]
+    table = papers[["planner", "paper", "status", "samples", *(f"sum {name}" for name in COUNTED), *ratios, *ends]]
+    return table.rename(columns={f"sum {name}": name for name in COUNTED})
+
+
+def leaderboard(papers: pd.DataFrame) -> pd.DataFrame:
+    """One row a planner, best macro match F1 first: macro figures, micro figures, the papers behind each, and sums."""
+    by_planner = papers.groupby("planner", sort=True)
+    sums = by_planner[[f"sum {name}" for name in COUNT_NAMES]].sum()
+    columns = {name: sums[f"sum {name}"].to_numpy() for name in COUNT_NAMES}
+    totals = figures(columns, tuple(MICRO))
+    macro, n = by_planner[MACRO].mean(), by_planner[MACRO].count()
+    table: dict[str, object] = {"papers": sums["sum papers"].round().astype(int)}
+    for name in FIGURES:
+        if name in MACRO:
+            table[name] = macro[name]
+        if name in MICRO:
+            table[name if name not in MACRO else f"{name}_micro"] = totals[name]
+        if name in MACRO and name != "coverage":
+            table[f"{name}_n"] = n[name]
+    for status in ("missing", "empty", "unreadable"):
+        table[f"{status}_plans"] = (papers["status"] == status).groupby(papers["planner"], sort=True).sum()
+    table |= _repeats(papers) | {name: columns[name] for name in COUNTED}
+    frame = pd.DataFrame(table, index=sums.index).reset_index()
+    order = frame.sort_values(["match_f1", "planner"], ascending=[False, True], kind="stable")
+    return order.reset_index(drop=True)
+
+
+def _repeats(papers: pd.DataFrame) -> dict[str, object]:
+    """Where papers have several samples: the mean over papers of the best of them, and of their spread."""
+    best = papers["match_f1_best"].fillna(papers["match_f1"])
+    columns = {"match_f1_best": best, "match_f1_spread": papers["match_f1_spread"]}
+    means = papers[["planner"]].assign(**columns).groupby("planner", sort=True).mean()
+    samples = papers.groupby("planner", sort=True)["samples"].max()
+    repeated = samples > 1
+    return {"samples": samples} | {name: means[name].where(repeated) for name in columns}
+
+
+def with_uncertainty(
+    table: pd.DataFrame, papers: pd.DataFrame, *, seed: int, resamples: int, baseline: str
+) -> pd.DataFrame:
+    """The leaderboard with intervals of the headline figures, ranks with theirs, and p against best and baseline."""
+    planners = table["planner"].tolist()
+    columns = {name: _square(papers, name, planners) for name in HEADLINES}
+    measures = [stats.macro(values) for values in columns.values()]
+    found = stats.intervals(measures, seed=seed, resamples=resamples)
+    extra: dict[str, Any] = {}
+    for name, interval in zip(columns, found, strict=True):
+        extra |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
+    tests = stats.all_pairs(measures[0], seed=seed, resamples=resamples)
+    ranks = stats.rank_intervals(measures[0].values, tests.adjusted)
+    extra |= {
+        "rank": table["match_f1"].rank(ascending=False, method="min").to_numpy(),
+        "rank_low": [rank and rank[0] for rank in ranks],
+        "rank_high": [rank and rank[1] for rank in ranks],
+        "p_best": tests.raw[0],
+        "p_best_holm": tests.adjusted[0],
+    }
+    if baseline:
+        place = _place(baseline, planners)
+        tests = stats.against_baseline(measures[0], place, seed=seed, resamples=resamples)
+        extra |= {"p_baseline": tests.raw[place], "p_baseline_holm": tests.adjusted[place]}
+    wide = table.assign(**extra).astype(dict.fromkeys(("rank", "rank_low", "rank_high"), "Int64"))
+    return wide.loc[:, _ordered(list(wide.columns))]
+
+
+def _square(papers: pd.DataFrame, name: str, planners: Sequence[str]) -> NDArray[np.float64]:
+    """One per-paper figure as [papers, planners], papers sorted; a paper that was left out is undefined."""
+    wide = papers.pivot_table(index="paper", columns="planner", values=name, dropna=False, sort=True)
+    return np.asarray(wide.reindex(columns=list(planners)).to_numpy(dtype=np.float64))
+
+
+def _place(baseline: str, planners: Sequence[str]) -> int:
+    """Where the baseline stands among the planners."""
+    if baseline not in planners:
+        raise InputError(f"no planner {baseline!r} to compare with; there are {', '.join(planners)}")
+    return planners.index(baseline)
+
+
+def _ordered(columns: Sequence[str]) -> list[str]:
+    """Planner and rank first, then every figure with its interval behind it, then the rest as it came."""
+    first = ["planner", "rank", "rank_low", "rank_high", "p_best", "p_best_holm", "p_baseline", "p_baseline_holm"]
+    order = [name for name in first if name in columns]
+    for name in columns:
+        beside = [f"{name}_low", f"{name}_high"] if name in HEADLINES else []
+        order.extend(item for item in (name, *beside) if item not in order)
+    return order
+
+
+def compat_frame(found: Iterable[Compat]) -> pd.DataFrame:
+    """AblationBench's counts and figures of each planner and paper, undefined as 0 as it is there; samples averaged."""
+    rows = [
+        {
+            "planner": score.planner,
+            "paper": score.paper,
+            "ab_precision": compat.tally.precision or 0.0,
+            "ab_recall": compat.tally.recall or 0.0,
+            "ab_f1": compat.tally.f1 or 0.0,
+            "ab_ndcg": np.nan if compat.ndcg is None else compat.ndcg,
+            "ab_true_positives": compat.tally.gold_hits,
+            "ab_false_positives": compat.tally.plan - compat.tally.plan_hits,
+            "ab_false_negatives": compat.tally.gold - compat.tally.gold_hits,
+        }
+        for score, compat in found
+    ]
+    frame = pd.DataFrame(rows, columns=["planner", "paper", *COMPAT_FIGURES, *COMPAT_COUNTS])
+    return frame.groupby(["planner", "paper"], sort=True, as_index=False).mean()
+
+
+def with_compat(board: pd.DataFrame, papers: pd.DataFrame, compat: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Leaderboard and papers with the `ab_` family at their end: unweighted means over papers, and sums of counts."""
+    by_planner = compat.groupby("planner", sort=True)
+    means = by_planner[COMPAT_FIGURES].mean().join(by_planner[COMPAT_COUNTS].sum())
+    return board.merge(means, on="planner", how="left"), papers.merge(compat, on=["planner", "paper"], how="left")
+
+
+def compat_report(found: Iterable[Compat]) -> list[dict[str, object]]:
+    """Per planner, AblationBench's figures beside the run's own, and which rule makes which difference."""
+    planners: dict[str, dict[str, list[tuple[CompatScore, Tally]]]] = {}
+    for score, compat in found:
+        counts = score.counts
+        ours = Tally(*(int(n) for n in (counts.match_plan, counts.plan_entries, counts.match_gold,
+                                        counts.gold_entries)))  # fmt: skip
+        planners.setdefault(score.planner, {}).setdefault(score.paper, []).append((compat, ours))
+    return [
+        {"planner": name, "papers": len(papers), **differences(papers)} for name, papers in sorted(planners.items())
+    ]
+
+
+def diagnostic_frame(diagnostics: Iterable[Diagnostic]) -> pd.DataFrame:
+    """One row a diagnostic, by path and line."""
+    rows = [asdict(item) for item in diagnostics]
+    frame = pd.DataFrame(rows, columns=["severity", "code", "path", "line", "message"])
+    return frame.astype({"line": "Int64"}).sort_values(["path", "line", "code"], kind="stable", ignore_index=True)

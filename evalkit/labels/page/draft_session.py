@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.errors import InputError
-from evalkit.scoring.drafts import draft_files, write_draft
+from evalkit.labels.drafts import draft_files, write_draft
 from evalkit.settings import fingerprint
 
 DECISIONS = {"match": "keep", "different": "drop", "skip": "later"}

@@ -1,4 +1,4 @@
-"""Draft gold: takes gold files whose entries nobody has confirmed, gives them back entry by entry decided."""
+"""Decide draft gold entry by entry: read files whose entries nobody has confirmed, and write them back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from evalkit.errors import InputError
 from evalkit.storage.discovery import documents
 from evalkit.storage.files import write_text
-from evalkit.types import Diagnostic, Document, Plan
+from evalkit.types import Document
 
 Decision = Literal["keep", "drop", "later", "stop"]
 Ask = Callable[[str, dict[str, Any]], Decision]
@@ -51,19 +51,3 @@ def draft_files(source: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def write_draft(path: str, tree: Mapping[str, Any]) -> None:
     """A gold file as `gold extract` writes it."""
     write_text(path, json.dumps(tree, indent=1, ensure_ascii=False) + "\n")
-
-
-def is_draft(gold: Plan) -> bool:
-    """Whether an entry of a gold list is a draft."""
-    return any(item.code == "draft" for item in gold.diagnostics)
-
-
-def without_drafts(known: Mapping[str, Plan]) -> tuple[dict[str, Plan], list[Diagnostic]]:
-    """Gold lists that are confirmed, and an error for each that is not."""
-    said = "is a draft and not scored: `evalkit gold confirm` decides it, --allow-drafts takes it as it is"
-    problems = [
-        Diagnostic("error", "draft-gold", f"gold for {gold.paper!r} {said}", gold.path)
-        for gold in known.values()
-        if is_draft(gold)
-    ]
-    return {key: gold for key, gold in known.items() if not is_draft(gold)}, problems
