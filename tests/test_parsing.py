@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.errors import InputError
-from evalkit.formats import CODES, FORMATS, json_parser, parse_document, recognise, write_plans
-from evalkit.formats.json_strings import unambiguous
+from evalkit.formats import CODES, FORMATS, parse_document, recognise, write_plans
+from evalkit.formats.entries import Node
+from evalkit.formats.json import read_values, unambiguous
 from evalkit.formats.layouts import ABOUT
-from evalkit.formats.tree import Node
 from evalkit.storage.discovery import documents
 from evalkit.text import repair
 from evalkit.types import Ablation, Action, Document, Plan
@@ -498,7 +498,7 @@ def test_strict_json_is_read_to_the_letter(tree: dict[str, object], indent: int 
     """What is valid JSON gives the standard library's values, numbers as text, and not a word about it."""
     text = unambiguous(json.dumps(tree, indent=indent, ensure_ascii=ascii_only))
     reported: list[object] = []
-    nodes = json_parser.read_values(text, lambda *diagnostic: reported.append(diagnostic))
+    nodes = read_values(text, lambda *diagnostic: reported.append(diagnostic))
     assert [_plain(node) for node in nodes] == [_as_text(json.loads(text, parse_int=str, parse_float=str))]
     assert not reported
 

@@ -1,6 +1,89 @@
-"""Documents to plans and back, in any of FORMATS, with diagnostics (CODES) of what was repaired or lost."""
+"""Documents to plans and back: a table of formats (FORMATS), known by content, with diagnostics (CODES) of repairs."""
 
-from evalkit.formats.diagnostics import CODES
-from evalkit.formats.registry import FORMATS, Format, parse_document, recognise, write_plans
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from evalkit.errors import InputError
+from evalkit.formats import json, markdown, reply, yaml
+from evalkit.formats.diagnostics import CODES, ParseContext, Report
+from evalkit.formats.entries import Node
+from evalkit.formats.layouts import read_plans
+from evalkit.text import repair_document
+from evalkit.types import Document, Plan
 
 __all__ = ["CODES", "FORMATS", "Format", "parse_document", "recognise", "write_plans"]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How one kind of document is recognised, read, and, if it can be, written."""
+
+    name: str
+    description: str
+    suffixes: tuple[str, ...]
+    recognises: Callable[[str], bool]
+    read: Callable[[str, ParseContext], list[Plan]]
+    write: Callable[[Sequence[Plan]], str] | None = None
+
+
+def _data(parse: Callable[[str, Report], list[Node]]) -> Callable[[str, ParseContext], list[Plan]]:
+    """Read plans from the document trees of a format of data."""
+    return lambda text, context: read_plans(parse(text, context.report), context)
+
+
+# The first that recognises a text reads it, so the strictest signs come first.
+FORMATS: Mapping[str, Format] = {
+    format_.name: format_
+    for format_ in (
+        Format("jsonl", "one JSON object a line: entries, or plans", (".jsonl", ".ndjson"),
+               json.is_jsonl, _data(json.read_values), json.write_jsonl),
+        Format("json", "a list of entries, an object with one, or an object of papers (AblationBench's plans.json)",
+               (".json",), json.is_json, _data(json.read_values), json.write),
+        Format("yaml", "the same as YAML; read as data only", (".yaml", ".yml"),
+               yaml.recognises, _data(yaml.read_values), yaml.write),
+        Format("trajectory", "markdown with an 'Ablation Plan', an entry a heading, with or without HTML boxes",
+               (".md", ".markdown", ".txt"), markdown.recognises, markdown.read, markdown.write),
+        Format("reply", "a raw model reply: <discussion> and <predictions>, fenced code, or prose around data",
+               (".txt", ".md", ".log"), reply.recognises, reply.read),
+    )
+}  # fmt: skip
+
+
+def parse_document(
+    document: Document, *, strict: bool = False, gold: bool = False, format_name: str | None = None
+) -> tuple[Plan, ...]:
+    """Return every plan in a document, at least one, with diagnostics of what was repaired, doubtful or left out.
+
+    Content never raises. `gold` reads reference lists: no planner, and nothing but name or part is asked of an entry.
+    `strict` turns repairs into errors; the entries stay. `format_name` overrules what the text looks like.
+    """
+    if format_name is not None and format_name not in FORMATS:
+        raise InputError(f"{format_name}: no such format; there are {', '.join(FORMATS)}")
+    context = ParseContext(document, strict, gold)
+    text, repairs = repair_document(document.text)
+    for repair in repairs:
+        context.report(*repair)
+    format_ = FORMATS[format_name] if format_name else recognise(text)
+    if format_ and text.strip():
+        return tuple(format_.read(text, context))
+    if text.strip():
+        message = f"expected one of {', '.join(FORMATS)}, found text that begins {text.strip()[:40]!r}"
+        context.report("not-recognised", message, 1)
+    else:
+        context.report("empty-document", "expected a plan, found an empty document")
+    return (context.finish(Plan("", None, ())),)
+
+
+def recognise(text: str) -> Format | None:
+    """Return the first format that takes a text for one of its own."""
+    return next((format_ for format_ in FORMATS.values() if format_.recognises(text)), None)
+
+
+def write_plans(plans: Sequence[Plan], format_name: str) -> str:
+    """Write plans in a format that can be written."""
+    writers = {name: format_.write for name, format_ in FORMATS.items() if format_.write}
+    if format_name not in writers:
+        raise InputError(f"{format_name}: cannot be written; choose one of {', '.join(writers)}")
+    return writers[format_name](plans)

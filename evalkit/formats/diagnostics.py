@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from evalkit.text import Repair, repair
+from evalkit.text import repair
 from evalkit.types import Diagnostic, Document, Plan, Severity
 
 Report = Callable[[str, str, int], None]
@@ -129,19 +129,14 @@ class ParseContext:
             severity = "warning"
         return "error" if self.strict and severity == "note" else severity
 
-    def report_repairs(self, repairs: Iterable[Repair], line: int = 1) -> None:
-        """Add repairs of a text that begins on `line`."""
-        for code, message, offset in repairs:
-            self.report(code, message, line + offset - 1)
-
-    def clean(self, text: str, line: int) -> str:
-        """Return a value repaired and stripped; report every repair."""
+    def clean(self, text: str, line: int, *, lines: bool = False) -> str:
+        """Return a value repaired and stripped; report every repair, on its own line if `text` spans `lines`."""
         repaired, repairs = repair(text)
-        for code, message, _ in repairs:
-            self.report(code, message, line)
+        for code, message, offset in repairs:
+            self.report(code, message, line + offset - 1 if lines else line)
         return repaired.strip()
 
-    def take(self) -> tuple[Diagnostic, ...]:
+    def take(self) -> list[Diagnostic]:
         """Return what was reported since the last plan, in the order of lines, and forget it."""
         for code, count in self._counts.items():
             if count > LISTED:
@@ -150,18 +145,15 @@ class ParseContext:
                 self._diagnostics.append(Diagnostic(self._severity(code), "more-of-the-kind", message, path))
         taken = sorted(self._diagnostics, key=lambda diagnostic: diagnostic.line or 0)
         self._diagnostics, self._counts = [], Counter()
-        return tuple(taken)
+        return taken
 
-    def restore(self, diagnostics: Iterable[Diagnostic]) -> None:
-        """Take back diagnostics that belong to the plan which is finished next."""
-        self._diagnostics.extend(diagnostics)
-
-    def finish(self, plan: Plan) -> Plan:
-        """Return a plan with the diagnostics so far; the names that the document does not say, its path does."""
+    def finish(self, plan: Plan, earlier: Iterable[Diagnostic] = ()) -> Plan:
+        """Return a plan with its diagnostics, `earlier` ones and those so far; its path says what the document does not."""
         paper = plan.paper or self.document.paper or ""
         planner = None if self.gold else plan.planner or self.document.planner
         if not paper:
             self.report("no-paper", "expected a heading, a field or a path that names the paper, found none")
         if planner is None and not self.gold:
             self.report("no-planner", "expected a heading, a field or a path that names the planner, found none")
-        return replace(plan, paper=paper, planner=planner, diagnostics=self.take(), path=self.document.path)
+        diagnostics = sorted((*earlier, *self.take()), key=lambda diagnostic: diagnostic.line or 0)
+        return replace(plan, paper=paper, planner=planner, diagnostics=tuple(diagnostics), path=self.document.path)

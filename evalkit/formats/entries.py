@@ -1,15 +1,19 @@
-"""Entries: turn the fields of an object into an Ablation, and report what is doubtful about it and its list."""
+"""The document tree, and what plans are in it: read the entries of a list, and make trees of plans to write.
+
+Every departure of an entry from its five fields is reported, and what is doubtful about a list of them.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, TypeAlias
 
 from evalkit.formats.diagnostics import ParseContext
-from evalkit.formats.tree import Members, Node, as_text
 from evalkit.text import normalise, repair, split_outside_brackets, tokens
-from evalkit.types import Ablation, Action
+from evalkit.types import Ablation, Action, Plan, entry_tree
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "name": ("name", "ablationname", "title", "ablation", "experiment", "experimentname", "ablationstudy", "studyname"),
@@ -43,6 +47,49 @@ _ACTION_OF = {word: action for action, words in _VERBS.items() for word in words
 _NO_LETTER = re.compile(r"[\W_]+")
 _BULLETS = ("- ", "* ", "+ ", "• ")
 _NO = ("", "false", "no", "0", "none", "null")
+_COUNT = re.compile("0|[1-9][0-9]{0,3}")
+
+Value: TypeAlias = "str | tuple[Node, ...] | Members | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value and its line. Scalars stay text: 001 is "001", 0.10 is "0.10"; only null is not text."""
+
+    line: int
+    value: Value
+
+    @property
+    def kind(self) -> str:
+        """Name the kind of value in the words of a message."""
+        if isinstance(self.value, str):
+            shown = self.value if len(self.value) <= 40 else self.value[:39] + "…"
+            return f"the text {shown!r}"
+        return {type(None): "nothing", tuple: "a list", dict: "an object"}[type(self.value)]
+
+
+Members: TypeAlias = dict[str, Node]
+
+
+def as_text(node: Node, *, depth: int = 3) -> str:
+    """Return a nested value as one text: items by commas, keys before their values; bounded in depth."""
+    if node.value is None:
+        return ""
+    if isinstance(node.value, str):
+        return node.value
+    if depth == 0:
+        return "…"
+    if isinstance(node.value, dict):
+        return ", ".join(f"{key}: {as_text(value, depth=depth - 1)}" for key, value in node.value.items())
+    return ", ".join(as_text(item, depth=depth - 1) for item in node.value)
+
+
+def on_line(node: Node, line: int) -> Node:
+    """Return the same tree with every value on one line."""
+    value = node.value
+    if isinstance(value, dict):
+        return Node(line, {key: on_line(inner, line) for key, inner in value.items()})
+    return Node(line, tuple(on_line(inner, line) for inner in value) if isinstance(value, tuple) else value)
 
 
 @lru_cache(maxsize=4096)
@@ -205,3 +252,21 @@ def _check_entry(entry: Ablation, line: int, context: ParseContext) -> None:
         context.report("replacement-missing", f"expected a replacement for {entry.action}, found none", line)
     if not entry.metrics:
         context.report("metrics-missing", "expected metrics, found none", line)
+
+
+def plan_trees(plans: Sequence[Plan]) -> Any:
+    """Return one plan as an object, several as a list of objects."""
+    return plan_tree(plans[0]) if len(plans) == 1 else [plan_tree(plan) for plan in plans]
+
+
+def plan_tree(plan: Plan) -> dict[str, Any]:
+    """Return a plan as the object that formats of data read; a count is a number again."""
+    owner = {"paper": plan.paper, "planner": plan.planner or "", "sample": plan.sample}
+    tree: dict[str, Any] = {key: text for key, text in owner.items() if text}
+    for key, text in plan.about:
+        tree[key] = int(text) if key == "num_ablation_suggestions" and _COUNT.fullmatch(text) else text
+    if plan.trace:
+        tree["trace"] = plan.trace
+    entries = plan.ablations
+    tree["ablations"] = [entry_tree(entry) | ({"source": entry.source} if entry.source else {}) for entry in entries]
+    return tree

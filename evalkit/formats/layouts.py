@@ -1,23 +1,22 @@
-"""Layouts of plans in data: find the plans in the trees of JSON or YAML, and make such trees of plans.
+"""Layouts of plans in data and in replies: split a reply at its tags, and find the plans in document trees.
 
 Known layouts: a list of entries; an object with a list (`ablations`, `plan`, `predictions`, ...); a list or rows of
-such objects; an object of papers; rows of entries that name their paper; AblationBench's plans.json and replies.
+such objects; an object of papers; rows of entries that name their paper; AblationBench's plans.json and replies
+(`<discussion>...</discussion><predictions>...</predictions>`, closed or not).
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
+from evalkit.formats import json
 from evalkit.formats.diagnostics import ParseContext
-from evalkit.formats.entries import field_of, key_of, read_entries
-from evalkit.formats.reply_tags import read_embedded
-from evalkit.formats.tree import Members, Node
+from evalkit.formats.entries import Members, Node, field_of, key_of, on_line, read_entries
 from evalkit.text import repair
-from evalkit.types import Diagnostic, Plan, entry_tree
+from evalkit.types import Diagnostic, Plan
 
 LISTS = frozenset(
     ("ablations", "entries", "plan", "plans", "predictions", "suggestions", "ablationplan", "ablationsuggestions",
@@ -33,16 +32,56 @@ ABOUT = {
     for name in ("title", "source", "confidence", "extracted_by", "prompt", "num_ablation_suggestions", "review_text")
 }
 DEEPEST = 4
-_COUNT = re.compile("0|[1-9][0-9]{0,3}")
+_TAG = re.compile(r"<(/?)(discussion|predictions)>", re.IGNORECASE)
+_LINE_TAG = re.compile(r"^[ \t]*+<(?:discussion|predictions)>", re.IGNORECASE | re.MULTILINE)
+_Owner: TypeAlias = tuple[str, str, str]  # paper, planner and sample, as far as the document says
+_NOBODY: _Owner = ("", "", "")
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Whose entries these are, as far as the document says."""
+def is_tagged(text: str) -> bool:
+    """Does a line begin with one of the two tags?"""
+    return _LINE_TAG.search(text) is not None
 
-    paper: str = ""
-    planner: str = ""
-    sample: str = ""
+
+def sections(text: str, context: ParseContext) -> tuple[str, str, int]:
+    """Return the discussion, the predictions (all of a text without tags), and the line on which these begin."""
+    tags: dict[str, list[re.Match[str]]] = {"discussion": [], "/discussion": [], "predictions": [], "/predictions": []}
+    for tag in _TAG.finditer(text):
+        tags[tag.group(1) + tag.group(2).casefold()].append(tag)
+    if not any(tags.values()):
+        return "", text, 1
+    start, end = _predictions(text, tags, context)
+    trace, line = "", 1
+    if tags["discussion"]:
+        opened = tags["discussion"][0].end()
+        line = _line(text, opened)
+        if tags["/discussion"]:
+            closed = tags["/discussion"][0].start()
+        else:
+            context.report("tag-unclosed", "expected </discussion>, found none", line)
+            closed = next((tag.start() for found in tags.values() for tag in found if tag.end() == start), start)
+        trace = text[opened:closed]
+    return context.clean(trace, line, lines=True), text[start:end], _line(text, start)
+
+
+def _predictions(text: str, tags: dict[str, list[re.Match[str]]], context: ParseContext) -> tuple[int, int]:
+    """Find begin and end of the predictions: behind the discussion if that is closed, else at the last opening tag."""
+    closed = [tag.end() for tag in tags["/discussion"]]
+    opened = [tag.end() for tag in tags["predictions"]]
+    if not opened:
+        start = closed[-1] if closed else 0
+        message = "expected <predictions>, found none; looked for data in what is there"
+        context.report("tag-missing", message, _line(text, start))
+        return start, len(text)
+    start = next((end for end in opened if closed and end > closed[0]), opened[-1])
+    ends = [tag.start() for tag in tags["/predictions"] if tag.start() >= start]
+    if not ends:
+        context.report("tag-unclosed", "expected </predictions>, found the end of the text", _line(text, start))
+    return start, ends[-1] if ends else len(text)
+
+
+def _line(text: str, pos: int) -> int:
+    return text.count("\n", 0, pos) + 1
 
 
 @dataclass(slots=True)
@@ -60,28 +99,26 @@ def read_plans(nodes: list[Node], context: ParseContext, trace: str = "") -> lis
     """Return every plan in the values of a document, in the order of first mention."""
     grouper = _Grouper(context)
     for node in nodes:
-        grouper.visit(node, Owner(), 0)
-    grouper.group(next(iter(grouper.groups), Owner()), 1).traces.append(trace)
-    groups = grouper.settled()
-    shares = _shares(context.take(), list(groups.values()))
-    plans = []
-    for (owner, group), share in zip(groups.items(), shares, strict=True):
-        context.restore(share)
-        entries = read_entries(group.entries, context, group.line)
-        trace, about = "\n\n".join(text for text in group.traces if text), tuple(group.about.items())
-        plan = Plan(owner.paper, owner.planner, entries, trace=trace, sample=owner.sample, about=about)
-        plans.append(context.finish(plan))
-    return plans
-
-
-def _shares(diagnostics: Sequence[Diagnostic], groups: list[_Group]) -> list[list[Diagnostic]]:
-    """Share diagnostics out among groups: to that whose entry they follow, else to the first."""
-    starts = sorted((node.line, number) for number, group in enumerate(groups) for node, _ in group.entries)
+        grouper.visit(node, _NOBODY, 0)
+    groups = grouper.groups
+    grouper.group(next(iter(groups), _NOBODY), 1).traces.append(trace)
+    # A group that only led to others is no plan: a list whose rows name their papers.
+    full = {owner for owner, group in groups.items() if group.stated or group.entries or any(group.traces)}
+    papers = {paper for paper, _, _ in full} | ({""} if full else set())
+    groups = {owner: group for owner, group in groups.items() if owner in full or owner[0] not in papers}
+    # A diagnostic belongs to the plan whose entry it follows, else to the first.
+    starts = sorted((node.line, number) for number, group in enumerate(groups.values()) for node, _ in group.entries)
     shares: list[list[Diagnostic]] = [[] for _ in groups]
-    for diagnostic in diagnostics:
+    for diagnostic in context.take():
         following = bisect_right(starts, (diagnostic.line or 0, len(groups)))
         shares[starts[following - 1][1] if following else 0].append(diagnostic)
-    return shares
+    plans = []
+    for ((paper, planner, sample), group), share in zip(groups.items(), shares, strict=True):
+        entries = read_entries(group.entries, context, group.line)
+        trace, about = "\n\n".join(text for text in group.traces if text), tuple(group.about.items())
+        plan = Plan(paper, planner, entries, trace=trace, sample=sample, about=about)
+        plans.append(context.finish(plan, share))
+    return plans
 
 
 class _Grouper:
@@ -89,18 +126,12 @@ class _Grouper:
 
     def __init__(self, context: ParseContext) -> None:
         self.context = context
-        self.groups: dict[Owner, _Group] = {}
+        self.groups: dict[_Owner, _Group] = {}
 
-    def group(self, owner: Owner, line: int) -> _Group:
+    def group(self, owner: _Owner, line: int) -> _Group:
         return self.groups.setdefault(owner, _Group(line))
 
-    def settled(self) -> dict[Owner, _Group]:
-        """Return the groups without those that only led to others: a list whose rows name their papers is no plan."""
-        full = {owner for owner, group in self.groups.items() if group.stated or group.entries or any(group.traces)}
-        papers = {owner.paper for owner in full} | ({""} if full else set())
-        return {o: g for o, g in self.groups.items() if o in full or o.paper not in papers}
-
-    def visit(self, node: Node, owner: Owner, depth: int, name: str = "") -> None:
+    def visit(self, node: Node, owner: _Owner, depth: int, name: str = "") -> None:
         """Put an entry, or what stands where one belongs, into its group, and open everything else."""
         value = node.value
         if isinstance(value, tuple) and depth < DEEPEST:
@@ -116,23 +147,34 @@ class _Grouper:
         else:
             self.group(owner, node.line).entries.append((node, ""))
 
-    def _embedded(self, node: Node, text: str, owner: Owner, depth: int) -> None:
-        nodes, trace = read_embedded(text, self.context, node.line)
-        group = self.group(owner, node.line)
-        group.traces.append(trace)
-        for inner in nodes:
-            self.visit(inner, owner, min(depth + 1, DEEPEST - 1))
-        if not nodes and text.strip():
+    def _embedded(self, node: Node, text: str, owner: _Owner, depth: int) -> None:
+        """Open a text that was itself a value (a kept reply, JSONL in a string), all of it on its line."""
+        group, values = self.group(owner, node.line), list[Node]()
+        if is_tagged(text) or json.has_data(text):
+            inner = ParseContext(self.context.document, self.context.strict, self.context.gold)
+            trace, body, _ = sections(text, inner)
+            group.traces.append(trace)
+            values = json.read_values(body, inner.report)
+            for diagnostic in inner.take():
+                self.context.report(diagnostic.code, diagnostic.message, node.line)
+        for value in values:
+            self.visit(on_line(value, node.line), owner, min(depth + 1, DEEPEST - 1))
+        if not values and text.strip():
             group.entries.append((node, ""))
 
-    def _object(self, node: Node, value: Members, owner: Owner, depth: int) -> None:
+    def _object(self, node: Node, value: Members, owner: _Owner, depth: int) -> None:
         """Open an object that is no entry: a plan, a kept reply, or a table of papers or of entries."""
         if (reply := _reply_text(value)) is not None:
             self._embedded(reply, str(reply.value), owner, depth + 1)
         elif (content := _content(value, gold=self.context.gold)) is not None:
             self._plan_object(node.line, value, *content, owner, depth)
         elif (count := _suggestions(value)) is not None:
-            self._suggested(node, value, count, owner)
+            group = self.group(self._owner(value, owner, PAPER), node.line)
+            message = f"expected entries, found that there are {count}; only judgements can score them"
+            self.context.report("only-counted", message, node.line)
+            for number in range(1, count + 1):
+                name = Node(node.line, f"suggestion {number}")
+                group.entries.append((Node(node.line, {"name": name, "ablated_part": name}), ""))
         elif any(key_of(label) == "reviewtext" for label in value):
             self.group(self._owner(value, owner, PAPER), node.line).stated = True
             expected = "expected entries, found the text of a review; `evalkit gold extract` makes a draft of it"
@@ -142,29 +184,24 @@ class _Grouper:
         else:
             self.group(owner, node.line).entries.append((node, ""))
 
-    def _plan_object(self, line: int, value: Members, label: str, inner: Node, owner: Owner, depth: int) -> None:
+    def _plan_object(self, line: int, value: Members, label: str, inner: Node, owner: _Owner, depth: int) -> None:
         """Open an object that describes a plan (or several), with the list `inner` below `label`."""
         owner = self._owner(value, owner, PAPER)
         if key_of(label) not in ("plans", "papers"):
             group = self.group(owner, line)
             group.stated = True
             group.traces.append(_first(value, TRACE, self.context))
-            group.about |= _about(value)
+            # No score rests on what is said beside the list, so repairs of it are not reported.
+            texts = ((ABOUT.get(key_of(label)), node.value) for label, node in value.items())
+            group.about |= {
+                name: repair(text)[0].strip() for name, text in texts if name and isinstance(text, str) and text.strip()
+            }
         if isinstance(inner.value, dict):
             self._members(inner.value, owner, depth)
         elif inner.value is not None:
             self.visit(inner, owner, depth + 1)
 
-    def _suggested(self, node: Node, value: Members, count: int, owner: Owner) -> None:
-        """Make entries for a paper of which only the number of suggestions in its reviews is known."""
-        group = self.group(self._owner(value, owner, PAPER), node.line)
-        message = f"expected entries, found that there are {count}; only judgements can score them"
-        self.context.report("only-counted", message, node.line)
-        for number in range(1, count + 1):
-            name = Node(node.line, f"suggestion {number}")
-            group.entries.append((Node(node.line, {"name": name, "ablated_part": name}), ""))
-
-    def _members(self, table: Members, owner: Owner, depth: int) -> None:
+    def _members(self, table: Members, owner: _Owner, depth: int) -> None:
         """Visit values under keys that name them: an entry under its name, anything else under its paper."""
         for label, node in table.items():
             if isinstance(node.value, dict) and (_is_entry(node.value) or depth + 1 >= DEEPEST):
@@ -173,13 +210,13 @@ class _Grouper:
                     self.context.report("name-from-key", message, node.line)
                 self.visit(node, owner, depth + 1, self.context.clean(label, node.line))
             else:
-                paper_owner = replace(owner, paper=self.context.clean(label, node.line))
+                paper_owner = (self.context.clean(label, node.line), *owner[1:])
                 self.group(paper_owner, node.line)
                 self.visit(node, paper_owner, depth + 1)
 
-    def _owner(self, value: Members, outer: Owner, paper_keys: tuple[str, ...]) -> Owner:
+    def _owner(self, value: Members, outer: _Owner, paper_keys: tuple[str, ...]) -> _Owner:
         paper, planner, sample = (_first(value, keys, self.context) for keys in (paper_keys, PLANNER, SAMPLE))
-        return Owner(paper or outer.paper, planner or outer.planner, sample or outer.sample)
+        return paper or outer[0], planner or outer[1], sample or outer[2]
 
 
 def _first(value: Members, keys: tuple[str, ...], context: ParseContext) -> str:
@@ -190,12 +227,6 @@ def _first(value: Members, keys: tuple[str, ...], context: ParseContext) -> str:
         if node is not None and isinstance(node.value, str) and node.value.strip():
             return context.clean(node.value, node.line)
     return ""
-
-
-def _about(value: Members) -> dict[str, str]:
-    """Return what an object says of its list beside whose it is; no score rests on it, so repairs are not reported."""
-    texts = ((ABOUT.get(key_of(label)), node.value) for label, node in value.items())
-    return {name: repair(text)[0].strip() for name, text in texts if name and isinstance(text, str) and text.strip()}
 
 
 def _is_entry(value: Members) -> bool:
@@ -234,26 +265,3 @@ def _reply_text(value: Members) -> Node | None:
     for key in ("message", "content"):
         node = node.value.get(key) if node is not None and isinstance(node.value, dict) else None
     return node if node is not None and isinstance(node.value, str) else None
-
-
-def plan_tree(plan: Plan) -> dict[str, Any]:
-    """Return a plan as the object that `read_plans` reads; a count is a number again."""
-    owner = {"paper": plan.paper, "planner": plan.planner or "", "sample": plan.sample}
-    tree: dict[str, Any] = {key: text for key, text in owner.items() if text}
-    for key, text in plan.about:
-        tree[key] = int(text) if key == "num_ablation_suggestions" and _COUNT.fullmatch(text) else text
-    if plan.trace:
-        tree["trace"] = plan.trace
-    entries = plan.ablations
-    tree["ablations"] = [entry_tree(entry) | ({"source": entry.source} if entry.source else {}) for entry in entries]
-    return tree
-
-
-def plan_rows(plan: Plan) -> Iterator[dict[str, Any]]:
-    """Yield one row an entry, each naming its paper; a row without entries holds what belongs to the whole plan."""
-    tree = plan_tree(plan)
-    entries = tree.pop("ablations")
-    owner = {key: tree[key] for key in ("paper", "planner", "sample") if key in tree}
-    if tree != owner or not entries:
-        yield {**tree, "ablations": []}
-    yield from ({**owner, **entry} for entry in entries)

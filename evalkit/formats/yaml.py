@@ -1,4 +1,4 @@
-"""YAML: recognise, read and write plans; scalars stay text, and nothing but data is ever built.
+"""YAML: recognise, parse and write; scalars stay text, and nothing but data is ever built.
 
 Read as a stream of events, so that depth, aliases and size are bounded before anything exists. A document that does not
 parse is read item by item, so that one broken entry does not take its neighbours along.
@@ -11,9 +11,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from evalkit.formats.diagnostics import ParseContext, Report
-from evalkit.formats.layouts import plan_tree, read_plans
-from evalkit.formats.tree import Node
+from evalkit.formats.diagnostics import Report
+from evalkit.formats.entries import Node, plan_trees
 from evalkit.types import Plan
 
 DEEPEST = 32
@@ -34,19 +33,12 @@ def recognises(text: str) -> bool:
     )
 
 
-def read(text: str, context: ParseContext) -> list[Plan]:
-    """Return the plans in a YAML stream."""
-    return read_plans(read_values(text, context.report), context)
-
-
 def write(plans: Sequence[Plan]) -> str:
     """Write the trees of JSON as YAML."""
     import yaml
 
-    trees = [plan_tree(plan) for plan in plans]
     dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    tree = trees[0] if len(trees) == 1 else trees
-    return str(yaml.dump(tree, Dumper=dumper, allow_unicode=True, sort_keys=False, width=120))
+    return str(yaml.dump(plan_trees(plans), Dumper=dumper, allow_unicode=True, sort_keys=False, width=120))
 
 
 class _Refused(Exception):
@@ -75,60 +67,42 @@ def _documents(text: str, first_line: int) -> Iterator[Node]:
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    builder = _Builder(first_line)
+    containers: list[tuple[int, str | None, list[Node]]] = []  # the open ones: line, anchor and what they hold so far
+    anchors: dict[str, Node] = {}
+    copies = 0
+    event: Any
     for event in yaml.parse(text, Loader=loader):
-        builder.take(event)
-        if builder.root is not None:
-            yield builder.root
-            builder = _Builder(first_line)
-
-
-class _Builder:
-    """Open containers, anchors, and the root once it is closed."""
-
-    def __init__(self, first_line: int) -> None:
-        self.first_line = first_line
-        self.root: Node | None = None
-        self.open: list[tuple[int, str | None, list[Node]]] = []
-        self.anchors: dict[str, Node | None] = {}
-        self.copies = 0
-
-    def take(self, event: Any) -> None:
-        """Take one event; its class is known by name, so that both loaders serve."""
-        kind = type(event).__name__
-        line = self.first_line + (event.start_mark.line if event.start_mark else 0)
-        if kind == "ScalarEvent":
-            null = event.implicit[0] and event.value in _NULL
-            self._put(Node(line, None if null else event.value), event.anchor)
-        elif kind == "AliasEvent":
-            self._alias(event.anchor, line)
-        elif kind in ("SequenceStartEvent", "MappingStartEvent"):
-            if len(self.open) >= DEEPEST:
+        kind = type(event).__name__  # both loaders have classes of these names
+        line = first_line + (event.start_mark.line if event.start_mark else 0)
+        if kind in ("SequenceStartEvent", "MappingStartEvent"):
+            if len(containers) >= DEEPEST:
                 raise _Refused("too-deep", f"expected at most {DEEPEST} levels inside each other, found more", line)
-            if event.anchor:
-                self.anchors[event.anchor] = None
-            self.open.append((line, event.anchor, []))
+            anchors.pop(event.anchor, None)  # known again once the container is closed
+            containers.append((line, event.anchor, []))
+            continue
+        if kind == "ScalarEvent":
+            anchor, null = event.anchor, event.implicit[0] and event.value in _NULL
+            node = Node(line, None if null else event.value)
         elif kind in ("SequenceEndEvent", "MappingEndEvent"):
-            line, anchor, items = self.open.pop()
-            self._put(Node(line, _mapping(items) if kind == "MappingEndEvent" else tuple(items)), anchor)
-
-    def _put(self, node: Node, anchor: str | None) -> None:
-        if anchor:
-            self.anchors[anchor] = node
-        if self.open:
-            self.open[-1][2].append(node)
+            line, anchor, items = containers.pop()
+            node = Node(line, _mapping(items) if kind == "MappingEndEvent" else tuple(items))
+        elif kind == "AliasEvent":
+            if event.anchor not in anchors:
+                found = f"expected an anchor before *{event.anchor}, found none that is complete"
+                raise _Refused("yaml-aliases", found, line)
+            anchor, node = None, anchors[event.anchor]
+            copies += _size(node, COPIES - copies)
+            if copies > COPIES:
+                raise _Refused("yaml-aliases", f"expected aliases for at most {COPIES} values, found more", line)
         else:
-            self.root = node
-
-    def _alias(self, name: str, line: int) -> None:
-        """Put the anchored value once more, as long as all copies together stay small."""
-        node = self.anchors.get(name)
-        if node is None:
-            raise _Refused("yaml-aliases", f"expected an anchor before *{name}, found none that is complete", line)
-        self.copies += _size(node, COPIES - self.copies)
-        if self.copies > COPIES:
-            raise _Refused("yaml-aliases", f"expected aliases for at most {COPIES} values, found more", line)
-        self._put(node, None)
+            continue
+        if anchor:
+            anchors[anchor] = node
+        if containers:
+            containers[-1][2].append(node)
+        else:
+            yield node
+            anchors, copies = {}, 0
 
 
 def _mapping(items: list[Node]) -> dict[str, Node]:

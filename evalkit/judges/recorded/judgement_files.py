@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import InputError
-from evalkit.formats import CODES, json_parser
-from evalkit.formats.tree import Node
+from evalkit.formats import CODES
+from evalkit.formats.entries import Node
+from evalkit.formats.json import read_values
 from evalkit.judges.recorded.records import EntryRef, Figures, Judgement, MarkedPair, RecordedJudge, names_in
 from evalkit.metrics.ablationbench import AuthorRow, Names, ReviewerRow
 from evalkit.storage.discovery import documents
@@ -122,7 +123,7 @@ def _values(text: str, report: Report) -> Iterator[tuple[int, Any]]:
     try:
         values = [(number, load(line)) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     except (ValueError, RecursionError):
-        values = [(node.line, _plain(node)) for node in json_parser.read_values(text, report)]
+        values = [(node.line, _plain(node)) for node in read_values(text, report)]
     for number, value in values:
         yield from ((number, item) for item in value) if isinstance(value, list) else ((number, value),)
 
