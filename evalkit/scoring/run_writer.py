@@ -147,8 +147,8 @@ COUNTED.remove("average_precision")
 
 
 def paper_frame(counts: BatchResult) -> pd.DataFrame:
-    """One row a planner and paper. Several samples are one row: counts and ratios averaged, best and spread beside."""
-    # Nothing is -0.0 afterwards, as nothing that was averaged is.
+    """Return one row a planner and paper; several samples are averaged, with the best and the spread beside."""
+    # `+ 0.0`: nothing is -0.0, as nothing that was averaged is.
     columns = dict(zip(COUNT_NAMES, counts.sums.T + 0.0, strict=True))
     keys = {"planner": counts.planners, "paper": counts.papers, "status": counts.statuses}
     ratios = {name: value + 0.0 for name, value in figures(columns, tuple(MACRO)).items()}
@@ -168,12 +168,12 @@ def paper_frame(counts: BatchResult) -> pd.DataFrame:
 
 
 def _status(states: Iterable[str]) -> str:
-    """The best of several samples' states."""
+    """Return the best of several samples' states."""
     return min(states, key=("planned", "empty", "unreadable", "missing").index)
 
 
 def paper_table(papers: pd.DataFrame) -> pd.DataFrame:
-    """papers.csv: status, counts under their own names, then the ratios."""
+    """Return the columns of papers.csv: status, counts under their own names, then the ratios."""
     ends = ["match_f1_best", "match_f1_spread"]
     ratios = [name for name in MACRO if name != "coverage"]
     table = papers[["planner", "paper", "status", "samples", *(f"sum {name}" for name in COUNTED), *ratios, *ends]]
@@ -181,7 +181,7 @@ def paper_table(papers: pd.DataFrame) -> pd.DataFrame:
 
 
 def leaderboard(papers: pd.DataFrame) -> pd.DataFrame:
-    """One row a planner, best macro match F1 first: macro figures, micro figures, the papers behind each, and sums."""
+    """Return one row a planner, best macro match F1 first: macro and micro figures, papers behind each, and sums."""
     by_planner = papers.groupby("planner", sort=True)
     sums = by_planner[[f"sum {name}" for name in COUNT_NAMES]].sum()
     columns = {name: sums[f"sum {name}"].to_numpy() for name in COUNT_NAMES}
@@ -204,7 +204,7 @@ def leaderboard(papers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _repeats(papers: pd.DataFrame) -> dict[str, object]:
-    """Where papers have several samples: the mean over papers of the best of them, and of their spread."""
+    """Return the mean over papers of the best of several samples, and of their spread."""
     best = papers["match_f1_best"].fillna(papers["match_f1"])
     columns = {"match_f1_best": best, "match_f1_spread": papers["match_f1_spread"]}
     means = papers[["planner"]].assign(**columns).groupby("planner", sort=True).mean()
@@ -216,13 +216,13 @@ def _repeats(papers: pd.DataFrame) -> dict[str, object]:
 def with_uncertainty(
     table: pd.DataFrame, papers: pd.DataFrame, *, seed: int, resamples: int, baseline: str
 ) -> pd.DataFrame:
-    """The leaderboard with intervals of the headline figures, ranks with theirs, and p against best and baseline."""
+    """Return the leaderboard with intervals of headline figures, ranks with theirs, and p against best and baseline."""
     planners = table["planner"].tolist()
     columns = {name: _square(papers, name, planners) for name in HEADLINES}
     measures = [stats.macro(values) for values in columns.values()]
-    found = stats.intervals(measures, seed=seed, resamples=resamples)
+    intervals = stats.intervals(measures, seed=seed, resamples=resamples)
     extra: dict[str, Any] = {}
-    for name, interval in zip(columns, found, strict=True):
+    for name, interval in zip(columns, intervals, strict=True):
         extra |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
     tests = stats.all_pairs(measures[0], seed=seed, resamples=resamples)
     ranks = stats.rank_intervals(measures[0].values, tests.adjusted)
@@ -234,7 +234,9 @@ def with_uncertainty(
         "p_best_holm": tests.adjusted[0],
     }
     if baseline:
-        place = _place(baseline, planners)
+        if baseline not in planners:
+            raise InputError(f"no planner {baseline!r} to compare with; there are {', '.join(planners)}")
+        place = planners.index(baseline)
         tests = stats.against_baseline(measures[0], place, seed=seed, resamples=resamples)
         extra |= {"p_baseline": tests.raw[place], "p_baseline_holm": tests.adjusted[place]}
     wide = table.assign(**extra).astype(dict.fromkeys(("rank", "rank_low", "rank_high"), "Int64"))
@@ -242,20 +244,13 @@ def with_uncertainty(
 
 
 def _square(papers: pd.DataFrame, name: str, planners: Sequence[str]) -> NDArray[np.float64]:
-    """One per-paper figure as [papers, planners], papers sorted; a paper that was left out is undefined."""
+    """Return one per-paper figure [paper, planner], papers sorted; a paper that was left out is undefined."""
     wide = papers.pivot_table(index="paper", columns="planner", values=name, dropna=False, sort=True)
     return np.asarray(wide.reindex(columns=list(planners)).to_numpy(dtype=np.float64))
 
 
-def _place(baseline: str, planners: Sequence[str]) -> int:
-    """Where the baseline stands among the planners."""
-    if baseline not in planners:
-        raise InputError(f"no planner {baseline!r} to compare with; there are {', '.join(planners)}")
-    return planners.index(baseline)
-
-
 def _ordered(columns: Sequence[str]) -> list[str]:
-    """Planner and rank first, then every figure with its interval behind it, then the rest as it came."""
+    """Put planner and rank first, then every figure with its interval behind it, then the rest."""
     first = ["planner", "rank", "rank_low", "rank_high", "p_best", "p_best_holm", "p_baseline", "p_baseline_holm"]
     order = [name for name in first if name in columns]
     for name in columns:
@@ -264,8 +259,8 @@ def _ordered(columns: Sequence[str]) -> list[str]:
     return order
 
 
-def compat_frame(found: Iterable[Compat]) -> pd.DataFrame:
-    """AblationBench's counts and figures of each planner and paper, undefined as 0 as it is there; samples averaged."""
+def compat_frame(scores: Iterable[Compat]) -> pd.DataFrame:
+    """Return AblationBench's counts and figures of each planner and paper, undefined as 0; samples averaged."""
     rows = [
         {
             "planner": score.planner,
@@ -278,23 +273,23 @@ def compat_frame(found: Iterable[Compat]) -> pd.DataFrame:
             "ab_false_positives": compat.tally.plan - compat.tally.plan_hits,
             "ab_false_negatives": compat.tally.gold - compat.tally.gold_hits,
         }
-        for score, compat in found
+        for score, compat in scores
     ]
     frame = pd.DataFrame(rows, columns=["planner", "paper", *COMPAT_FIGURES, *COMPAT_COUNTS])
     return frame.groupby(["planner", "paper"], sort=True, as_index=False).mean()
 
 
 def with_compat(board: pd.DataFrame, papers: pd.DataFrame, compat: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Leaderboard and papers with the `ab_` family at their end: unweighted means over papers, and sums of counts."""
+    """Add the `ab_` family to leaderboard and papers: unweighted means over papers, and sums of counts."""
     by_planner = compat.groupby("planner", sort=True)
     means = by_planner[COMPAT_FIGURES].mean().join(by_planner[COMPAT_COUNTS].sum())
     return board.merge(means, on="planner", how="left"), papers.merge(compat, on=["planner", "paper"], how="left")
 
 
-def compat_report(found: Iterable[Compat]) -> list[dict[str, object]]:
-    """Per planner, AblationBench's figures beside the run's own, and which rule makes which difference."""
+def compat_report(scores: Iterable[Compat]) -> list[dict[str, object]]:
+    """Return AblationBench's figures beside the run's own, per planner, and what each rule changes."""
     planners: dict[str, dict[str, list[tuple[CompatScore, Tally]]]] = {}
-    for score, compat in found:
+    for score, compat in scores:
         counts = score.counts
         ours = Tally(*(int(n) for n in (counts.match_plan, counts.plan_entries, counts.match_gold,
                                         counts.gold_entries)))  # fmt: skip
@@ -305,7 +300,7 @@ def compat_report(found: Iterable[Compat]) -> list[dict[str, object]]:
 
 
 def diagnostic_frame(diagnostics: Iterable[Diagnostic]) -> pd.DataFrame:
-    """One row a diagnostic, by path and line."""
+    """Return one row a diagnostic, by path and line."""
     rows = [asdict(item) for item in diagnostics]
     frame = pd.DataFrame(rows, columns=["severity", "code", "path", "line", "message"])
     return frame.astype({"line": "Int64"}).sort_values(["path", "line", "code"], kind="stable", ignore_index=True)
