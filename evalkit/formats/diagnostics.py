@@ -148,7 +148,7 @@ class ParseContext:
         return taken
 
     def finish(self, plan: Plan, earlier: Iterable[Diagnostic] = ()) -> Plan:
-        """Return a plan with its diagnostics, `earlier` ones and those so far; its path says what the document does not."""
+        """Return a plan with all diagnostics, `earlier` ones too; names that the document lacks, its path gives."""
         paper = plan.paper or self.document.paper or ""
         planner = None if self.gold else plan.planner or self.document.planner
         if not paper:

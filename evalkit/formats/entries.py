@@ -146,9 +146,22 @@ def _entry(node: Node, name: str, context: ParseContext) -> Ablation | None:
     action = _action(fields.get("action"), node, context)
     replacements = _items(fields.get("replacement"), "replacement", context)
     metrics = _items(fields.get("metrics"), "metrics", context)
-    entry = Ablation(name, part, action, replacements, metrics, *_draft_and_source(node.value))
-    _check_entry(entry, node.line, context)
-    return entry
+    # No score rests on these two: no reports. A mark that says anything but no makes a draft, so that none passes.
+    by_key = [(key_of(label), inner) for label, inner in node.value.items()]
+    draft = any(key == "draft" and as_text(inner).strip().casefold() not in _NO for key, inner in by_key)
+    sources = [inner.value for key, inner in by_key if key == "source" and isinstance(inner.value, str)]
+    if context.gold and draft:
+        context.report("draft", f"{name[:40]!r} is a draft that nobody has confirmed", node.line)
+    if action is Action.REMOVE and replacements:
+        message = f"expected no replacement where the action is REMOVE, found {len(replacements)}"
+        context.report("replacement-unexpected", message, node.line)
+    # Gold may leave out what a plan should say.
+    if not context.gold and action in (Action.REPLACE, Action.ADD) and not replacements:
+        context.report("replacement-missing", f"expected a replacement for {action}, found none", node.line)
+    if not context.gold and not metrics:
+        context.report("metrics-missing", "expected metrics, found none", node.line)
+    source = repair(sources[-1])[0].strip() if sources else ""
+    return Ablation(name, part, action, replacements, metrics, draft, source)
 
 
 def _fields(value: Members, context: ParseContext) -> Members:
@@ -167,15 +180,6 @@ def _fields(value: Members, context: ParseContext) -> Members:
         if field not in fields or not fields[field].value:
             fields[field] = node
     return fields
-
-
-def _draft_and_source(value: Members) -> tuple[bool, str]:
-    """Return whether an entry is a draft, and the sentence it was taken from; no score rests on that: no reports."""
-    by_key = [(key_of(label), node) for label, node in value.items()]
-    # A mark that says anything but no counts, so that no draft passes for confirmed.
-    draft = any(key == "draft" and as_text(node).strip().casefold() not in _NO for key, node in by_key)
-    sources = [node.value for key, node in by_key if key == "source" and isinstance(node.value, str)]
-    return draft, repair(sources[-1])[0].strip() if sources else ""
 
 
 def _text(node: Node | None, context: ParseContext) -> str:
@@ -239,21 +243,6 @@ def _split_list(text: str, field: str) -> tuple[str, ...]:
     return split_outside_brackets(text, ",") if len(items) < 2 and field == "metrics" else items
 
 
-def _check_entry(entry: Ablation, line: int, context: ParseContext) -> None:
-    """Report what an entry should say and does not; gold may leave all of it out."""
-    if context.gold and entry.draft:
-        context.report("draft", f"{entry.name[:40]!r} is a draft that nobody has confirmed", line)
-    if entry.action is Action.REMOVE and entry.replacements:
-        message = f"expected no replacement where the action is REMOVE, found {len(entry.replacements)}"
-        context.report("replacement-unexpected", message, line)
-    if context.gold:
-        return
-    if entry.action in (Action.REPLACE, Action.ADD) and not entry.replacements:
-        context.report("replacement-missing", f"expected a replacement for {entry.action}, found none", line)
-    if not entry.metrics:
-        context.report("metrics-missing", "expected metrics, found none", line)
-
-
 def plan_trees(plans: Sequence[Plan]) -> Any:
     """Return one plan as an object, several as a list of objects."""
     return plan_tree(plans[0]) if len(plans) == 1 else [plan_tree(plan) for plan in plans]
@@ -267,6 +256,5 @@ def plan_tree(plan: Plan) -> dict[str, Any]:
         tree[key] = int(text) if key == "num_ablation_suggestions" and _COUNT.fullmatch(text) else text
     if plan.trace:
         tree["trace"] = plan.trace
-    entries = plan.ablations
-    tree["ablations"] = [entry_tree(entry) | ({"source": entry.source} if entry.source else {}) for entry in entries]
+    tree["ablations"] = [entry_tree(e) | ({"source": e.source} if e.source else {}) for e in plan.ablations]
     return tree

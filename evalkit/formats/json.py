@@ -33,8 +33,8 @@ _FENCE = re.compile(r"^[ \t]*+(?:```|~~~)[\w-]*+[ \t]*+$", re.MULTILINE)
 
 _STRICT_STRING = re.compile(r'"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)"')
 _STRING_SPACE = re.compile(r"[ \t\n\xa0]*+")
-_STARTS_VALUE = re.compile(
-    r"[\"'“‘`{\[\d.+-]|true|false|null|None|True|False|[}\]]|//|/\*|#|[A-Za-z_]\w{0,40}+[ \t]*+:|\Z"
+_NEXT_VALUE = re.compile(
+    r"[ \t\n\xa0]*+(?:[\"'“‘`{\[\d.+-]|true|false|null|None|True|False|[}\]]|//|/\*|#|[A-Za-z_]\w{0,40}+[ \t]*+:|\Z)"
 )
 # What the line after an unclosed string looks like: an end, the next object, the next key.
 _NEXT_LINE = re.compile(r"\n[ \t]*+(?:[}\]]|\{[ \t]*+[\"'}]|[\"'“]?[A-Za-z_][\w ]{0,40}[\"'”]?[ \t]*+:|```|</|\Z)")
@@ -92,11 +92,9 @@ def write_jsonl(plans: Sequence[Plan]) -> str:
     return "".join(unambiguous(json.dumps(row, ensure_ascii=False)) + "\n" for row in rows)
 
 
-def unambiguous(json_text: str) -> str:
+def unambiguous(text: str) -> str:
     """Spell out every newline or tab of a JSON text that could be taken for the beginning of a LaTeX command."""
-    return _ESCAPE.sub(
-        lambda m: _SPELLED.get(m.group(), m.group()) if _LATEX.match(json_text, m.start()) else m.group(), json_text
-    )
+    return _ESCAPE.sub(lambda m: _SPELLED.get(m[0], m[0]) if _LATEX.match(text, m.start()) else m[0], text)
 
 
 class _TooDeep(Exception):
@@ -350,8 +348,7 @@ class _Parser:
         pos = after.end() if after else index + 1
         following = text[pos : pos + 1]
         if following == ",":
-            beyond = _STRING_SPACE.match(text, pos + 1)
-            return _STARTS_VALUE.match(text, beyond.end() if beyond else pos + 1) is not None
+            return _NEXT_VALUE.match(text, pos + 1) is not None
         if following in "}]":  # also true at the end of the text
             return True
         if following == ":":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -44,40 +45,36 @@ def is_tagged(text: str) -> bool:
 
 
 def sections(text: str, context: ParseContext) -> tuple[str, str, int]:
-    """Return the discussion, the predictions (all of a text without tags), and the line on which these begin."""
-    tags: dict[str, list[re.Match[str]]] = {"discussion": [], "/discussion": [], "predictions": [], "/predictions": []}
+    """Return the discussion, the predictions (all of a text without tags), and the line on which these begin.
+
+    The predictions begin behind the discussion if that is closed, else at the last opening tag.
+    """
+    tags = defaultdict[str, list[re.Match[str]]](list)
     for tag in _TAG.finditer(text):
         tags[tag.group(1) + tag.group(2).casefold()].append(tag)
-    if not any(tags.values()):
+    if not tags:
         return "", text, 1
-    start, end = _predictions(text, tags, context)
-    trace, line = "", 1
-    if tags["discussion"]:
-        opened = tags["discussion"][0].end()
-        line = _line(text, opened)
-        if tags["/discussion"]:
-            closed = tags["/discussion"][0].start()
-        else:
-            context.report("tag-unclosed", "expected </discussion>, found none", line)
-            closed = next((tag.start() for found in tags.values() for tag in found if tag.end() == start), start)
-        trace = text[opened:closed]
-    return context.clean(trace, line, lines=True), text[start:end], _line(text, start)
-
-
-def _predictions(text: str, tags: dict[str, list[re.Match[str]]], context: ParseContext) -> tuple[int, int]:
-    """Find begin and end of the predictions: behind the discussion if that is closed, else at the last opening tag."""
-    closed = [tag.end() for tag in tags["/discussion"]]
-    opened = [tag.end() for tag in tags["predictions"]]
-    if not opened:
-        start = closed[-1] if closed else 0
+    closed, opened = ([tag.end() for tag in tags[name]] for name in ("/discussion", "predictions"))
+    if opened:
+        start = next((end for end in opened if closed and end > closed[0]), opened[-1])
+        ends = [tag.start() for tag in tags["/predictions"] if tag.start() >= start]
+        if not ends:
+            context.report("tag-unclosed", "expected </predictions>, found the end of the text", _line(text, start))
+    else:
+        start, ends = closed[-1] if closed else 0, []
         message = "expected <predictions>, found none; looked for data in what is there"
         context.report("tag-missing", message, _line(text, start))
-        return start, len(text)
-    start = next((end for end in opened if closed and end > closed[0]), opened[-1])
-    ends = [tag.start() for tag in tags["/predictions"] if tag.start() >= start]
-    if not ends:
-        context.report("tag-unclosed", "expected </predictions>, found the end of the text", _line(text, start))
-    return start, ends[-1] if ends else len(text)
+    trace, line = "", 1
+    if tags["discussion"]:
+        begin = tags["discussion"][0].end()
+        line = _line(text, begin)
+        if closed:
+            end = tags["/discussion"][0].start()
+        else:
+            context.report("tag-unclosed", "expected </discussion>, found none", line)
+            end = next((tag.start() for tag in tags["predictions"] if tag.end() == start), start)
+        trace = text[begin:end]
+    return context.clean(trace, line, lines=True), text[start : ends[-1] if ends else len(text)], _line(text, start)
 
 
 def _line(text: str, pos: int) -> int:
@@ -177,8 +174,8 @@ class _Grouper:
                 group.entries.append((Node(node.line, {"name": name, "ablated_part": name}), ""))
         elif any(key_of(label) == "reviewtext" for label in value):
             self.group(self._owner(value, owner, PAPER), node.line).stated = True
-            expected = "expected entries, found the text of a review; `evalkit gold extract` makes a draft of it"
-            self.context.report("review-text", expected, node.line)
+            message = "expected entries, found the text of a review; `evalkit gold extract` makes a draft of it"
+            self.context.report("review-text", message, node.line)
         elif value and all(isinstance(inner.value, dict | tuple) for inner in value.values()):
             self._members(value, owner, depth)
         else:

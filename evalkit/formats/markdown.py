@@ -38,12 +38,12 @@ _SAMPLE = re.compile(r"[ \t]*<!-- sample: (.*) -->[ \t]*")
 
 @dataclass(slots=True)
 class _Block:
-    """An entry as it is being read: the label and the texts (each its line and parts) of every field, the one beside
-    the label first; level 0 where it has no heading."""
+    """An entry as it is being read; level 0 where it has no heading."""
 
     name: str
     line: int
     level: int
+    # Labels with their texts, each its line and parts; first the text beside the label.
     fields: list[tuple[str, list[tuple[int, list[str]]]]] = field(default_factory=list)
 
 

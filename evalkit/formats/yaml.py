@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from evalkit.formats.diagnostics import Report
@@ -26,11 +27,8 @@ _START = re.compile(r"(?:- )*+(?:[\w.\"'/-]{1,200}+|[Aa]blated [Pp]art):(?:[ \t]
 def recognises(text: str) -> bool:
     """Does the text begin with a key or an item, and hold neither markdown headings nor JSON?"""
     lines = [line for line in text.split("\n") if line.strip() and not line.startswith(("# ", "#!"))]
-    return (
-        bool(lines)
-        and _START.match(lines[0].rstrip()) is not None
-        and not any(line.startswith(("##", "{", "[", "```")) for line in lines)
-    )
+    begins = bool(lines) and _START.match(lines[0].rstrip()) is not None
+    return begins and not any(line.startswith(("##", "{", "[", "```")) for line in lines)
 
 
 def write(plans: Sequence[Plan]) -> str:
@@ -152,7 +150,11 @@ def _read_piece(text: str, line: int, depth: int, report: Report) -> Node | None
         report("entry-unreadable", f"expected a YAML entry or field, the parser says: {error}", line)
         return None
     nodes = [_read_piece(piece, line + offset, depth + 1, report) for offset, piece in pieces]
-    return _joined([node for node in nodes if node is not None], line)
+    values = [node.value for node in nodes if node is not None]
+    if any(isinstance(value, tuple) for value in values):
+        lists = (node.value if isinstance(node.value, tuple) else (node,) for node in nodes if node is not None)
+        return Node(line, tuple(chain.from_iterable(lists)))
+    return Node(line, dict(chain.from_iterable(value.items() for value in values if isinstance(value, dict))))
 
 
 def _split(text: str) -> list[tuple[int, str]]:
@@ -180,16 +182,6 @@ def _opened(piece: str) -> tuple[str | None, int, str] | None:
     if newline and first.rstrip().endswith(":"):
         return first.rstrip()[:-1].strip(" \"'"), 1, rest
     return None
-
-
-def _joined(nodes: list[Node], line: int) -> Node:
-    if any(isinstance(node.value, tuple) for node in nodes):
-        items = (node.value if isinstance(node.value, tuple) else (node,) for node in nodes)
-        return Node(line, tuple(item for group in items for item in group))
-    mapping: dict[str, Node] = {}
-    for node in nodes:
-        mapping.update(node.value if isinstance(node.value, dict) else {})
-    return Node(line, mapping)
 
 
 def _requoted(text: str) -> str:
