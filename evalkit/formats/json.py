@@ -174,11 +174,9 @@ class _Parser:
         if depth > DEEPEST:
             raise _TooDeep
         c = self.peek()
-        if c == "{":
-            return self._object(depth)
-        if c == "[":
-            return self._list(depth)
-        return self._string() if c in CLOSING else self._bare()
+        if c in CLOSING:
+            return self._string()
+        return self._object(depth) if c == "{" else self._list(depth) if c == "[" else self._bare()
 
     def _bare(self) -> Node:
         """Return a number, true, false, null, or words that lack their quotes."""
@@ -261,10 +259,10 @@ class _Parser:
         """Does an object start a line in the middle of a list of texts? Then the list was never closed."""
         if self.peek() != "{" or not self.objects or not items or any(isinstance(i.value, dict) for i in items):
             return False
-        if self.text[self.text.rfind("\n", 0, self.pos) + 1 : self.pos].strip():
-            return False
-        self.report("unclosed-bracket", "expected ']', found the next object", self.before)
-        return True
+        opens_line = not self.text[self.text.rfind("\n", 0, self.pos) + 1 : self.pos].strip()
+        if opens_line:
+            self.report("unclosed-bracket", "expected ']', found the next object", self.before)
+        return opens_line
 
     def _member(self, items: dict[str, Node], depth: int) -> None:
         start = self.pos

@@ -161,15 +161,17 @@ class _Grouper:
 
     def _object(self, node: Node, value: Members, owner: _Owner, depth: int) -> None:
         """Open an object that is no entry: a plan, a kept reply, or a table of papers or of entries."""
+        counts = (inner.value for label, inner in value.items() if key_of(label) == "numablationsuggestions")
+        count = text if isinstance(text := next(counts, ""), str) else ""
         if (reply := _reply_text(value)) is not None:
             self._embedded(reply, str(reply.value), owner, depth + 1)
         elif (content := _content(value, gold=self.context.gold)) is not None:
             self._plan_object(node.line, value, *content, owner, depth)
-        elif (count := _suggestions(value)) is not None:
+        elif count.isdecimal() and len(count) < 4:  # AblationBench's reviewer data has a number in place of a list
             group = self.group(self._owner(value, owner, PAPER), node.line)
-            message = f"expected entries, found that there are {count}; only judgements can score them"
+            message = f"expected entries, found that there are {int(count)}; only judgements can score them"
             self.context.report("only-counted", message, node.line)
-            for number in range(1, count + 1):
+            for number in range(1, int(count) + 1):
                 name = Node(node.line, f"suggestion {number}")
                 group.entries.append((Node(node.line, {"name": name, "ablated_part": name}), ""))
         elif any(key_of(label) == "reviewtext" for label in value):
@@ -246,19 +248,10 @@ def _content(value: Members, *, gold: bool = False) -> tuple[str, Node] | None:
     return None
 
 
-def _suggestions(value: Members) -> int | None:
-    """Return the number of suggestions that AblationBench's reviewer data gives in place of a list."""
-    node = next((inner for label, inner in value.items() if key_of(label) == "numablationsuggestions"), None)
-    text = node.value if node is not None and isinstance(node.value, str) else ""
-    return int(text) if text.isdecimal() and len(text) < 4 else None
-
-
 def _reply_text(value: Members) -> Node | None:
     """Return the text of a chat completion as it was kept: choices[0].message.content."""
-    node: Node | None = value.get("choices")
-    if node is None or not isinstance(node.value, tuple) or not node.value:
-        return None
-    node = node.value[0]
+    choices = value.get("choices")
+    node = choices.value[0] if choices and isinstance(choices.value, tuple) and choices.value else None
     for key in ("message", "content"):
         node = node.value.get(key) if node is not None and isinstance(node.value, dict) else None
     return node if node is not None and isinstance(node.value, str) else None

@@ -17,7 +17,7 @@ from evalkit.formats.diagnostics import ParseContext
 from evalkit.formats.entries import Node, field_of, read_entries
 from evalkit.formats.layouts import is_tagged
 from evalkit.text import split_outside_brackets
-from evalkit.types import Ablation, Plan
+from evalkit.types import Plan
 
 LISTS = ("replacement", "metrics")
 LONGEST_OPTION = 6  # words; inline options are split at commas only where every piece is this short
@@ -134,7 +134,7 @@ def _trace(lines: list[str], start: int | None, end: int, context: ParseContext)
     """Return what stands between the trace's heading and the plan's, without the boxes around it."""
     if start is None:
         return ""
-    while end > start + 1 and (not lines[end - 1].strip() or _is_box(lines[end - 1])):
+    while end > start + 1 and (not lines[end - 1].strip() or _BOX.fullmatch(lines[end - 1])):
         end -= 1
     context.clean(lines[start], start + 1)
     return context.clean(_unescape("\n".join(lines[start + 1 : end])), start + 2, lines=True)
@@ -160,10 +160,6 @@ def _heading(line: str) -> tuple[int, str] | None:
     return (len(match.group(1)), match.group(2).strip()) if match else None
 
 
-def _is_box(line: str) -> bool:
-    return _BOX.fullmatch(line) is not None
-
-
 def _split(line: str) -> tuple[int, bool, str]:
     """Return the indentation of a line, whether it has a bullet, and the text behind that."""
     match = _BULLET.fullmatch(line)
@@ -187,7 +183,7 @@ class _Scanner:
         """Return the blocks between two lines."""
         fenced = blank = False
         for number, line in enumerate(lines[start:end], start + 1):
-            if not line.strip() or _is_box(line):
+            if not line.strip() or _BOX.fullmatch(line):
                 blank = True
                 continue
             if line.lstrip().startswith(("```", "~~~")):
@@ -302,32 +298,26 @@ def _plan_text(plan: Plan) -> str:
         lines += ["## Reasoning Trace", "", *(_trace_line(line) for line in plan.trace.split("\n")), ""]
     lines += ["## Ablation Plan", ""]
     for entry in plan.ablations:
-        lines += [*_entry_lines(entry), ""]
+        name = _escape(entry.name)
+        if name.startswith("**"):
+            name = f"&#42;{name[1:]}"
+        if _section(f"### {name}"):
+            name = "".join(f"&#{ord(c)};" for c in entry.name)  # an entry may be called "Ablation Plan"
+        lines += [f"### {name}", f"- **Ablated Part**: {_escape(entry.part)}"]
+        if entry.action:
+            lines.append(f"- **Action**: {entry.action}")
+        if entry.replacements:
+            lines += ["- **Replacement**:", *(f"  - {_escape(option)}" for option in entry.replacements)]
+        if entry.metrics:
+            lines.append(f"- **Metrics**: {_join_metrics(entry.metrics)}")
+        lines += ["- **Draft**: true", ""] if entry.draft else [""]
     return "\n".join(lines)
-
-
-def _entry_lines(entry: Ablation) -> list[str]:
-    name = _escape(entry.name)
-    if name.startswith("**"):
-        name = f"&#42;{name[1:]}"
-    if _section(f"### {name}"):
-        name = "".join(f"&#{ord(c)};" for c in entry.name)  # an entry may be called "Ablation Plan"
-    lines = [f"### {name}", f"- **Ablated Part**: {_escape(entry.part)}"]
-    if entry.action:
-        lines.append(f"- **Action**: {entry.action}")
-    if entry.replacements:
-        lines += ["- **Replacement**:", *(f"  - {_escape(option)}" for option in entry.replacements)]
-    if entry.metrics:
-        lines.append(f"- **Metrics**: {_join_metrics(entry.metrics)}")
-    if entry.draft:
-        lines.append("- **Draft**: true")
-    return lines
 
 
 def _trace_line(line: str) -> str:
     """Escape a line of prose; one that would open a section, a box or a plan loses its first character to an entity."""
     text = _escape_entities(line)
-    if _section(line) or _names_in(line) or _is_box(line) or _SAMPLE.fullmatch(line):
+    if _section(line) or _names_in(line) or _BOX.fullmatch(line) or _SAMPLE.fullmatch(line):
         indent = len(text) - len(text.lstrip())
         text = f"{text[:indent]}&#{ord(text[indent])};{text[indent + 1 :]}"
     return text
