@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from evalkit.cli import group
 from evalkit.errors import InputError
 from evalkit.judges.recorded import Judgements, agreement, read_judge
-from evalkit.judges.recorded.judge_agreement import compare
+from evalkit.judges.recorded.judge_report import compare
 from evalkit.metrics.ablationbench import AuthorRow, ReviewerRow
 from evalkit.scoring.pipeline import compare_judges, score_run
 from evalkit.settings import Settings

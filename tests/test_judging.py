@@ -273,8 +273,9 @@ def test_a_refusal_stops_everything_without_showing_the_key(tmp_path: Path) -> N
     ("budget", "calls"),
     [
         ({"budget_calls": 2}, 2),
-        # 100 tokens in at 1 and 10 out at 1, per million: 0.00011 a call; what a call may cost is reserved before.
-        ({"budget_money": 0.0015, "prices": {"model-a": (1.0, 1.0)}}, None),
+        # 100 tokens in at 1 and 10 out at 1, per million: 0.00011 a call. What a call may cost, 0.0009, is reserved
+        # before, so that even calls one after another do not all fit.
+        ({"budget_money": 0.0012, "prices": {"model-a": (1.0, 1.0)}}, None),
     ],
 )
 def test_the_budget_is_kept(budget: dict[str, Any], calls: int | None, tmp_path: Path) -> None:

@@ -9,24 +9,93 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from evalkit.errors import InputError
 from evalkit.formats import CODES
 from evalkit.formats.entries import Node
 from evalkit.formats.json import read_values
-from evalkit.judges.recorded.records import EntryRef, Figures, Judgement, MarkedPair, RecordedJudge, names_in
 from evalkit.metrics.ablationbench import AuthorRow, Names, ReviewerRow
 from evalkit.storage.discovery import documents
 from evalkit.text import repair, repair_document
-from evalkit.types import Diagnostic, Document
+from evalkit.types import Ablation, Diagnostic, Document, Plan
 
+Figures = Mapping[str, float]
 Report = Callable[[str, str, int], None]
 SUFFIXES = frozenset((".jsonl", ".ndjson", ".json", ".log", ".parquet", ".arrow"))
 UNREADABLE = "judgement-unreadable"
+
+
+class EntryRef(NamedTuple):
+    """An entry by its name, and by its position where that is known."""
+
+    name: str
+    position: int | None = None
+
+    def find(self, entries: Sequence[Ablation]) -> int | None:
+        """Return the entry's index if it has this name there, else that of the first entry with the name."""
+        if self.position is not None and self.position < len(entries) and entries[self.position].name == self.name:
+            return self.position
+        return next((index for index, entry in enumerate(entries) if entry.name == self.name), None)
+
+
+class MarkedPair(NamedTuple):
+    """Two entries that match, fully or by their part alone."""
+
+    gold: EntryRef
+    plan: EntryRef
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one judge wrote about one plan: rows by name, or marked pairs. None stands for any planner or sample.
+
+    `lists` are the names of the gold and plan entries that the judge was shown, where that is known. `sides` are the
+    rows of a reply in which gold and plan are called A and B or B and A.
+    """
+
+    paper: str
+    planner: str | None
+    path: str
+    task: Literal["author", "reviewer"] = "author"
+    author: tuple[AuthorRow, ...] = ()
+    reviewer: tuple[ReviewerRow, ...] = ()
+    marks: tuple[MarkedPair, ...] | None = None
+    sample: str | None = None
+    lists: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    sides: tuple[tuple[Names, Names], ...] = ()
+
+    def oriented(self, gold: Plan, plan: Plan) -> Judgement:
+        """Turn `sides` into author rows: gold is the side on which more of its names stand."""
+        if not self.sides:
+            return self
+        golds, plans = {entry.name for entry in gold.ablations}, {entry.name for entry in plan.ablations}
+
+        def known(first: set[str], second: set[str]) -> int:
+            return sum(len(first & {*names_in(a)}) + len(second & {*names_in(b)}) for a, b in self.sides)
+
+        swapped = known(plans, golds) > known(golds, plans)
+        sides = [(b, a) for a, b in self.sides] if swapped else self.sides
+        return replace(self, author=tuple(AuthorRow(name, b) for a, b in sides for name in names_in(a)), sides=())
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedJudge:
+    """A judge's judgements, the figures it published itself (by planner and paper), and what could not be read."""
+
+    name: str
+    judgements: tuple[Judgement, ...]
+    published: Mapping[tuple[str | None, str], Figures]
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def names_in(names: Names) -> tuple[str, ...]:
+    """Return the names in a value, none for null."""
+    return () if names is None else (names,) if isinstance(names, str) else names
 
 
 def read_judge(source: str | Path) -> RecordedJudge:
@@ -55,7 +124,10 @@ def read_judge(source: str | Path) -> RecordedJudge:
         raise InputError(
             f"{source}: holds no judgements (looked for <paper>.jsonl with name_in_plan, labels, pairs.csv)"
         )
-    return RecordedJudge(top.resolve().name, tuple(_same_task(judgements)), published, tuple(problems))
+    # A judgement without rows has the task of the others.
+    reviewing = any(one.reviewer for one in judgements) and not any(one.author or one.sides for one in judgements)
+    tasked = [replace(one, task="reviewer") if reviewing or one.reviewer else one for one in judgements]
+    return RecordedJudge(top.resolve().name, tuple(tasked), published, tuple(problems))
 
 
 def _add_problem(problems: list[Diagnostic], path: str, code: str, message: str, line: int) -> None:
@@ -63,12 +135,6 @@ def _add_problem(problems: list[Diagnostic], path: str, code: str, message: str,
     severity = CODES[code].severity if code in CODES else "error"
     if severity != "note":
         problems.append(Diagnostic(severity, code, message, path, line))
-
-
-def _same_task(judgements: Sequence[Judgement]) -> list[Judgement]:
-    """Give a judgement without rows the task of the others."""
-    reviewing = any(one.reviewer for one in judgements) and not any(one.author or one.sides for one in judgements)
-    return [replace(one, task="reviewer") if reviewing or one.reviewer else one for one in judgements]
 
 
 def _judge_of_run(path: Path) -> RecordedJudge:
@@ -101,13 +167,11 @@ def _judge_of_run(path: Path) -> RecordedJudge:
 
 
 def _index(cell: object) -> int | None:
-    """Return an index from a cell that counts from 1; None where there is no such number."""
-    number = _number(str(cell))
+    number = _number(str(cell))  # cells count from 1
     return int(number) - 1 if number is not None and math.isfinite(number) and 1 <= number < 1e9 else None
 
 
 def _number(value: object) -> float | None:
-    """Return a number from its text."""
     try:
         return float(value) if isinstance(value, str) else None
     except ValueError:
@@ -129,7 +193,6 @@ def _values(text: str, report: Report) -> Iterator[tuple[int, Any]]:
 
 
 def _plain(node: Node) -> Any:
-    """Return a leniently read value as plain lists, dicts and texts."""
     if isinstance(node.value, dict):
         return {key: _plain(value) for key, value in node.value.items()}
     return [_plain(item) for item in node.value] if isinstance(node.value, tuple) else node.value
@@ -147,7 +210,6 @@ def _reply(value: object) -> str | None:
 
 
 def _kind(value: object) -> str:
-    """Return what a value is, by its fields."""
     if not isinstance(value, dict):
         return "unknown"
     if {"gold", "plan", "match"} <= value.keys():
@@ -181,26 +243,19 @@ def _judgements(document: Document, report: Report) -> Iterator[Judgement]:
                 what = f"expected a row with name_in_plan, or a labelled list; found {str(value)[:60]!r}"
                 report(UNREADABLE, f"{what}; it was left out", line)
     if not labelled and (any(rows.values()) or not document.path.endswith((".json", ".log"))):
-        yield _judgement_of_rows(document, rows, report)
-
-
-def _judgement_of_rows(document: Document, rows: Mapping[str, Sequence[Any]], report: Report) -> Judgement:
-    """Return all rows of a document as one judgement; of two tasks in one the author's are taken."""
-    author, reviewer, sides = (tuple(rows[kind]) for kind in ("author", "reviewer", "sides"))
-    if reviewer and (author or sides):
-        report("judgement-mixed", f"expected rows of one task, found both; {len(reviewer)} were left out", 1)
-        reviewer = ()
-    paper = document.paper or ""
-    return Judgement(paper, document.planner, document.path, author=author, reviewer=reviewer, sides=sides)
+        author, reviewer, sides = (tuple(rows[kind]) for kind in ("author", "reviewer", "sides"))
+        if reviewer and (author or sides):
+            report("judgement-mixed", f"expected rows of one task, found both; {len(reviewer)} were left out", 1)
+            reviewer = ()
+        yield Judgement(document.paper or "", document.planner, document.path, "author", author, reviewer, sides=sides)
 
 
 def _name(value: object) -> str | None:
-    """Return a name with the repairs that an entry's name gets on reading; None for what is no name."""
+    # A judge's names get the repairs that an entry's name gets on reading.
     return repair(value)[0].strip() if isinstance(value, str) else None
 
 
 def _names(value: object, report: Report, line: int) -> Names:
-    """Return one name, several or none; what is neither is reported."""
     if isinstance(value, list):
         names = [_name(item) for item in value if item is not None]
         if None in names:
@@ -212,26 +267,21 @@ def _names(value: object, report: Report, line: int) -> Names:
 
 
 def _author_rows(value: Mapping[str, Any], report: Report, line: int) -> list[AuthorRow]:
-    """Return a row for each gold name that a row lists; rows about no gold entry say nothing."""
-    gold = _names(value["name_in_paper"], report, line)
-    plan = _names(value.get("name_in_plan"), report, line)
-    return [AuthorRow(name, plan) for name in names_in(gold)]
+    gold, plan = _names(value["name_in_paper"], report, line), _names(value.get("name_in_plan"), report, line)
+    return [AuthorRow(name, plan) for name in names_in(gold)]  # rows about no gold entry say nothing
 
 
 def _side_rows(value: Mapping[str, Any], report: Report, line: int) -> list[tuple[Names, Names]]:
-    """Return a row of a recorded reply: which of its sides is gold shows when the lists are known."""
     return [(_names(value.get("name_in_A"), report, line), _names(value.get("name_in_B"), report, line))]
 
 
 def _reviewer_rows(value: Mapping[str, Any], report: Report, line: int) -> list[ReviewerRow]:
-    """Return a row for each plan name; what is not said to be in a review is not."""
     answer = value.get("appears_in_review", False)
     truth = {"true": True, "false": False, "1": True, "0": False, "none": False}.get(str(answer).casefold())
     if truth is None:
         report(UNREADABLE, f"expected appears_in_review true or false, found {str(answer)[:40]!r}", line)
         return []
-    plan = _names(value["name_in_plan"], report, line)
-    return [ReviewerRow(name, truth) for name in names_in(plan)]
+    return [ReviewerRow(name, truth) for name in names_in(_names(value["name_in_plan"], report, line))]
 
 
 KINDS = {"name_in_A": "sides", "name_in_B": "sides", "name_in_paper": "author", "name_in_plan": "reviewer"}
@@ -259,7 +309,7 @@ def _labelled_list(value: Mapping[str, Any], document: Document, report: Report,
 
 
 def _entry_names(entries: object) -> list[str]:
-    """Return the names of a list of entries; one without a name is known by its part."""
+    # An entry without a name is known by its part.
     items = [item if isinstance(item, dict) else {} for item in entries] if isinstance(entries, list) else []
     return [_name(item.get("name")) or _name(item.get("ablated_part")) or "" for item in items]
 

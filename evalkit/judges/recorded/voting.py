@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.judges.recorded import coverage, judge_agreement
-from evalkit.judges.recorded.records import Judgement, RecordedJudge, names_in
+from evalkit.judges.recorded import judge_report
+from evalkit.judges.recorded.judgement_files import Judgement, RecordedJudge, names_in
 from evalkit.matching.assign import align
 from evalkit.metrics import ablationbench
 from evalkit.metrics.ablationbench import AuthorRow, ReviewerRow
@@ -43,7 +43,11 @@ class Judgements:
 
     def __init__(self, judges: Sequence[RecordedJudge]) -> None:
         self.judges = tuple(judges)
-        self.names = _distinct_names(judges)
+        names = [judge.name for judge in judges]
+        self.names = tuple(
+            f"{name} ({names[: index + 1].count(name)})" if names.count(name) > 1 else name
+            for index, name in enumerate(names)
+        )
         self.name = self.names[0] if len(judges) == 1 else f"majority of {', '.join(self.names)}"
         contents = [sorted(fingerprint(astuple(replace(one, path=""))) for one in judge.judgements) for judge in judges]
         self.digest = fingerprint(sorted(contents))[:12]
@@ -84,8 +88,8 @@ class Judgements:
 
     def task(self, gold: Plan, plan: Plan) -> str:
         """Return which of the benchmark's two tasks the judges of a plan were set."""
-        given = next(filter(None, self.of_plan(gold, plan)), None)
-        return given.task if given else next((one.task for j in self.judges for one in j.judgements), "author")
+        judged = next(filter(None, self.of_plan(gold, plan)), None)
+        return judged.task if judged else next((one.task for j in self.judges for one in j.judgements), "author")
 
     def ratings(self, gold: Plan, plan: Plan) -> list[Ratings]:
         """Return what each judge said about every pair."""
@@ -122,15 +126,15 @@ class Judgements:
 
     def compat(self, gold: Plan, plan: Plan, top_k: int | None) -> CompatScore:
         """Return AblationBench's counts of the judges' rows as they were written, by its own vote for several."""
-        given = [one for one in self.of_plan(gold, plan) if one is not None]
+        judged = [one for one in self.of_plan(gold, plan) if one is not None]
         if self.task(gold, plan) == "reviewer":
-            answers = [one.reviewer for one in given]
+            answers = [one.reviewer for one in judged]
             if len(self.judges) == 1:
                 return ablationbench.score_reviewer(gold, plan, answers[0] if answers else (), top_k)
             vote = np.stack([one.full[0] for one in self.ratings(gold, plan)]).mean(axis=0) >= self.majority
             entries = [ReviewerRow(e.name, bool(v)) for e, v in zip(plan.ablations, vote, strict=True)]
             return ablationbench.score_reviewer(gold, plan, ablationbench.reviewer_vote(answers), top_k, entries)
-        rows = [_author_rows(one, gold, plan) for one in given]
+        rows = [_author_rows(one, gold, plan) for one in judged]
         if len(self.judges) == 1:
             return ablationbench.score_author(gold, plan, rows[0] if rows else ())
         by_pairs = ablationbench.rows_of(gold, plan, self.align(gold, plan, "group"))
@@ -138,25 +142,17 @@ class Judgements:
 
     def problems(self, gold: Iterable[Plan], plans: Iterable[Plan]) -> list[Diagnostic]:
         """Return what is missing, unknown or unused, seen against all of gold and all (uncut) plans."""
-        return coverage.problems(self, gold, plans)
+        return judge_report.problems(self, gold, plans)
 
     def planners(self, gold: Iterable[Plan], plans: Iterable[Plan]) -> set[str]:
         """Return the planners that can be scored: one of their plans was judged, or they have no entries at all."""
         plans = list(plans)
-        return {plan.planner or "" for plan in plans} - coverage.unjudged_planners(self, gold, plans)
+        judged = judge_report.judged_plans(self, gold, plans)
+        return {plan.planner or "" for plan in plans} - judge_report.unjudged_planners(judged)
 
     def report(self, work: Sequence[tuple[Plan, Plan]], top_k: int | None) -> dict[str, Any]:
         """Return who judged, how far they agree, and whether a recount gives the figures they published."""
-        return {**judge_agreement.agreement(self, work), "published": judge_agreement.published(self, work, top_k)}
-
-
-def _distinct_names(judges: Sequence[RecordedJudge]) -> tuple[str, ...]:
-    """Return the judges' names; those that share one are numbered."""
-    names = [judge.name for judge in judges]
-    return tuple(
-        f"{name} ({names[: index + 1].count(name)})" if names.count(name) > 1 else name
-        for index, name in enumerate(names)
-    )
+        return {**judge_report.agreement(self, work), "published": judge_report.published(self, work, top_k)}
 
 
 def _fits(judgement: Judgement, gold: Plan, plan: Plan) -> bool:
@@ -182,36 +178,25 @@ def _ratings(judgement: Judgement | None, gold: Plan, plan: Plan, task: str) -> 
                 row = 0 if task == "reviewer" else g
                 ratings.part[row, p] = True
                 ratings.full[row, p] |= mark.full
-    elif task == "reviewer":
-        _rate_reviewer_rows(ratings, judgement.reviewer, plan)
-    else:
-        _rate_author_rows(ratings, judgement.author, gold, plan)
-    return ratings
-
-
-def _rate_author_rows(ratings: Ratings, rows: Iterable[AuthorRow], gold: Plan, plan: Plan) -> None:
-    """Rate by name: a gold name means every entry of that name, a plan name the first; a repetition stays alone."""
-    first: dict[str, int] = {}
-    for index, entry in enumerate(plan.ablations):
-        first.setdefault(entry.name, index)
-    for row in rows:
-        for g in (index for index, entry in enumerate(gold.ablations) if entry.name == row.gold):
-            ratings.rated[g] = True
-            for name in names_in(row.plan):
-                if name in first:
-                    ratings.full[g, first[name]] = ratings.part[g, first[name]] = True
-
-
-def _rate_reviewer_rows(ratings: Ratings, rows: Iterable[ReviewerRow], plan: Plan) -> None:
-    """Rate by plan name; the n-th row of a name is about the n-th entry of it."""
+        return ratings
     indices: dict[str, list[int]] = {}
     for index, entry in enumerate(plan.ablations):
         indices.setdefault(entry.name, []).append(index)
-    for row in rows:
-        if indices.get(row.plan):
-            index = indices[row.plan].pop(0)
-            ratings.rated[0, index] = True
-            ratings.full[0, index] = ratings.part[0, index] = row.in_review
+    if task == "reviewer":
+        # The n-th row of a name is about the n-th entry of it.
+        for suggested in judgement.reviewer:
+            if indices.get(suggested.plan):
+                index = indices[suggested.plan].pop(0)
+                ratings.rated[0, index] = True
+                ratings.full[0, index] = ratings.part[0, index] = suggested.in_review
+        return ratings
+    # A gold name means every entry of that name, a plan name the first; a repetition stays alone.
+    for listed in judgement.author:
+        matched = [indices[name][0] for name in names_in(listed.plan) if name in indices]
+        for g in (index for index, entry in enumerate(gold.ablations) if entry.name == listed.gold):
+            ratings.rated[g] = True
+            ratings.full[g, matched] = ratings.part[g, matched] = True
+    return ratings
 
 
 def _author_rows(judgement: Judgement, gold: Plan, plan: Plan) -> Sequence[AuthorRow]:
