@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.cli.judge_options import pairs_prompt
-from evalkit.judges.llm.budget import tokens_in, tokens_out
+from evalkit.judges.llm.client import tokens_in, tokens_out
 from evalkit.judges.llm.panel import batches_of
 from evalkit.judges.llm.prompts import content, messages
 from evalkit.labels import pair_metrics

@@ -14,7 +14,7 @@ from typing import Any
 
 from evalkit.errors import InputError
 from evalkit.judges.llm import Client, Prompt, ReplyCache
-from evalkit.judges.llm.budget import Budget, NoReply
+from evalkit.judges.llm.client import Budget, NoReply
 from evalkit.judges.llm.prompts import InvalidReply, escaped_json, fence, list_schema, read_list
 from evalkit.settings import JudgeSettings, fingerprint
 from evalkit.storage.discovery import documents

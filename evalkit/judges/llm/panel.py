@@ -7,12 +7,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 from evalkit.errors import JudgeError, Stopped
-from evalkit.judges.llm.budget import Budget, NoReply, cost, tokens_in, tokens_out
-from evalkit.judges.llm.client import Client
+from evalkit.judges.llm.client import Budget, Client, NoReply, cost, tokens_in, tokens_out
 from evalkit.judges.llm.prompts import (
     SCHEMA,
     Prompt,
@@ -167,21 +167,15 @@ class Panel:
         """Take batches and give outcomes until there are no more."""
         while (batch := work.get()) is not None:
             try:
-                done.put(self._judge(batch))
+                sent = messages(self.prompt, batch.questions, self.seed)
+                ids = {question_id(question, self.seed): question for question in batch.questions}
+                read = partial(read_verdicts, ids=list(ids))
+                verdicts = self._clients[batch.model].ask(sent, SCHEMA, len(ids), read)
+                done.put(Outcome(batch, {ids[name]: verdict for name, verdict in verdicts.items()}))
+            except NoReply as reason:
+                done.put(Outcome(batch, {}, str(reason)))
             except BaseException as error:
                 done.put(Outcome(batch, {}, error=error))
-
-    def _judge(self, batch: Batch) -> Outcome:
-        """Ask for one batch."""
-        sent = messages(self.prompt, batch.questions, self.seed)
-        ids = {question_id(question, self.seed): question for question in batch.questions}
-        try:
-            verdicts = self._clients[batch.model].ask(
-                sent, SCHEMA, len(ids), lambda reply: read_verdicts(reply, list(ids))
-            )
-        except NoReply as reason:
-            return Outcome(batch, {}, str(reason))
-        return Outcome(batch, {ids[name]: verdict for name, verdict in verdicts.items()})
 
     def _summary(
         self, asked: Sequence[Question], fair: Sequence[Question], verdicts: Mapping[str, Verdicts],
@@ -221,15 +215,15 @@ def batches_of(model: str, questions: Sequence[Question], size: int) -> Iterator
 
 def vote(question: Question, verdicts: Mapping[str, Verdicts]) -> Opinion | None:
     """Return what more than half of all judges say; one who did not answer abstains, which is neither yes nor no."""
-    given = [own[question] for own in verdicts.values() if question in own]
+    answered = [own[question] for own in verdicts.values() if question in own]
 
     def majority(answers: list[bool]) -> bool | None:
         return next((value for value in (True, False) if 2 * answers.count(value) > len(verdicts)), None)
 
-    match, part = majority([verdict.match for verdict in given]), majority([verdict.part for verdict in given])
+    match, part = majority([verdict.match for verdict in answered]), majority([verdict.part for verdict in answered])
     if match is None or (part is None and not match):
         return None
     if len(verdicts) == 1:
         return Opinion(bool(part), match, next(iter(verdicts)))
-    agreed = sum(verdict.match is match for verdict in given)
+    agreed = sum(verdict.match is match for verdict in answered)
     return Opinion(match or bool(part), match, f"{agreed} of {len(verdicts)} judges")

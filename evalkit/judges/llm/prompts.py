@@ -113,18 +113,14 @@ def question_id(question: Question, seed: int) -> str:
 
 def messages(prompt: Prompt, questions: Sequence[Question], seed: int) -> Messages:
     """Return what is sent for a batch of questions of one paper."""
-    pairs = [_pair(question, seed) for question in questions]
-    ids = [pair["id"] for pair in pairs]
+    pairs = []
+    for question in questions:
+        name, sides = question_id(question, seed), [_shown(question.gold), _shown(question.plan)]
+        if int(name, 16) % 2:  # which side is gold is drawn by the pair's id
+            sides.reverse()
+        pairs.append({"id": name, "A": sides[0], "B": sides[1]})
+    ids = [str(pair["id"]) for pair in pairs]
     return prompt.messages(fence=fence(ids), pairs=escaped_json(pairs), ids=", ".join(ids))
-
-
-def _pair(question: Question, seed: int) -> dict[str, Any]:
-    """Return one pair with sides A and B; which of them is gold is drawn by its id."""
-    name = question_id(question, seed)
-    sides = [_shown(question.gold), _shown(question.plan)]
-    if int(name, 16) % 2:
-        sides.reverse()
-    return {"id": name, "A": sides[0], "B": sides[1]}
 
 
 def _shown(entry: Ablation) -> dict[str, Any]:
