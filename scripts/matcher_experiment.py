@@ -30,9 +30,10 @@ from numpy.typing import NDArray
 from evalkit.cli.work_options import workplace
 from evalkit.labels import evaluate, fitting, pair_metrics
 from evalkit.labels.fitting import FAMILIES, FOLDS, PENALTY, Pairs, figures, fit, fold_of, held_out, predict
-from evalkit.matching import features, probability
-from evalkit.matching.features import coverage, options, semantic, traits
-from evalkit.matching.features.vectors import TextVectors
+from evalkit.matching import features
+from evalkit.matching.calibration import log_odds, probabilities, sigmoid
+from evalkit.matching.embeddings import TextVectors
+from evalkit.matching.features import options, semantic, traits, words
 from evalkit.scoring.scorer import calibration_for, encoder_for
 from evalkit.settings import Settings
 from evalkit.storage.label_files import LabelledPlan, read_labels
@@ -59,9 +60,9 @@ CLOCKED: dict[str, tuple[Any, str]] = {
     "abbreviations": (features, "expansions"),
     "each list's tables": (features, "list_tables"),
     "each list's vectors": (features, "list_vectors"),
-    "spelling of words": (coverage, "spelling_similarity"),
+    "spelling of words": (words, "spelling_similarity"),
     "meaning of words": (semantic, "word_similarity"),
-    "word.* and meaning.*": (coverage, "coverage"),
+    "word.* and meaning.*": (words, "coverage"),
     "options.*: words": (options, "_by_spelling"),
     "options.*: meaning": (options, "_by_meaning"),
     "options.*: counterparts": (options, "_counterparts"),
@@ -105,7 +106,7 @@ def direct(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
     """Full matches by a model of their own instead of by part times match-given-part."""
     part, _ = predict(pairs, fit(pairs, train))
     model = fitting.fit_linear(pairs.names, pairs.values[train], pairs.match[train], PENALTY["part"])
-    return part, probability.sigmoid(probability.log_odds(pairs.seen(), model))
+    return part, sigmoid(log_odds(pairs.seen(), model))
 
 
 def everything(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
@@ -113,7 +114,7 @@ def everything(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
     part, _ = predict(pairs, fit(pairs, train))
     shared = train & pairs.part & ~pairs.unspecified
     model = fitting.fit_linear(pairs.names, pairs.values[shared], pairs.match[shared], PENALTY["match"])
-    return part, part * probability.sigmoid(probability.log_odds(pairs.seen(), model))
+    return part, part * sigmoid(log_odds(pairs.seen(), model))
 
 
 def trees(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
@@ -135,7 +136,7 @@ def trees(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
 def between(one: Array, other: Array) -> Array:
     """Two probabilities averaged in log-odds."""
     odds = [np.log(p / (1 - p)) for p in (np.clip(chances, 1e-9, 1 - 1e-9) for chances in (one, other))]
-    return probability.sigmoid((odds[0] + odds[1]) / 2)
+    return sigmoid((odds[0] + odds[1]) / 2)
 
 
 def models(pairs: Pairs, *, quick: bool) -> None:
@@ -292,7 +293,7 @@ def cost(rows: Sequence[LabelledPlan], vectors: Vectors, repeats: int = 5) -> No
             spent["all features"] = time.perf_counter() - begin
         calibration, begin = calibration_for(Settings()), time.perf_counter()
         for one in seen:
-            probability.probabilities(one, calibration)
+            probabilities(one, calibration)
         measured.append({**spent, "probabilities": time.perf_counter() - begin})
     for label in measured[0]:
         print(f"  {label:48s} {median(one[label] for one in measured) / pairs * 1e6:6.1f} us a pair")

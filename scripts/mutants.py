@@ -26,7 +26,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "matching/assign": ("alignment",),
     "metrics/set_overlap": ("overlap", "scoring"),
     "scoring/pair": ("pairing",),
-    "matching/probability": ("matching",),
     "matching/calibration": ("matching",),
     "matching/explain": ("matching",),
     "stats/measures": ("statistics",),

@@ -17,8 +17,8 @@ from evalkit.errors import InputError
 from evalkit.labels.adapt import adapt
 from evalkit.labels.fitting import calibrate
 from evalkit.matching.calibration import Calibration, dump_calibration, load_calibration
-from evalkit.matching.features.tokens import analyse
-from evalkit.matching.features.vectors import TextVectors, on_grid
+from evalkit.matching.embeddings import TextVectors, on_grid
+from evalkit.matching.tokens import analyse
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.label_files import LabelledPlan, write_labels

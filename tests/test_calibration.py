@@ -21,9 +21,8 @@ from evalkit.errors import InputError, ModelError, OutputError
 from evalkit.labels import agree_with, calibrate, calibrate_on, fitting, pair_metrics
 from evalkit.labels.evaluate import Prediction, agreement, report
 from evalkit.labels.fitting import BORDERLINE_SHARE, FOLDS, Pairs, figures, fold_of, held_out, table_of, thresholds_of
-from evalkit.matching.calibration import Calibration, dump_calibration, load_calibration
+from evalkit.matching.calibration import Calibration, dump_calibration, load_calibration, probabilities
 from evalkit.matching.features import FEATURES, features
-from evalkit.matching.probability import probabilities
 from evalkit.settings import MATCHERS, Settings
 from evalkit.storage.files import shipped
 from evalkit.storage.label_files import LabelledPlan, write_labels

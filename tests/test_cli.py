@@ -129,8 +129,8 @@ import json, signal, time
 import numpy as np
 from evalkit import cli
 from evalkit.scoring import pipeline, scorer
-from evalkit.matching.features.tokens import analyse
-from evalkit.matching.features.vectors import TextVectors, on_grid
+from evalkit.matching.tokens import analyse
+from evalkit.matching.embeddings import TextVectors, on_grid
 
 class Slow:
     fingerprint = "slow@1"

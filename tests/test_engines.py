@@ -20,8 +20,7 @@ import pytest
 from conftest import entry, gold, plan
 
 from evalkit.errors import EngineError, InputError, ModelError
-from evalkit.matching.embeddings import find_encoder_here
-from evalkit.matching.vector_cache import CachedEncoder
+from evalkit.matching.embeddings import CachedEncoder, find_encoder_here
 from evalkit.scoring import executors
 from evalkit.scoring.executors import ENGINES, Executor, open_executor
 from evalkit.scoring.pipeline import score_run

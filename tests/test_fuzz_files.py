@@ -23,9 +23,8 @@ from evalkit.errors import EvalkitError, InputError
 from evalkit.formats import arrow
 from evalkit.judges.recorded import read_judge
 from evalkit.labels.page.journal import read_journal
-from evalkit.matching.calibration import Calibration, load_calibration
+from evalkit.matching.calibration import Calibration, load_calibration, probabilities
 from evalkit.matching.features import features
-from evalkit.matching.probability import probabilities
 from evalkit.settings import parse_settings
 from evalkit.storage.discovery import documents
 from evalkit.storage.files import read_text, shipped

@@ -19,9 +19,8 @@ from click.testing import CliRunner
 
 from evalkit.cli import group
 from evalkit.errors import ModelError
-from evalkit.matching.features.tokens import analyse
-from evalkit.matching.features.vectors import TextVectors, on_grid
-from evalkit.matching.vector_cache import CachedEncoder, pack, unpack
+from evalkit.matching.embeddings import CachedEncoder, TextVectors, on_grid, pack, unpack
+from evalkit.matching.tokens import analyse
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage import cache
@@ -113,7 +112,7 @@ def test_an_upgraded_library_encodes_anew(library: str, tmp_path: Path, monkeypa
 
 
 def test_what_was_encoded_before_an_interruption_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evalkit.matching.vector_cache.BATCH", 2)
+    monkeypatch.setattr("evalkit.matching.embeddings.BATCH", 2)
     first, encoder = kept(tmp_path)
 
     def interrupted(texts: Sequence[str], progress: Any = None) -> dict[str, TextVectors]:

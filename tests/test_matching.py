@@ -13,10 +13,18 @@ import pytest
 from scipy.special import expit
 
 from evalkit.errors import InputError
-from evalkit.matching.calibration import Calibration, LogisticModel, dump_calibration, load_calibration
+from evalkit.matching.calibration import (
+    Calibration,
+    LogisticModel,
+    dump_calibration,
+    load_calibration,
+    log_odds,
+    model_probabilities,
+    probabilities,
+    sigmoid,
+)
 from evalkit.matching.explain import WORDING, explain
 from evalkit.matching.features import FEATURES, Features
-from evalkit.matching.probability import log_odds, model_probabilities, probabilities, sigmoid
 from evalkit.types import Thresholds
 
 # One feature and more of each reason, under short names; and what is said of the reason, for a match and against it.

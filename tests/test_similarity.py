@@ -13,15 +13,12 @@ import pytest
 from conftest import entry
 
 from evalkit.errors import InputError, ModelError
-from evalkit.matching.calibration import Calibration, load_calibration
-from evalkit.matching.embeddings import Encoder, find_encoder_here
+from evalkit.matching.calibration import Calibration, load_calibration, probabilities
+from evalkit.matching.embeddings import Encoder, TextVectors, find_encoder_here, on_grid
 from evalkit.matching.explain import NOTICED, REASONS, WORDING, explain, reason_text
-from evalkit.matching.features import FEATURES, coverage, features, needs
-from evalkit.matching.features.abbreviations import expansions
-from evalkit.matching.features.rarity import rarity
-from evalkit.matching.features.tokens import analyse, stem
-from evalkit.matching.features.vectors import TextVectors, on_grid
-from evalkit.matching.probability import probabilities
+from evalkit.matching.features import FEATURES, features, needs
+from evalkit.matching.features import words as word_features
+from evalkit.matching.tokens import analyse, expansions, rarity, stem
 from evalkit.scoring.executors import open_executor
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
@@ -352,7 +349,7 @@ def test_segments_of_very_different_lengths_are_read_alike(monkeypatch: pytest.M
     plans = [swap("loss on edges", "none"), swap("graph encoder", "pooling, gated", long), entry("weights of nodes")]
     found = features(golds, plans, None).values
     for filling in (0, 10**9):
-        monkeypatch.setattr(coverage, "FILLING", filling)
+        monkeypatch.setattr(word_features, "FILLING", filling)
         assert np.array_equal(features(golds, plans, None).values, found)
 
 

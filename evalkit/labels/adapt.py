@@ -19,8 +19,7 @@ from evalkit import stats
 from evalkit.errors import InputError
 from evalkit.labels import pair_metrics
 from evalkit.labels.fitting import Pairs, Vectors, figures, table_of, thresholds_of
-from evalkit.matching import probability
-from evalkit.matching.calibration import Calibration, LogisticModel, dump_calibration
+from evalkit.matching.calibration import Calibration, LogisticModel, dump_calibration, log_odds, probabilities, sigmoid
 from evalkit.matching.features import FEATURES, Features
 from evalkit.storage.label_files import LabelledPlan
 
@@ -125,12 +124,12 @@ def _fit(pairs: Pairs, model: LogisticModel, truth: Flags, train: Flags, freedom
     # Only weights that the base has may move, so that what it can explain stays the same.
     used = (spread > 1e-9) & np.array([name in model.weights for name in pairs.names]) & bool(freedom)
     scaled = (values[:, used] - means[used]) / spread[used]
-    odds = probability.log_odds(Features(pairs.names, values), model)
+    odds = log_odds(Features(pairs.names, values), model)
 
     def loss(move: Array) -> tuple[float, Array]:
         stretch, shift, gains = move[0], move[1], move[2:]
         total = (1 + stretch) * odds + shift + scaled @ gains
-        slope = probability.sigmoid(total) - wanted
+        slope = sigmoid(total) - wanted
         value = np.logaddexp(0, total).sum() - wanted @ total + (stretch**2 + shift**2) / (2 * STRETCH)
         pull = np.concatenate([[stretch / STRETCH, shift / STRETCH], gains / (freedom or 1.0)])
         value += (gains @ gains) / (2 * freedom) if freedom else 0.0
@@ -154,7 +153,7 @@ def _apply(names: Sequence[str], model: LogisticModel, move: Move, means: Array)
 
 def _predict(pairs: Pairs, calibration: Calibration, rows: Flags) -> tuple[Array, Array]:
     """Return both probabilities of some pairs."""
-    part, match = probability.probabilities(pairs.seen(rows), calibration)
+    part, match = probabilities(pairs.seen(rows), calibration)
     return part, match
 
 

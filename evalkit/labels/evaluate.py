@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from evalkit.labels import pair_metrics
 from evalkit.matching.assign import align
-from evalkit.matching.calibration import Calibration
+from evalkit.matching.calibration import Calibration, probabilities
+from evalkit.matching.embeddings import TextVectors
 from evalkit.matching.features import features
-from evalkit.matching.features.vectors import TextVectors
-from evalkit.matching.probability import probabilities
 from evalkit.storage.label_files import LabelledPlan
 from evalkit.types import Ablation, Thresholds
 

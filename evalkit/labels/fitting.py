@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from evalkit.errors import InputError
 from evalkit.labels import pair_metrics
-from evalkit.matching import probability
-from evalkit.matching.calibration import Calibration, LogisticModel, dump_calibration
+from evalkit.matching.calibration import Calibration, LogisticModel, dump_calibration, model_probabilities
+from evalkit.matching.embeddings import TextVectors
 from evalkit.matching.features import FEATURES, Features, features
-from evalkit.matching.features.vectors import TextVectors
 from evalkit.storage.label_files import LabelledPlan
 from evalkit.types import Thresholds
 
@@ -142,7 +141,7 @@ def _require_both(truth: NDArray[np.bool_], what: str) -> None:
 
 def predict(pairs: Pairs, models: Models) -> tuple[Array, Array]:
     """Return the probabilities `[pair]` of a shared part and of a match."""
-    return probability.model_probabilities(pairs.seen(), models.part, models.match)
+    return model_probabilities(pairs.seen(), models.part, models.match)
 
 
 def held_out(pairs: Pairs, penalty: Mapping[str, float] = PENALTY) -> tuple[Array, Array]:

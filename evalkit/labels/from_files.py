@@ -11,8 +11,8 @@ from evalkit.labels.adapt import Adaptation, adapt
 from evalkit.labels.evaluate import agreement
 from evalkit.labels.fitting import calibrate
 from evalkit.matching.calibration import Calibration
+from evalkit.matching.embeddings import TextVectors
 from evalkit.matching.features import needs
-from evalkit.matching.features.vectors import TextVectors
 from evalkit.scoring.pipeline import Progress
 from evalkit.scoring.scorer import calibration_for, encoder_for
 from evalkit.settings import Settings

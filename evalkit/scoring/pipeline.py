@@ -40,8 +40,7 @@ from evalkit.types import Diagnostic, PaperScore, Plan, Question, Thresholds
 if TYPE_CHECKING:
     from evalkit.judges.llm import Panel
     from evalkit.judges.recorded import Judgements
-    from evalkit.matching.embeddings import Encoder
-    from evalkit.matching.vector_cache import CachedEncoder
+    from evalkit.matching.embeddings import CachedEncoder, Encoder
     from evalkit.storage.runs import Run
 
 Progress = Callable[[str, int, int], None]

@@ -21,12 +21,10 @@ from evalkit.matching.assign import (
     credit_opinions,
     expected_matches,
 )
-from evalkit.matching.calibration import Calibration, load_calibration
-from evalkit.matching.embeddings import find_encoder, find_encoder_here
+from evalkit.matching.calibration import Calibration, load_calibration, probabilities
+from evalkit.matching.embeddings import CachedEncoder, find_encoder, find_encoder_here
 from evalkit.matching.explain import explain
 from evalkit.matching.features import features, needs
-from evalkit.matching.probability import probabilities
-from evalkit.matching.vector_cache import CachedEncoder
 from evalkit.metrics import ablationbench
 from evalkit.metrics.counts import plan_status, score_paper
 from evalkit.metrics.figures import FIGURES, figures
@@ -38,8 +36,7 @@ from evalkit.types import COUNT_NAMES, Document, Opinion, Plan, Question, Scored
 
 if TYPE_CHECKING:
     from evalkit.judges.recorded import Judgements
-    from evalkit.matching.embeddings import Encoder
-    from evalkit.matching.features.vectors import TextVectors
+    from evalkit.matching.embeddings import Encoder, TextVectors
 
     Vectors = Mapping[str, TextVectors]
 

@@ -13,12 +13,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.matching.features import coverage, options, semantic, traits
-from evalkit.matching.features.abbreviations import expansions
+from evalkit.matching.embeddings import TextVectors, on_grid
+from evalkit.matching.features import options, semantic, traits, words
 from evalkit.matching.features.registry import Feature
 from evalkit.matching.features.semantic import ListVectors
-from evalkit.matching.features.vectors import TextVectors, on_grid
-from evalkit.matching.features.words import Expansions, expansions_in, list_words, texts_of
+from evalkit.matching.features.words import Expansions, expansions_in, texts_of
+from evalkit.matching.tokens import expansions
 from evalkit.types import Ablation
 
 __all__ = ["FEATURES", "Feature", "Features", "features", "needs"]
@@ -30,7 +30,7 @@ CACHED_LISTS = 1024  # about 60 KB each of tables, and 120 KB of vectors
 FEATURES = {
     feature.name: feature
     for feature in (
-        *coverage.FEATURES,
+        *words.FEATURES,
         *options.SPELLED.features,
         *traits.TRAIT_FEATURES.features,
         *semantic.FEATURES,
@@ -66,12 +66,12 @@ def features(gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Mappin
     meanings = expansions([texts_of(entry) for entry in (*gold, *plan)])
     one, other = (list_tables(tuple(entries), expansions_in(entries, meanings)) for entries in (gold, plan))
     in_vectors = None if vectors is None else (list_vectors(one, vectors), list_vectors(other, vectors))
-    similarities: list[NDArray[np.floating]] = [coverage.spelling_similarity(one.words, other.words)]
+    similarities: list[NDArray[np.floating]] = [words.spelling_similarity(one.words, other.words)]
     if in_vectors is not None:
         similarities.append(semantic.word_similarity(in_vectors[0].words, in_vectors[1].words))
     option_pairs = options.OptionPairs(one.options, other.options, in_vectors)
     blocks = [
-        *coverage.coverage(similarities, one.words, other.words),
+        *words.coverage(similarities, one.words, other.words),
         options.SPELLED.compute(option_pairs, *shape),
         traits.TRAIT_FEATURES.compute(traits.TraitPairs(one.traits, other.traits), *shape),
     ]
@@ -88,7 +88,7 @@ def features(gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Mappin
 class ListTables:
     """All of one list that does not depend on the other. Kept, as gold lists meet many plans."""
 
-    words: coverage.WordTable
+    words: words.WordTable
     options: options.OptionTable
     traits: traits.TraitTable
 
@@ -96,24 +96,24 @@ class ListTables:
 @lru_cache(maxsize=CACHED_LISTS)
 def list_tables(entries: tuple[Ablation, ...], written_out: Expansions) -> ListTables:
     """Return the tables of these entries, with the abbreviations in them written out."""
-    words = coverage.word_table(list_words(entries, written_out))
-    return ListTables(words, options.option_table(entries), traits.trait_table(entries))
+    return ListTables(
+        words.word_table(entries, written_out), options.option_table(entries), traits.trait_table(entries)
+    )
 
 
 def list_vectors(tables: ListTables, vectors: Mapping[str, TextVectors]) -> ListVectors:
     """Return this list in vectors."""
-    texts = (*tables.words.words.texts, *tables.options.texts)
+    texts = (*tables.words.texts, *tables.options.texts)
     return _list_vectors(tables, tuple([vectors[text] for text in texts]))
 
 
 @lru_cache(maxsize=CACHED_LISTS)
 def _list_vectors(tables: ListTables, texts: tuple[TextVectors, ...]) -> ListVectors:
     """Return a list in vectors if its texts have these; both are known by being the same objects."""
-    table, words = tables.options, tables.words.words
-    border = len(words.texts)
+    table, border = tables.options, len(tables.words.texts)
     sentences = semantic.sentence_vectors(texts[border:])
     of_options = sentences[table.option_texts]
     apart = on_grid(of_options - np.float32(0.75) * sentences[table.part_texts])
-    phrases = sentences[: 2 * words.entries].reshape(2, words.entries, -1)
-    in_words = semantic.word_vectors(words, texts[:border], sentences.shape[1])
+    phrases = sentences[: 2 * tables.words.entries].reshape(2, tables.words.entries, -1)
+    in_words = semantic.word_vectors(tables.words, texts[:border], sentences.shape[1])
     return ListVectors(in_words, phrases, np.array((of_options, apart)))

@@ -14,16 +14,13 @@ from itertools import accumulate, chain
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.matching.features.coverage import GRID, Array
-from evalkit.matching.features.rarity import rarity
 from evalkit.matching.features.registry import FeatureTable
 from evalkit.matching.features.semantic import ListVectors, floor
-from evalkit.matching.features.tokens import analyse
-from evalkit.matching.features.words import segments
+from evalkit.matching.features.words import GRID, Array, Numbers, segments
+from evalkit.matching.tokens import analyse, rarity
 from evalkit.types import Ablation
 
 Bag = dict[str, float]
-Numbers = NDArray[np.intp]
 Kind = tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]
 
 

@@ -12,10 +12,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.matching.features.coverage import GRID
+from evalkit.matching.embeddings import TextVectors, Vector, on_grid
 from evalkit.matching.features.registry import Feature
-from evalkit.matching.features.vectors import TextVectors, Vector, on_grid
-from evalkit.matching.features.words import ListWords
+from evalkit.matching.features.words import GRID, WordTable
 
 Real = TypeVar("Real", np.float32, np.float64)
 
@@ -50,7 +49,7 @@ def floor(product: NDArray[Real]) -> NDArray[Real]:
     return product
 
 
-def word_vectors(words: ListWords, texts: Sequence[TextVectors], width: int) -> Vector:
+def word_vectors(words: WordTable, texts: Sequence[TextVectors], width: int) -> Vector:
     """Return the vectors of a list's words in their order; `texts` are those of its texts."""
     vectors = np.concatenate([np.zeros((0, width), np.float32), *[text.words for text in texts]])
     return vectors if words.places is None else vectors[words.places]

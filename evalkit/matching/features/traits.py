@@ -16,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.matching.features.registry import FeatureTable
-from evalkit.matching.features.tokens import analyse
-from evalkit.matching.features.words import segments
+from evalkit.matching.features.words import Array, segments
+from evalkit.matching.tokens import analyse
 from evalkit.types import Ablation, Action
-
-Array = NDArray[np.float64]
 
 # What an entry may be about besides its own words: two entries about one thing in different respects are not the same.
 ASPECTS = {

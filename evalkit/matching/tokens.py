@@ -1,15 +1,20 @@
-"""Analyse a text: the stems of its words with their places, its head, how runs of words can be abbreviated.
+"""Analyse texts: the stems of their words, their heads, what abbreviations stand for, how rare a stem is in the field.
 
-A word is a run of letters, a number or a Greek letter. Everything here sees one text alone and is kept by text.
+A word is a run of letters, a number or a Greek letter.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
+
+from evalkit.storage.files import read_text, shipped
 
 GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ϵ": "epsilon", "ζ": "zeta", "η": "eta",
@@ -151,3 +156,78 @@ def _compounds(pieces: list[tuple[str, int]]) -> dict[str, tuple[int, int]]:
     rows = pairwise(pieces)
     pairs = [(a + b, i, j) for (a, i), (b, j) in rows if i >= 0 and j >= 0 and len(a + b) >= 6]
     return {stem(_plain(joined)): (i, j) for joined, i, j in reversed(pairs)}
+
+
+Place = tuple[str, int]  # a word by the text it stands in and its place among the words of that text
+
+# A hand-written glossary of the field. One abbreviation may stand for several things, the first that is found counts.
+GLOSSARY: dict[str, tuple[tuple[str, ...], ...]] = {
+    short: tuple(tuple(word.stem for word in analyse(text).words) for text in meanings)
+    for short, meanings in json.loads(read_text(shipped("matching/features/glossary.json"))).items()
+}
+
+
+@lru_cache(maxsize=65536)
+def _forms(texts: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
+    """Return an entry's stems, those that could be abbreviations, the initials of its words, and its compounds."""
+    analysed = [analyse(text) for text in texts]
+    words = [word for text in analysed for word in text.words]
+    return (
+        frozenset(word.stem for word in words),
+        frozenset(word.stem for word in words if word.acronym and 2 <= len(word.stem) <= 6),
+        frozenset(letters for text in analysed for letters in text.initials),
+        frozenset(joined for text in analysed for joined in text.compounds),
+    )
+
+
+def expansions(entries: Iterable[tuple[str, ...]]) -> dict[str, tuple[Place, ...]]:
+    """Return what every abbreviation of one paper's lists stands for: stem -> the words, each by where it can be read.
+
+    Three sources, in this order: words of the lists whose first letters spell it ("evolvable-basis binarizer" and
+    "EBB"), two words that another entry writes as one ("fine-tuning" and "finetuning"), and the glossary where the
+    words it gives stand together in some entry of the lists. The order of the entries plays no part.
+    """
+    forms = {entry: _forms(entry) for entry in sorted(set(entries))}
+    stems = frozenset().union(*(own for own, *_ in forms.values()))
+    short = frozenset().union(*(own for _, own, *_ in forms.values()))
+    spelled_out = [
+        entry for entry, (_, _, initials, compounds) in forms.items()
+        if not short.isdisjoint(initials) or not stems.isdisjoint(compounds)
+    ]  # fmt: skip
+    places: dict[str, tuple[Place, ...]] = {}
+    for text in sorted({text for entry in spelled_out for text in entry}):
+        words, initials, compounds = (one := analyse(text)).words, one.initials, one.compounds
+        for stem in sorted(short & initials.keys()) + sorted(stems & compounds.keys()):
+            long = initials[stem] if stem in short and stem in initials else compounds[stem]
+            if stem not in places and stem not in {words[index].stem for index in long}:
+                places[stem] = tuple((text, index) for index in long)
+    for entry, (own, *_) in forms.items() if (rest := sorted((stems & GLOSSARY.keys()) - places.keys())) else ():
+        for stem in rest:
+            for meaning in GLOSSARY[stem]:
+                if stem not in places and own.issuperset(meaning):
+                    places[stem] = tuple(_first(word, entry) for word in meaning)
+    return places
+
+
+def _first(stem: str, texts: Iterable[str]) -> Place:
+    words = ((text, index, word) for text in texts for index, word in enumerate(analyse(text).words))
+    return next((text, index) for text, index, word in words if word.stem == stem)
+
+
+@cache
+def _counts() -> tuple[int, dict[str, int]]:
+    """Return how many labelled papers there are, and in how many a stem stands; the file says where that is from."""
+    table = json.loads(read_text(shipped("matching/features/rarity.json")))
+    return table["papers"], table["stems"]
+
+
+@lru_cache(maxsize=65536)
+def rarity(stem: str) -> float:
+    """Return the logarithm of the papers for one that has the stem; 0 for the empty row of a segment.
+
+    A multiple of 1/64, so that sums of products are exact in any order.
+    """
+    if not stem:
+        return 0.0
+    papers, counts = _counts()
+    return round(math.log((papers + 1) / (counts.get(stem, 0) + 1)) * 64) / 64
