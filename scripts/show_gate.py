@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evalkit.cli.work_options import open_cache
-from evalkit.comparison import BESIDE, GateReport, Side, compare, judge, parse_gate, side_of
+from evalkit.comparison import SECONDARY_FIGURES, GateReport, Snapshot, compare, evaluate_gate, parse_gate, snapshot_of
 from evalkit.report.comparison_text import gate_sentence, interval
 from evalkit.report.values import p_value
 from evalkit.scoring.load import read_plans
@@ -44,11 +44,11 @@ def thinned(plans: Sequence[Plan], share: float, seed: int) -> list[Plan]:
     return [replace(plan, ablations=tuple(e for e in plan.ablations if luck.random() >= share)) for plan in plans]
 
 
-def held(base: Side, new: Side, margin: float | None = None) -> GateReport:
+def held(base: Snapshot, new: Snapshot, margin: float | None = None) -> GateReport:
     """The shipped rules, or the same with another margin."""
     text = shipped("configs/gate.toml").read_text(encoding="utf-8")
     rules = parse_gate(text, "gate.toml").with_margin(margin)
-    return judge(compare(base, new, figures=(*BESIDE, *rules.metrics)), rules)
+    return evaluate_gate(compare(base, new, figures=(*SECONDARY_FIGURES, *rules.metrics)), rules)
 
 
 def tell(title: str, report: GateReport) -> None:
@@ -72,17 +72,17 @@ def main() -> None:
     plans, cache = read_plans(wanted.pred, settings).plans, open_cache(wanted.cache)
     start = time.perf_counter()
     run = score_run(plans, wanted.gold, settings, cache=cache)
-    base = side_of(run, "base")
+    base = snapshot_of(run, "base")
     papers = base.papers["key"].nunique()
     print(f"{len(plans)} plans of {len(base.planners)} planners, {papers} gold papers, {len(base.gold)} gold entries; "
           f"scored in {time.perf_counter() - start:.1f} s")  # fmt: skip
     tell("the run against itself", held(base, base))
     changed, entry = without_one_match(plans, run)
-    report = held(base, side_of(score_run(changed, wanted.gold, settings, cache=cache), "new"))
+    report = held(base, snapshot_of(score_run(changed, wanted.gold, settings, cache=cache), "new"))
     tell(f"without one match ({entry})", report)
     for row in report.comparison.entries.to_dict("records"):
         print(f"  {row['change']}: {row['planner']}, {row['paper']}: {row['gold_name']}")
-    fewer = side_of(score_run(thinned(plans, 0.2, wanted.seed), wanted.gold, settings, cache=cache), "new")
+    fewer = snapshot_of(score_run(thinned(plans, 0.2, wanted.seed), wanted.gold, settings, cache=cache), "new")
     tell("a fifth of all entries dropped, shipped rules", held(base, fewer))
     tell("a fifth of all entries dropped, margin 1", held(base, fewer, 1))
 

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 from conftest import entry, gold, plan
 
-from evalkit.comparison import baseline_path, baseline_text, compare, kept_baselines, read_baseline, read_side, side_of
+from evalkit.comparison import (
+    baseline_path,
+    baseline_text,
+    compare,
+    parse_baseline,
+    read_baselines,
+    read_snapshot,
+    snapshot_of,
+)
 from evalkit.errors import IncomparableError, InputError
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
@@ -32,9 +40,9 @@ def scored(*, secret: str = "a secret option", keep: bool = True, alignment: str
 
 
 def test_a_baseline_is_read_as_it_was_written() -> None:
-    side = side_of(scored(), "run")
+    side = snapshot_of(scored(), "run")
     text = baseline_text(side, "main")
-    kept = read_baseline(text, "main.json")
+    kept = parse_baseline(text, "main.json")
     assert baseline_text(kept, "main") == text
     assert kept.signature == side.signature
     assert kept.errors == {("p", "001"): 1}
@@ -45,7 +53,7 @@ def test_a_baseline_is_read_as_it_was_written() -> None:
 
 
 def test_the_file_has_one_sorted_fact_a_line() -> None:
-    text = baseline_text(side_of(scored(), "run"), "main")
+    text = baseline_text(snapshot_of(scored(), "run"), "main")
     content = json.loads(text)
     assert "secret" not in text
     assert text.endswith("}\n")
@@ -61,7 +69,9 @@ def test_the_file_has_one_sorted_fact_a_line() -> None:
 
 
 def test_a_pull_request_shows_only_what_moved() -> None:
-    before, after = (baseline_text(side_of(scored(keep=keep), "run"), "main").splitlines() for keep in (True, False))
+    before, after = (
+        baseline_text(snapshot_of(scored(keep=keep), "run"), "main").splitlines() for keep in (True, False)
+    )
     gone = sorted(line.strip() for line in set(before) - set(after))
     # One paper's counts, one match, the figures that follow, and the hash of the plans.
     assert sum('"001": {"status"' in line for line in gone) == 1
@@ -74,13 +84,13 @@ def test_a_pull_request_shows_only_what_moved() -> None:
 
 
 def test_compare_takes_texts_from_the_run() -> None:
-    kept = read_baseline(baseline_text(side_of(scored(), "run"), "main"), "main.json")
-    found = compare(kept, side_of(scored(keep=False), "run"))
+    kept = parse_baseline(baseline_text(snapshot_of(scored(), "run"), "main"), "main.json")
+    found = compare(kept, snapshot_of(scored(keep=False), "run"))
     row = found.entries.iloc[0]
     assert (len(found.entries), row["change"], row["paper"], row["gold_name"]) == (1, "lost", "001", "optimizer warmup")
     assert row["gold_replacements"] == "a secret option"
     with pytest.raises(IncomparableError, match="alignment is one-to-one in base and group in new"):
-        compare(kept, side_of(scored(alignment="group"), "run"))
+        compare(kept, snapshot_of(scored(alignment="group"), "run"))
 
 
 def changed(text: str, **parts: object) -> str:
@@ -88,7 +98,7 @@ def changed(text: str, **parts: object) -> str:
 
 
 def test_what_is_no_baseline_is_refused() -> None:
-    text = baseline_text(side_of(scored(), "run"), "main")
+    text = baseline_text(snapshot_of(scored(), "run"), "main")
     scores = json.loads(text)["scores"]
     scores["p"]["match_f1"] += 0.01
     for content, told in (
@@ -104,7 +114,7 @@ def test_what_is_no_baseline_is_refused() -> None:
         (changed(text, scores={}), "do not follow from its own counts"),
     ):
         with pytest.raises(InputError, match=told):
-            read_baseline(content, "b.json")
+            parse_baseline(content, "b.json")
 
 
 def test_baselines_are_found_by_file_and_by_name(tmp_path: Path) -> None:
@@ -112,12 +122,12 @@ def test_baselines_are_found_by_file_and_by_name(tmp_path: Path) -> None:
     run = scored().save(tmp_path / "run")
     path = baseline_path("main", folder)
     path.parent.mkdir()
-    path.write_text(baseline_text(read_side(run), "main"), encoding="utf-8")
-    assert list(kept_baselines(folder)) == [str(path)]
+    path.write_text(baseline_text(read_snapshot(run), "main"), encoding="utf-8")
+    assert list(read_baselines(folder)) == [str(path)]
     for place in (run, path, "main"):
-        assert read_side(place, folder).planners == ["p", "q/r"]
+        assert read_snapshot(place, folder).planners == ["p", "q/r"]
     with pytest.raises(InputError, match="other: no such file"):
-        read_side("other", folder)
+        read_snapshot("other", folder)
     for name in ("../x", "", ".hidden", "a b", "x/y"):
         with pytest.raises(InputError, match="expected a name of letters"):
             baseline_path(name, folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import entry, gold, plan
 
-from evalkit.comparison import Comparison, Side, baseline_text, compare, side_of
+from evalkit.comparison import Comparison, Snapshot, baseline_text, compare, snapshot_of
 from evalkit.errors import IncomparableError, InputError
 from evalkit.report import comparison_text, console
 from evalkit.scoring.pipeline import score_run
@@ -29,8 +29,8 @@ def plans(entries: tuple[Ablation, ...] = BOTH, planner: str = "p", **different:
     return [plan(*different.get(paper[-1], entries), paper=paper, planner=planner) for paper in PAPERS]
 
 
-def side(given: list[Plan], name: str = "side", golds: list[Plan] = GOLDS, **settings: object) -> Side:
-    return side_of(score_run(given, golds, replace(LEXICAL, **settings)), name)  # type: ignore[arg-type]
+def side(given: list[Plan], name: str = "side", golds: list[Plan] = GOLDS, **settings: object) -> Snapshot:
+    return snapshot_of(score_run(given, golds, replace(LEXICAL, **settings)), name)  # type: ignore[arg-type]
 
 
 def test_one_entry_lost_on_one_of_twelve_papers() -> None:
@@ -83,7 +83,7 @@ def test_holm_is_over_the_planners() -> None:
 
 def test_a_run_against_itself_has_no_difference(tmp_path: Path) -> None:
     run = score_run(plans(a=(GATE,), b=()), GOLDS, LEXICAL)
-    memory, disk = side_of(run, "memory"), side_of(load_run(run.save(tmp_path / "run")), "disk")
+    memory, disk = snapshot_of(run, "memory"), snapshot_of(load_run(run.save(tmp_path / "run")), "disk")
     for base, new in ((memory, memory), (memory, disk), (disk, memory)):
         found = compare(base, new)
         for change in found.changes:

@@ -17,13 +17,13 @@ from evalkit import stats
 from evalkit.cli import group
 from evalkit.comparison import (
     GateReport,
-    Side,
+    Snapshot,
     baseline_text,
     compare,
-    judge,
+    evaluate_gate,
+    parse_baseline,
     parse_gate,
-    read_baseline,
-    side_of,
+    snapshot_of,
 )
 from evalkit.errors import InputError, SettingsError
 from evalkit.report import comparison_markdown, comparison_text, console
@@ -57,8 +57,8 @@ def scored(second: str, match: set[tuple[int, int]], labelled: int = 12, samples
 
 
 BOTH, FIRST = {(0, 0), (1, 1)}, {(0, 0)}
-BASE = side_of(scored("balance parameter", BOTH), "base")
-NEW = side_of(scored("coffee machine", FIRST), "new")
+BASE = snapshot_of(scored("balance parameter", BOTH), "base")
+NEW = snapshot_of(scored("coffee machine", FIRST), "new")
 
 
 def test_a_loss_that_the_matcher_does_not_see() -> None:
@@ -87,18 +87,18 @@ def test_agreeing_labels_do_not_decide_unlabelled_papers() -> None:
 
 
 def test_only_labels_that_both_have_count() -> None:
-    few = side_of(scored("coffee machine", FIRST, labelled=3), "few")
+    few = snapshot_of(scored("coffee machine", FIRST, labelled=3), "few")
     found = compare(BASE, few, corrected=["match_f1"])
     assert found.corrected[0].papers == 3
     assert "few: only 3 papers are labelled: the corrected intervals say little" in found.warnings
     assert "a: 3 papers are labelled in both; the corrected interval says little" in found.warnings
-    one = compare(BASE, side_of(scored("coffee machine", FIRST, labelled=1), "one"), corrected=["match_f1"])
+    one = compare(BASE, snapshot_of(scored("coffee machine", FIRST, labelled=1), "one"), corrected=["match_f1"])
     assert (one.corrected[0].difference, one.corrected[0].verdict) == (None, "inconclusive")
     assert any("1 papers are labelled in both; match_f1_corrected needs two" in text for text in one.warnings)
 
 
 def test_missing_labels_and_uncorrectable_figures_are_refused() -> None:
-    plain = side_of(score_run([Plan("p00", "a", GOLDS[0].ablations)], GOLDS, QUICK), "plain")
+    plain = snapshot_of(score_run([Plan("p00", "a", GOLDS[0].ablations)], GOLDS, QUICK), "plain")
     for pair in ((plain, BASE), (BASE, plain)):
         with pytest.raises(InputError, match=r"plain has no labels: .* both sides scored with `evalkit score --labels"):
             compare(*pair, corrected=["match_f1"])
@@ -107,16 +107,16 @@ def test_missing_labels_and_uncorrectable_figures_are_refused() -> None:
         compare(BASE, NEW, corrected=["match_f2"])
     broken = scored("coffee machine", FIRST)
     with pytest.raises(InputError, match=r"papers\.csv has no column label_match_f1"):
-        side_of(broken.replace(papers=broken.papers.drop(columns="label_match_f1")), "broken")
+        snapshot_of(broken.replace(papers=broken.papers.drop(columns="label_match_f1")), "broken")
 
 
 @pytest.mark.parametrize("samples", ["", "12"])
 def test_run_folder_and_baseline_give_the_same(tmp_path: Path, samples: str) -> None:
     run = scored("balance parameter", BOTH, samples=samples)
-    memory = replace(side_of(run, "base"), doubts=("not random",))
-    disk = side_of(evalkit_load(run.save(tmp_path / "run")), "base")
+    memory = replace(snapshot_of(run, "base"), doubts=("not random",))
+    disk = snapshot_of(evalkit_load(run.save(tmp_path / "run")), "base")
     text = baseline_text(memory, "main")
-    kept = read_baseline(text, "main.json")
+    kept = parse_baseline(text, "main.json")
     assert baseline_text(kept, "main") == text
     assert kept.doubts == ("not random",)
     told = [compare(side, NEW, corrected=["match_f1", "part_recall_micro"]).corrected for side in (memory, disk, kept)]
@@ -152,10 +152,10 @@ def test_the_corrected_interval_covers() -> None:
     assert inside["plain"] < 60, inside
 
 
-def judged(rule: str, new: Side = NEW) -> GateReport:
+def gate_report(rule: str, new: Snapshot = NEW) -> GateReport:
     gate = parse_gate(f"[[rule]]\n{rule}", "gate.toml")
     found = compare(BASE, new, metric=gate.metrics[0], figures=gate.metrics, corrected=gate.corrected)
-    return judge(found, gate)
+    return evaluate_gate(found, gate)
 
 
 @pytest.mark.parametrize(
@@ -171,19 +171,19 @@ def judged(rule: str, new: Side = NEW) -> GateReport:
     ],
 )
 def test_a_rule_can_ask_for_the_corrected_difference(rule: str, verdict: str) -> None:
-    report = judged(rule)
+    report = gate_report(rule)
     assert [check.verdict for check in report.checks] == [verdict]
 
 
 def test_the_gate_says_what_it_rests_on() -> None:
-    said = judged("margin = 0.02\ncorrected = true").checks[0]
-    assert said.name == "rule 1: match_f1_corrected not worse by more than 0.02"
-    assert said.said == (
+    check = gate_report("margin = 0.02\ncorrected = true").checks[0]
+    assert check.name == "rule 1: match_f1_corrected not worse by more than 0.02"
+    assert check.message == (
         "match_f1_corrected 1.000 → 0.500: -0.500 [-0.500, -0.500] over 12 labelled papers, by the interval"
     )
-    one = side_of(scored("coffee machine", FIRST, labelled=1), "one")
+    one = snapshot_of(scored("coffee machine", FIRST, labelled=1), "one")
     for demand in ("margin = 0.02", "max_drop = 0.02", "floor = 0.1"):
-        assert judged(f"{demand}\ncorrected = true", one).verdict == "inconclusive"
+        assert gate_report(f"{demand}\ncorrected = true", one).verdict == "inconclusive"
 
 
 @pytest.mark.parametrize(

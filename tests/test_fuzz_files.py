@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_runs import small_run
 
-from evalkit.comparison.baseline import baseline_text, read_baseline
+from evalkit.comparison.baseline import baseline_text, parse_baseline
 from evalkit.comparison.gate_rules import parse_gate
-from evalkit.comparison.snapshot import side_of
+from evalkit.comparison.snapshot import snapshot_of
 from evalkit.errors import EvalkitError, InputError
 from evalkit.formats import arrow
 from evalkit.judges.recorded import read_judge
@@ -107,7 +107,7 @@ READERS: dict[str, tuple[Callable[[], str], Callable[[str], object]]] = {
     "calibration": (lambda: CALIBRATION, lambda text: decide(load_calibration(text, PLACE))),
     "journal": (lambda: JOURNAL, in_file(lambda path: read_journal(Path(path)))),
     "pairs": (lambda: run_files()["pairs.csv"].decode(), in_file(read_judge, "pairs.csv")),
-    "baseline": (lambda: baseline_text(side_of(small_run(), "b"), "b"), lambda text: read_baseline(text, PLACE)),
+    "baseline": (lambda: baseline_text(snapshot_of(small_run(), "b"), "b"), lambda text: parse_baseline(text, PLACE)),
 }
 
 

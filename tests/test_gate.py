@@ -15,7 +15,7 @@ import yaml
 from conftest import entry, gold, plan
 
 from evalkit import cli
-from evalkit.comparison import Check, GateReport, Side, compare, judge, parse_gate, side_of
+from evalkit.comparison import Check, GateReport, Snapshot, compare, evaluate_gate, parse_gate, snapshot_of
 from evalkit.errors import InputError, SettingsError
 from evalkit.report import ci, comparison_markdown
 from evalkit.scoring.pipeline import score_run
@@ -35,17 +35,19 @@ def plans(entries: tuple[Ablation, ...] = BOTH, planner: str = "p", **different:
     return [plan(*different.get(paper[-1], entries), paper=paper, planner=planner) for paper in PAPERS]
 
 
-def side(given: list[Plan], name: str = "side") -> Side:
-    return side_of(score_run(given, GOLDS, LEXICAL), name)
+def side(given: list[Plan], name: str = "side") -> Snapshot:
+    return snapshot_of(score_run(given, GOLDS, LEXICAL), name)
 
 
 FULL, ONE_LOST, ALL_LOST = side(plans()), side(plans(a=(GATE,))), side(plans((GATE,)))
 NONE_FOR_A = side(plans(a=()))
 
 
-def judged(rule: str, new: Side, base: Side = FULL, *, strict: bool = False, choices: str = "") -> GateReport:
+def gate_report(
+    rule: str, new: Snapshot, base: Snapshot = FULL, *, strict: bool = False, choices: str = ""
+) -> GateReport:
     gate = parse_gate(f"{choices}\n[[rule]]\n{rule}", "gate.toml")
-    return judge(compare(base, new, metric=gate.metrics[0], figures=gate.metrics), gate, strict=strict)
+    return evaluate_gate(compare(base, new, metric=gate.metrics[0], figures=gate.metrics), gate, strict=strict)
 
 
 @pytest.mark.parametrize(
@@ -81,17 +83,17 @@ def judged(rule: str, new: Side, base: Side = FULL, *, strict: bool = False, cho
         ("must_match = ['paper b/optimizer warmup']", ONE_LOST, "pass"),
     ],
 )
-def test_each_demand(rule: str, new: Side, verdict: str) -> None:
-    report = judged(rule, new)
+def test_each_demand(rule: str, new: Snapshot, verdict: str) -> None:
+    report = gate_report(rule, new)
     assert (report.verdict, len(report.checks)) == (verdict, 1), report.checks
     assert report.tripped == (verdict == "regressed")
 
 
 def test_inconclusive_passes_by_default_and_states_its_power() -> None:
     rule = "margin = 0.01"
-    assert not judged(rule, ONE_LOST).tripped
-    assert judged(rule, ONE_LOST, choices="[gate]\ninconclusive = 'fail'").tripped
-    strict = judged(rule, ONE_LOST, strict=True)
+    assert not gate_report(rule, ONE_LOST).tripped
+    assert gate_report(rule, ONE_LOST, choices="[gate]\ninconclusive = 'fail'").tripped
+    strict = gate_report(rule, ONE_LOST, strict=True)
     assert (strict.verdict, strict.tripped) == ("inconclusive", True)
     # Of -1/36 the standard error is 1/36: 2.8016 / 36 = 0.078, and 12 * (0.0778 / 0.01)^2 = 726.7.
     assert strict.checks[0].details == (
@@ -101,14 +103,14 @@ def test_inconclusive_passes_by_default_and_states_its_power() -> None:
 
 
 def test_strict_takes_any_sure_drop_for_a_regression() -> None:
-    assert judged("margin = 0.5", ALL_LOST).verdict == "pass"
-    assert judged("margin = 0.5", ALL_LOST, strict=True).verdict == "regressed"
+    assert gate_report("margin = 0.5", ALL_LOST).verdict == "pass"
+    assert gate_report("margin = 0.5", ALL_LOST, strict=True).verdict == "regressed"
 
 
 def test_each_demand_checks_each_matching_planner() -> None:
     base = side([*plans(planner="lab/a"), *plans(planner="lab/b"), *plans(planner="other")])
     new = side([*plans(planner="lab/a"), *plans((GATE,), "lab/b"), *plans((), "other")])
-    report = judged("planner = 'lab/*'\nmargin = 0.1\ncoverage = 1", new, base)
+    report = gate_report("planner = 'lab/*'\nmargin = 0.1\ncoverage = 1", new, base)
     assert [(check.planner, check.verdict) for check in report.checks] == [
         ("lab/a", "pass"), ("lab/b", "regressed"), ("lab/a", "pass"), ("lab/b", "pass"),
     ]  # fmt: skip
@@ -118,12 +120,12 @@ def test_each_demand_checks_each_matching_planner() -> None:
 def test_a_missing_planner_is_a_regression_by_default() -> None:
     base = side([*plans(planner="kept"), *plans(planner="gone")])
     new = side(plans(planner="kept"))
-    report = judged("margin = 0.1", new, base)
+    report = gate_report("margin = 0.1", new, base)
     assert [(check.planner, check.name, check.verdict) for check in report.checks] == [
         ("kept", "rule 1: match_f1 not worse by more than 0.1", "pass"), ("gone", "planners: present", "regressed"),
     ]  # fmt: skip
-    assert not judged("margin = 0.1", new, base, choices="[gate]\nmissing_planners = 'pass'").tripped
-    assert not judged("planner = 'kept'\nmargin = 0.1", new, base).tripped
+    assert not gate_report("margin = 0.1", new, base, choices="[gate]\nmissing_planners = 'pass'").tripped
+    assert not gate_report("planner = 'kept'\nmargin = 0.1", new, base).tripped
 
 
 def test_a_binary_file_is_a_new_parse_failure() -> None:
@@ -131,15 +133,15 @@ def test_a_binary_file_is_a_new_parse_failure() -> None:
     row = {"severity": "error", "code": "not-text", "path": "p/paper a.md", "message": "expected text"}
     found = run.replace(diagnostics=run.diagnostics.iloc[:0])
     worse = run.replace(diagnostics=run.diagnostics.iloc[:0].reindex([0]).assign(**row))
-    report = judged("new_parse_failures = 0", side_of(worse, "new"), side_of(found, "base"))
+    report = gate_report("new_parse_failures = 0", snapshot_of(worse, "new"), snapshot_of(found, "base"))
     assert report.checks[0].details == ("a document: entries-left-out (0 → 1)",)
 
 
 def test_rules_that_could_not_hold_anything_are_refused() -> None:
     with pytest.raises(InputError, match="rule 1: no planner is like 'lb/\\*'"):
-        judged("planner = 'lb/*'\nmargin = 0.1", FULL)
+        gate_report("planner = 'lb/*'\nmargin = 0.1", FULL)
     with pytest.raises(InputError, match="gold has no entry 'paper a/gat'; did you mean 'paper a/gate'"):
-        judged("must_match = ['paper a/gat']", FULL)
+        gate_report("must_match = ['paper a/gat']", FULL)
 
 
 @pytest.mark.parametrize(
@@ -175,8 +177,8 @@ def test_wrong_rules_are_refused_with_place_and_suggestion(text: str, told: str)
 def test_shipped_rules_pass_themselves_and_name_every_demand() -> None:
     text = shipped("configs/gate.toml").read_text(encoding="utf-8")
     gate = parse_gate(text, "configs/gate.toml")
-    assert not judge(compare(FULL, FULL, figures=gate.metrics), gate, strict=True).tripped
-    assert judge(compare(FULL, ALL_LOST, figures=gate.metrics), gate).tripped
+    assert not evaluate_gate(compare(FULL, FULL, figures=gate.metrics), gate, strict=True).tripped
+    assert evaluate_gate(compare(FULL, ALL_LOST, figures=gate.metrics), gate).tripped
     # What stands there as a comment is right as well, once its marks are away.
     shown = re.sub(r"^# (?=\[\[rule\]\]|\w+ = )", "", text, flags=re.MULTILINE)
     from evalkit.comparison.gate_rules import DEMANDS
@@ -191,7 +193,7 @@ HOSTILE = "]]> <b>&\x00\x1b[31m\ud800\ufffe | @team #1 ![x](http://e.vil) \u202e
 
 
 def report_of(*checks: Check, comparison: GateReport | None = None) -> GateReport:
-    return GateReport((comparison or judged("margin = 0.1", ONE_LOST)).comparison, checks, False)
+    return GateReport((comparison or gate_report("margin = 0.1", ONE_LOST)).comparison, checks, False)
 
 
 def test_junit_is_read_back_by_junitparser() -> None:
@@ -229,7 +231,8 @@ def test_annotations_cannot_be_broken_out_of() -> None:
 def test_markdown_holds_texts_without_obeying_them() -> None:
     golds = [gold(replace(GATE, name=HOSTILE.replace("\ud800", "")), WARMUP, paper=paper) for paper in PAPERS]
     base, new = (
-        side_of(score_run(plans(entries), golds, LEXICAL), name) for entries, name in ((BOTH, "a"), ((WARMUP,), "b"))
+        snapshot_of(score_run(plans(entries), golds, LEXICAL), name)
+        for entries, name in ((BOTH, "a"), ((WARMUP,), "b"))
     )
     text = comparison_markdown.comparison(compare(base, new))
     row = next(line for line in text.splitlines() if "team" in line)
@@ -240,7 +243,7 @@ def test_markdown_holds_texts_without_obeying_them() -> None:
     assert "![x]" not in row
 
 
-def repeated(side: Side, times: int) -> Side:
+def repeated(side: Snapshot, times: int) -> Snapshot:
     """A side of one paper as one of many papers whose gold entries have long names."""
     words = "a gold entry whose name goes on and on, with ümläuts and a | in it " * 3
     keys = [f"paper-{i:05}-{words[:60]}" for i in range(times)]
@@ -252,15 +255,15 @@ def repeated(side: Side, times: int) -> Side:
     gold = tiled(side.gold.reset_index())
     gold = gold.assign(paper=gold["key"], gold_name=words).set_index(["key", "id"]).sort_index()
     papers = tiled(side.papers)
-    return replace(side, papers=papers.assign(paper=papers["key"]), gold=gold, found=tiled(side.found))
+    return replace(side, papers=papers.assign(paper=papers["key"]), gold=gold, matches=tiled(side.matches))
 
 
 def test_markdown_of_ten_thousand_papers_stays_small() -> None:
     golds = [gold(GATE, paper="x")]
     runs = [score_run([plan(item, paper="x", planner="p")], golds, LEXICAL) for item in (GATE, WARMUP)]
-    base, new = (repeated(side_of(run, "run"), 10_000) for run in runs)
+    base, new = (repeated(snapshot_of(run, "run"), 10_000) for run in runs)
     gate = parse_gate("[[rule]]\npaper_floor = 0.5\nmargin = 0.1", "gate.toml")
-    report = judge(compare(base, new, figures=(), resamples=99), gate)
+    report = evaluate_gate(compare(base, new, figures=(), resamples=99), gate)
     assert len(report.comparison.entries) == 10_000
     text = comparison_markdown.gate(report)
     assert 900_000 < len(text.encode("utf-8")) < 1024 * 1024
@@ -423,5 +426,5 @@ def test_other_planners_diagnostics_do_not_count() -> None:
     bad = Plan("paper a", "q", (), (error,), "q/paper a.md")
     base = side([*plans(), *plans(planner="q")])
     new = side([*plans(), bad, *plans(planner="q")[1:]])
-    report = judged("new_parse_failures = 0", new, base)
+    report = gate_report("new_parse_failures = 0", new, base)
     assert [(check.planner, check.verdict) for check in report.checks] == [("p", "pass"), ("q", "regressed")]

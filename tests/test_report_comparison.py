@@ -15,7 +15,7 @@ from test_corrected_comparison import BOTH, FIRST, scored
 from test_report import HARMLESS, Elements
 
 from evalkit.cli import group
-from evalkit.comparison import compare, side_of
+from evalkit.comparison import compare, snapshot_of
 from evalkit.scoring.pipeline import score_run
 from evalkit.storage.runs import Run
 
@@ -145,8 +145,8 @@ def test_the_command_compares_two_runs(tmp_path: Path) -> None:
 
 
 def test_a_notebook_shows_a_comparison() -> None:
-    found = compare(side_of(BASE, "old"), side_of(NEW, "new"))
+    found = compare(snapshot_of(BASE, "old"), snapshot_of(NEW, "new"))
     assert "Gold entries: 1 lost, 0 gained." in found._repr_html_()
     assert found.chart("papers").to_dict()["layer"]
-    hostile = compare(side_of(hostile_run(), "a"), side_of(hostile_run(), "b"), figures=())
+    hostile = compare(snapshot_of(hostile_run(), "a"), snapshot_of(hostile_run(), "b"), figures=())
     assert "<script" not in hostile._repr_html_()

@@ -20,11 +20,11 @@ def command() -> None:
 @FOLDER
 def set_baseline(run: str, name: str, folder: str) -> None:
     """Write RUN as the baseline NAME, in place of an earlier one; git keeps what it was."""
-    from evalkit.comparison import baseline_path, baseline_text, read_side
+    from evalkit.comparison import baseline_path, baseline_text, read_snapshot
     from evalkit.report import comparison_text, console
     from evalkit.storage.files import write_text
 
-    path, side = baseline_path(name, folder), read_side(run, folder)
+    path, side = baseline_path(name, folder), read_snapshot(run, folder)
     write_text(path, baseline_text(side, name))
     console.show([*comparison_text.baseline(side), f"written to {path}; commit it"])
 
@@ -35,10 +35,10 @@ def set_baseline(run: str, name: str, folder: str) -> None:
 @JSON
 def show_baseline(name: str, folder: str, as_json: bool) -> None:
     """Print a baseline's scores and signature. NAME is a name or a file.  [default: main]"""
-    from evalkit.comparison import read_side
+    from evalkit.comparison import read_snapshot
     from evalkit.report import comparison_text, console, json_output
 
-    side = read_side(name, folder)
+    side = read_snapshot(name, folder)
     if as_json:
         click.echo(json_output.baseline(side))
     else:
@@ -50,10 +50,10 @@ def show_baseline(name: str, folder: str, as_json: bool) -> None:
 @JSON
 def list_baselines(folder: str, as_json: bool) -> None:
     """List the baselines of a folder with the best planner of each."""
-    from evalkit.comparison import kept_baselines
+    from evalkit.comparison import read_baselines
     from evalkit.report import comparison_text, console, json_output
 
-    baselines = kept_baselines(folder)
+    baselines = read_baselines(folder)
     if as_json:
         click.echo(json_output.baselines(baselines))
     else:

@@ -12,7 +12,7 @@ from evalkit.cli.work_options import combined, take_work, workplace
 from evalkit.errors import InputError
 
 if TYPE_CHECKING:
-    from evalkit.comparison import Side
+    from evalkit.comparison import Snapshot
 
 MARKDOWN = click.option("--markdown", "markdown_file", metavar="FILE", help="Write it as Markdown too, below 1 MiB.")
 pairing_options = combined(
@@ -32,9 +32,11 @@ def renamed_planners(pairs: Sequence[str]) -> dict[str, str]:
     return table
 
 
-def sides_of(places: Sequence[str], plans: Sequence[str | None], options: Mapping[str, Any]) -> tuple[Side, Side]:
+def sides_of(
+    places: Sequence[str], plans: Sequence[str | None], options: Mapping[str, Any]
+) -> tuple[Snapshot, Snapshot]:
     """Read BASE and NEW, or score two folders of plans now, both the same way."""
-    from evalkit.comparison import read_side
+    from evalkit.comparison import read_snapshot
 
     choices = {name: value for name, value in options.items() if value is not None and value is not False}
     if any(plans):
@@ -49,16 +51,16 @@ def sides_of(places: Sequence[str], plans: Sequence[str | None], options: Mappin
         raise click.UsageError(
             f"{names}: for plans that are scored now (--pred-base, --pred-new); runs are as they are"
         )
-    return read_side(places[0]), read_side(places[1])
+    return read_snapshot(places[0]), read_snapshot(places[1])
 
 
-def _scored(plans: str, gold: str, choices: Mapping[str, Any]) -> Side:
+def _scored(plans: str, gold: str, choices: Mapping[str, Any]) -> Snapshot:
     """Score a folder of plans with these choices; progress goes to standard error."""
-    from evalkit.comparison import side_of
+    from evalkit.comparison import snapshot_of
     from evalkit.report import progress
     from evalkit.scoring.pipeline import score_run
 
     rest = dict(choices)
     work, cache, config = take_work(rest), rest.pop("cache", None), rest.pop("config", None)
     with progress.bar() as advance, workplace(work, cache) as place:
-        return side_of(score_run(plans, gold, settings_from(config, rest), progress=advance, **place), plans)
+        return snapshot_of(score_run(plans, gold, settings_from(config, rest), progress=advance, **place), plans)

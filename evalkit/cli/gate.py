@@ -39,7 +39,7 @@ def command(
     BASE and NEW are run folders, or baselines by file or by name. The Markdown is also added to the file that
     GITHUB_STEP_SUMMARY names, when it is set.
     """
-    from evalkit.comparison import BESIDE, TARGET, compare, judge, parse_gate, read_side
+    from evalkit.comparison import SECONDARY_FIGURES, TARGET, compare, evaluate_gate, parse_gate, read_snapshot
     from evalkit.errors import GateTripped
     from evalkit.report import ci, comparison_text, console, json_output
     from evalkit.storage.files import read_text, shipped
@@ -47,10 +47,10 @@ def command(
     path = config or str(shipped("configs/gate.toml"))
     rules = parse_gate(read_text(path), path).with_margin(margin)
     comparison = compare(
-        read_side(base), read_side(new), metric=rules.metrics[0], figures=(*BESIDE, *rules.metrics),
+        read_snapshot(base), read_snapshot(new), metric=rules.metrics[0], figures=(*SECONDARY_FIGURES, *rules.metrics),
         renamed=renamed_planners(renamed), force=force, target=rules.target or TARGET, corrected=rules.corrected,
     )  # fmt: skip
-    report = judge(comparison, rules, strict=strict)
+    report = evaluate_gate(comparison, rules, strict=strict)
     ci.write(report, junit_file, markdown_file, os.environ.get("GITHUB_STEP_SUMMARY"))
     if annotations or os.environ.get("GITHUB_ACTIONS") == "true":
         click.echo("\n".join(ci.workflow_commands(report)), err=True)

@@ -1,35 +1,37 @@
-"""Takes two scorings (runs or kept baselines), gives what changed between them, and a gate's verdict on it.
+"""Compare two runs or baselines: what changed, how sure that is, and whether a gate lets it through."""
 
-Modules: `sides` (what a comparison knows of one scoring), `baselines` (a side as a small file for git), `comparable`
-(whether two sides may be compared, and what belongs together), `testing` (differences and their tests), `correcting`
-(the same, corrected by labels), `changes` (gained and lost), `comparing` (all of it), `rules` and `gate`.
-"""
-
-from evalkit.comparison.baseline import baseline_path, baseline_text, kept_baselines, read_baseline, read_side
+from evalkit.comparison.baseline import (
+    baseline_path,
+    baseline_text,
+    parse_baseline,
+    read_baselines,
+    read_snapshot,
+    scores,
+)
 from evalkit.comparison.comparison import TARGET, Comparison, compare
-from evalkit.comparison.differences import Change
-from evalkit.comparison.gate import Check, GateReport, judge
+from evalkit.comparison.differences import SECONDARY_FIGURES, FigureChange
+from evalkit.comparison.gate import Check, GateReport, evaluate_gate
 from evalkit.comparison.gate_rules import Gate, Rule, parse_gate
-from evalkit.comparison.paired_papers import BESIDE
-from evalkit.comparison.snapshot import Side, side_of
+from evalkit.comparison.snapshot import Snapshot, snapshot_of
 
 __all__ = [
-    "BESIDE",
+    "SECONDARY_FIGURES",
     "TARGET",
-    "Change",
     "Check",
     "Comparison",
+    "FigureChange",
     "Gate",
     "GateReport",
     "Rule",
-    "Side",
+    "Snapshot",
     "baseline_path",
     "baseline_text",
     "compare",
-    "judge",
-    "kept_baselines",
+    "evaluate_gate",
+    "parse_baseline",
     "parse_gate",
-    "read_baseline",
-    "read_side",
-    "side_of",
+    "read_baselines",
+    "read_snapshot",
+    "scores",
+    "snapshot_of",
 ]

@@ -1,4 +1,4 @@
-"""Takes a Side, gives a small text for git, one fact a line and sorted; and reads it back.
+"""A baseline: a snapshot as a small text for git, sorted and one fact a line; and how it is read back.
 
 Scores stand in it for people; the sums are what counts, and a file whose scores do not follow from them is refused.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from evalkit.comparison.snapshot import CARRIED, GOLD_TEXTS, Side, paper_sums, side_of
+from evalkit.comparison.snapshot import GOLD_TEXTS, SUMMED_FIGURES, Snapshot, paper_sums, snapshot_of
 from evalkit.errors import InputError
 from evalkit.metrics.figures import MACRO, shown_in
 from evalkit.scoring.correction import HITS, LABELLED
@@ -30,119 +30,118 @@ SCORES = shown_in("compare")
 LABEL_HITS = [f"label_{name}" for name in HITS]
 
 
-def baseline_text(side: Side, name: str) -> str:
-    """The file: signature, settings, scores, gold entries, then each planner's papers, matches and errors."""
+def baseline_text(snapshot: Snapshot, name: str) -> str:
+    """Return the file: signature, settings, scores, gold entries, then each planner's papers, matches and errors."""
     content = {
         "evalkit_baseline": BASELINE_VERSION,
         "name": name,
-        "signature": asdict(side.signature),
-        "settings": dict(sorted(side.settings.items())),
-        "scores": scores(side),
-        "gold": _gold(side),
-        "papers": {planner: _papers(rows) for planner, rows in side.papers.groupby("planner", sort=True)},
-        "matched": _matched(side),
-        "errors": _nested((planner, key, count) for (planner, key), count in sorted(side.errors.items())),
-        **({"doubts": {str(n): doubt for n, doubt in enumerate(side.doubts, start=1)}} if side.doubts else {}),
+        "signature": asdict(snapshot.signature),
+        "settings": dict(sorted(snapshot.settings.items())),
+        "scores": scores(snapshot),
+        "gold": _gold(snapshot.gold),
+        "papers": {planner: _papers(rows) for planner, rows in snapshot.papers.groupby("planner", sort=True)},
+        "matched": _matched(snapshot),
+        "errors": _nested((planner, key, count) for (planner, key), count in sorted(snapshot.errors.items())),
+        **({"doubts": {str(n): doubt for n, doubt in enumerate(snapshot.doubts, start=1)}} if snapshot.doubts else {}),
     }
-    return _laid_out(content) + "\n"
+    return _json(content) + "\n"
 
 
-def scores(side: Side) -> dict[str, dict[str, float | None]]:
-    """Each planner's headline figures, macro, with ten digits."""
-    means = side.papers.groupby("planner", sort=True)[list(SCORES)].mean()
+def scores(snapshot: Snapshot) -> dict[str, dict[str, float | None]]:
+    """Return each planner's headline figures, macro, with ten digits."""
+    means = snapshot.papers.groupby("planner", sort=True)[list(SCORES)].mean()
     return {str(planner): {name: _number(row[name]) for name in SCORES} for planner, row in means.iterrows()}
 
 
 def _number(value: float) -> float | None:
-    """A number as files hold it: ten digits, whole ones without a point, undefined as null."""
+    """Return a number as files hold it: ten digits, whole ones without a point, undefined as null."""
     if math.isnan(value):
         return None
     short = float(f"{value:.10g}")
     return int(short) if short.is_integer() else short
 
 
-def _gold(side: Side) -> dict[str, dict[str, str]]:
-    """Paper -> id -> name."""
-    rows = zip(side.gold["paper"], side.gold.index.get_level_values("id"), side.gold["gold_name"], strict=True)
-    return _nested(sorted(rows))
+def _gold(gold: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Return paper -> id -> name."""
+    return _nested(sorted(zip(gold["paper"], gold.index.get_level_values("id"), gold["gold_name"], strict=True)))
 
 
 def _papers(rows: pd.DataFrame) -> dict[str, dict[str, object]]:
-    """Paper -> its status and the counts that are not 0; figures only where counts do not give them."""
-    found: dict[str, dict[str, object]] = {}
+    """Return paper -> its status and the counts that are not 0; figures only where counts do not give them."""
+    papers: dict[str, dict[str, object]] = {}
     for row in rows.to_dict("records"):
         facts: dict[str, object] = {"status": row["status"]}
-        facts |= {name: _number(row[name]) for name in (*COUNTED, *CARRIED) if row[name]}
+        facts |= {name: _number(row[name]) for name in (*COUNTED, *SUMMED_FIGURES) if row[name]}
         if row["samples"] > 1:
             facts |= {"samples": int(row["samples"])}
-            facts |= {name: _number(row[name]) for name in MACRO if name not in CARRIED}
+            facts |= {name: _number(row[name]) for name in MACRO if name not in SUMMED_FIGURES}
         if row.get("labelled"):
-            kept = LABEL_HITS if row["samples"] == 1 else LABELLED
-            facts |= {"labelled": True} | {name: _number(row[name]) for name in kept if row[name]}
-        found[row["paper"]] = facts
-    return found
+            names = LABEL_HITS if row["samples"] == 1 else LABELLED
+            facts |= {"labelled": True} | {name: _number(row[name]) for name in names if row[name]}
+        papers[row["paper"]] = facts
+    return papers
 
 
-def _matched(side: Side) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Planner -> paper -> "id name" -> the share of samples that matched it; entries never matched stay out."""
-    rows = side.found[side.found["share"] > 0].sort_values(["planner", "key", "id"])
-    found: dict[str, dict[str, dict[str, float | None]]] = {}
+def _matched(snapshot: Snapshot) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Return planner -> paper -> "id name" -> the share of samples that matched it, without entries never matched."""
+    rows = snapshot.matches[snapshot.matches["share"] > 0].sort_values(["planner", "key", "id"])
+    matched: dict[str, dict[str, dict[str, float | None]]] = {}
     for planner, key, entry, share in rows[["planner", "key", "id", "share"]].itertuples(index=False):
-        gold = side.gold.loc[(key, entry)]
-        found.setdefault(planner, {}).setdefault(gold["paper"], {})[f"{entry} {gold['gold_name']}"] = _number(share)
-    return found
+        gold = snapshot.gold.loc[(key, entry)]
+        matched.setdefault(planner, {}).setdefault(gold["paper"], {})[f"{entry} {gold['gold_name']}"] = _number(share)
+    return matched
 
 
 def _nested(rows: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
-    """Rows of three as a table of tables."""
+    """Return rows of three as a table of tables."""
     table: dict[str, dict[str, Any]] = {}
     for first, second, value in rows:
         table.setdefault(first, {})[second] = value
     return table
 
 
-def _laid_out(value: object, depth: int = 0, inside: str = "") -> str:
-    """JSON with one fact a line; a paper's counts are one fact."""
+def _json(value: object, depth: int = 0, inside: str = "") -> str:
+    """Return JSON with one fact a line; a paper's counts are one fact."""
     flat = inside == "papers" and depth == 3
     if not isinstance(value, Mapping) or not value or flat:
         return json.dumps(value, ensure_ascii=False)
     pad = " " * (depth + 1)
-    lines = [f"{pad}{json.dumps(key, ensure_ascii=False)}: {_laid_out(item, depth + 1, inside or key)}"
+    lines = [f"{pad}{json.dumps(key, ensure_ascii=False)}: {_json(item, depth + 1, inside or key)}"
              for key, item in value.items()]  # fmt: skip
     return "{\n" + ",\n".join(lines) + "\n" + " " * depth + "}"
 
 
-def read_side(place: str | Path, folder: str | Path = BASELINES) -> Side:
-    """The side that a path names: a run's folder, a baseline's file, or the name of a baseline in `folder`."""
-    path, kept = Path(place), Path(folder) / f"{place}.json"
+def read_snapshot(place: str | Path, folder: str | Path = BASELINES) -> Snapshot:
+    """Read what a path names: a run's folder, a baseline's file, or the name of a baseline in `folder`."""
+    path, baseline = Path(place), Path(folder) / f"{place}.json"
     if path.is_dir():
-        return side_of(load_run(path), str(place))
-    if not path.exists() and kept.is_file():
-        path = kept
-    return replace(read_baseline(read_text(path), str(path)), name=str(place))
+        return snapshot_of(load_run(path), str(place))
+    if not path.exists() and baseline.is_file():
+        path = baseline
+    return replace(parse_baseline(read_text(path), str(path)), name=str(place))
 
 
-def as_side(given: Side | Run | str | Path, name: str) -> Side:
-    """A side of whatever stands for one: itself, a run in memory, a run's folder, a baseline."""
-    if isinstance(given, Run):
-        return side_of(given, name)
-    return given if isinstance(given, Side) else read_side(given)
+def as_snapshot(source: Snapshot | Run | str | Path, name: str) -> Snapshot:
+    """Return the snapshot of a run in memory, a run's folder or a baseline; a snapshot as it is."""
+    if isinstance(source, Run):
+        return snapshot_of(source, name)
+    return source if isinstance(source, Snapshot) else read_snapshot(source)
 
 
 def baseline_path(name: str, folder: str | Path = BASELINES) -> Path:
-    """Where a baseline of that name lies; names are file names on every system."""
+    """Return the file of a baseline of that name; names are file names on every system."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise InputError(f"{name!r}: expected a name of letters, digits, dots, dashes and underscores")
     return Path(folder) / f"{name}.json"
 
 
-def kept_baselines(folder: str | Path = BASELINES) -> dict[str, Side]:
-    """Every baseline of a folder by its path, sorted."""
-    return {str(path): read_side(path) for path in sorted(Path(folder).glob("*.json"))}
+def read_baselines(folder: str | Path = BASELINES) -> dict[str, Snapshot]:
+    """Read every baseline of a folder by its path, sorted."""
+    return {str(path): read_snapshot(path) for path in sorted(Path(folder).glob("*.json"))}
 
 
-def read_baseline(text: str, path: str) -> Side:
-    """A baseline as it was written, under the name it carries."""
+def parse_baseline(text: str, path: str) -> Snapshot:
+    """Return the snapshot that was written as a baseline, under the name it carries."""
     try:
         content = json.loads(text)
         version = content["evalkit_baseline"]
@@ -151,25 +150,25 @@ def read_baseline(text: str, path: str) -> Side:
     if version != BASELINE_VERSION:
         raise InputError(f"{path}: baseline version {version!r}; this version of evalkit reads {BASELINE_VERSION}")
     try:
-        side = _side(content)
+        snapshot = _snapshot(content)
         stated = {planner: dict(figures) for planner, figures in content["scores"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: a baseline with something missing or misplaced: {error!r}") from error
-    if not _same_scores(stated, scores(side)):
+    if not _same_scores(stated, scores(snapshot)):
         raise InputError(f"{path}: its scores do not follow from its own counts; set the baseline again")
-    return side
+    return snapshot
 
 
 def _same_scores(stated: Mapping[str, Mapping[str, Any]], derived: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether two tables of scores say the same, machines' last digits left aside."""
+    """Tell whether two tables of scores agree, machines' last digits left aside."""
     if stated.keys() != derived.keys() or any(row.keys() != set(SCORES) for row in stated.values()):
         return False
     pairs = [(stated[planner][name], derived[planner][name]) for planner in stated for name in SCORES]
     return all(a is b is None if None in (a, b) else abs(a - b) < 1e-6 for a, b in pairs)
 
 
-def _side(content: Mapping[str, Any]) -> Side:
-    """The side that a baseline's content stands for."""
+def _snapshot(content: Mapping[str, Any]) -> Snapshot:
+    """Return the snapshot that a baseline's content stands for."""
     signature = Signature(**{item.name: str(content["signature"][item.name]) for item in fields(Signature)})
     papers = _paper_frame(content["papers"])
     keys = dict(zip(papers["paper"], papers["key"], strict=True))
@@ -180,14 +179,14 @@ def _side(content: Mapping[str, Any]) -> Side:
     ]
     frame = pd.DataFrame(gold).set_index(["key", "id"]).sort_index()
     errors = {(p, key): int(n) for p, rows in content["errors"].items() for key, n in rows.items()}
-    found, doubts = _found(content["matched"], papers, frame), tuple(map(str, content.get("doubts", {}).values()))
-    return Side(str(content["name"]), signature, content["settings"], papers, frame, found, errors, doubts)
+    matches, doubts = _matches(content["matched"], papers, frame), tuple(map(str, content.get("doubts", {}).values()))
+    return Snapshot(str(content["name"]), signature, content["settings"], papers, frame, matches, errors, doubts)
 
 
 def _paper_frame(planners: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
-    """The rows of papers.csv that a baseline keeps; what is not written is 0, or an undefined figure."""
+    """Return the rows of papers.csv that a baseline holds; what is not written is 0, or an undefined figure."""
     blank: dict[str, Any] = {"status": "planned", "samples": 1} | dict.fromkeys(MACRO, math.nan)
-    blank |= dict.fromkeys((*COUNTED, *CARRIED), 0.0)
+    blank |= dict.fromkeys((*COUNTED, *SUMMED_FIGURES), 0.0)
     if any("labelled" in facts for papers in planners.values() for facts in papers.values()):
         blank |= {"labelled": False, **dict.fromkeys(LABELLED, math.nan)}
     rows = [
@@ -200,8 +199,8 @@ def _paper_frame(planners: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.
     return paper_sums(pd.DataFrame(rows))
 
 
-def _found(matched: Mapping[str, Any], papers: pd.DataFrame, gold: pd.DataFrame) -> pd.DataFrame:
-    """Every planner's share of every gold entry of the papers it has."""
+def _matches(matched: Mapping[str, Any], papers: pd.DataFrame, gold: pd.DataFrame) -> pd.DataFrame:
+    """Return every planner's share of every gold entry of the papers it has."""
     shares = {
         (planner, paper, words.split(" ", 1)[0]): float(share)
         for planner, rows in matched.items()

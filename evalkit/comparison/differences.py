@@ -1,4 +1,4 @@
-"""Takes the shared papers of two sides, gives Changes: each figure's difference, interval, test and verdict."""
+"""The change of each figure on the papers that two snapshots share: difference, interval, test and verdict."""
 
 from __future__ import annotations
 
@@ -11,26 +11,33 @@ import numpy as np
 import pandas as pd
 
 from evalkit import stats
-from evalkit.comparison.paired_papers import measure
+from evalkit.comparison.comparable import Pair, PaperRows
+from evalkit.errors import InputError
+from evalkit.metrics.figures import FIGURES, HEADLINES, shown_in
+from evalkit.text import nearest
 
 Outcome = Literal["better", "worse", "inconclusive", "no change"]
 LEVEL = 0.05
-MARK = "_corrected"  # the end of a figure that labels correct
+CORRECTED_SUFFIX = "_corrected"  # ends the name of a figure that labels correct
+MICRO = {f"{name}_micro": name for name, figure in FIGURES.items() if figure.macro and figure.micro}
+COMPARABLE = (*FIGURES, *MICRO)
+SECONDARY_FIGURES = (*HEADLINES, "match_f1_micro", *(name for name in shown_in("compare") if name not in HEADLINES))
 
 
-class Chance(TypedDict):
-    """How chance is drawn: passed on to every function that draws."""
+class ResamplingOptions(TypedDict):
+    """What every function that resamples or swaps is given."""
 
     resamples: int
     seed: int
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FigureChange:
     """One figure of one planner: new minus base over `papers` shared papers; None is undefined.
 
-    `p` is the paired permutation test's, `p_holm` corrects it for the planners compared on that figure. `detectable`
-    is the smallest difference that so many papers show with 80% power, `papers_needed` how many would show `target`.
+    `was` is the planner's name in base. `p` is the paired permutation test's, `p_holm` corrects it for the planners
+    compared on that figure. `detectable` is the smallest difference that so many papers show with 80% power,
+    `papers_needed` how many would show `target`.
     """
 
     planner: str
@@ -52,75 +59,97 @@ class Change:
 
     @property
     def defined(self) -> bool:
-        """Whether both sides have a value."""
+        """Tell whether both snapshots have a value."""
         return self.base is not None and self.new is not None
 
     @property
-    def by_labels(self) -> bool:
-        """Whether labels correct this figure, so that it has an interval and no test."""
-        return self.figure.endswith(MARK)
+    def is_corrected(self) -> bool:
+        """Tell whether labels correct this figure, so that it has an interval and no test."""
+        return self.figure.endswith(CORRECTED_SUFFIX)
 
 
-def tested(
-    sides: tuple[pd.DataFrame, pd.DataFrame],
-    pair: tuple[str, str],
-    figures: Sequence[str],
-    target: float,
-    chance: Chance,
-) -> list[Change]:
-    """Every figure of one planner; all intervals come from the same resamples."""
-    measures = {name: measure(*sides, name) for name in figures}
-    found = {name: still(both, pair, name) for name, both in measures.items()}
-    moving = [name for name, change in found.items() if change.difference is None and change.defined]
-    drawn = stats.differences([measures[name] for name in moving], 0, 1, **chance)
-    for name, difference in zip(moving, drawn, strict=True):
-        p = stats.paired_test(measures[name], 0, 1, **chance)
-        found[name] = moved(found[name], difference, p, target)
-    return list(found.values())
+def checked_figures(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return each figure once; refuse one that does not exist."""
+    for name in names:
+        if name not in COMPARABLE:
+            raise InputError(f"no figure is called {name!r}{nearest(name, COMPARABLE)}")
+    return tuple(dict.fromkeys(names))
 
 
-def still(both: stats.Measure, pair: tuple[str, str], figure: str) -> Change:
-    """A figure on both sides; what did not change on any paper has a difference of exactly 0, with p = 1."""
-    before, after = (defined(value) for value in both.values)
-    change = Change(pair[1], pair[0], figure, before, after, papers=int(both.n.min()))
-    if change.defined and np.array_equal(both.sums[:, 0], both.sums[:, 1]):
+def per_paper(rows: pd.DataFrame, figure: str) -> pd.Series:
+    """Return one figure of every paper; of a micro figure, what it is on that paper alone."""
+    if figure in rows:
+        return rows[figure]
+    formula = FIGURES[MICRO.get(figure, figure)].formula
+    return pd.Series(formula({str(name): rows[name].to_numpy() for name in rows}), index=rows.index)
+
+
+def figure_measure(rows: PaperRows, figure: str) -> stats.Measure:
+    """Return the measure of a figure with base and new as its planners: a mean over papers, or a ratio of sums."""
+    base, new = rows
+    if figure in FIGURES and FIGURES[figure].macro:
+        return stats.macro(np.stack([base[figure], new[figure]], axis=1).astype(np.float64))
+    counts = base.select_dtypes("number").columns.intersection(new.columns)
+    columns = {str(name): np.stack([base[name], new[name]], axis=1).astype(np.float64) for name in counts}
+    return stats.formula_measure(columns, FIGURES[MICRO.get(figure, figure)].formula)
+
+
+def figure_changes(
+    rows: PaperRows, pair: Pair, figures: Sequence[str], target: float, options: ResamplingOptions
+) -> list[FigureChange]:
+    """Compare every figure of one planner; all intervals come from the same resamples."""
+    measures = {name: figure_measure(rows, name) for name in figures}
+    changes = {name: point_change(measure, pair, name) for name, measure in measures.items()}
+    changed = [name for name, change in changes.items() if change.difference is None and change.defined]
+    differences = stats.differences([measures[name] for name in changed], 0, 1, **options)
+    for name, difference in zip(changed, differences, strict=True):
+        p = stats.paired_test(measures[name], 0, 1, **options)
+        changes[name] = with_difference(changes[name], difference, p, target)
+    return list(changes.values())
+
+
+def point_change(measure: stats.Measure, pair: Pair, figure: str) -> FigureChange:
+    """Return both values of a figure; what is alike on every paper has a difference of exactly 0, with p = 1."""
+    before, after = (_defined(value) for value in measure.values)
+    change = FigureChange(pair[1], pair[0], figure, before, after, papers=int(measure.n.min()))
+    if change.defined and np.array_equal(measure.sums[:, 0], measure.sums[:, 1]):
         return replace(change, difference=0.0, low=0.0, high=0.0, p=1.0, verdict="no change", standard_error=0.0)
     return change
 
 
-def moved(change: Change, found: stats.Difference, p: float, target: float) -> Change:
-    """A figure that changed, with its interval, its test, and what could have been seen."""
-    detectable = stats.minimum_detectable(found.standard_error)
+def with_difference(change: FigureChange, difference: stats.Difference, p: float, target: float) -> FigureChange:
+    """Add the difference with its interval, its test, and what could have been detected."""
+    detectable = stats.minimum_detectable(difference.standard_error)
     return replace(
         change,
-        difference=found.value,
-        low=defined(found.low),
-        high=defined(found.high),
-        p=defined(p),
-        standard_error=defined(found.standard_error),
-        detectable=defined(detectable),
-        papers_needed=stats.papers_needed(found.n, detectable, target) or None,
-        undefined_resamples=found.undefined,
+        difference=difference.value,
+        low=_defined(difference.low),
+        high=_defined(difference.high),
+        p=_defined(p),
+        standard_error=_defined(difference.standard_error),
+        detectable=_defined(detectable),
+        papers_needed=stats.papers_needed(difference.n, detectable, target) or None,
+        undefined_resamples=difference.undefined,
     )
 
 
-def defined(value: float) -> float | None:
-    """A number, or None where it is undefined."""
+def _defined(value: float) -> float | None:
+    """Return a number, or None where it is undefined."""
     return None if math.isnan(value) else float(value)
 
 
-def with_holm(changes: Sequence[Change]) -> tuple[Change, ...]:
-    """Holm over the planners, figure by figure, and the verdict that follows from it."""
+def with_holm(changes: Sequence[FigureChange]) -> tuple[FigureChange, ...]:
+    """Correct p over the planners, figure by figure, and add the verdict that follows from it."""
     adjusted: dict[tuple[str, str], float | None] = {}
     for figure in dict.fromkeys(change.figure for change in changes):
         family = [change for change in changes if change.figure == figure]
         p = stats.holm(np.array([math.nan if item.p is None else item.p for item in family], dtype=np.float64))
-        adjusted |= {(item.planner, figure): defined(value) for item, value in zip(family, p, strict=True)}
-    return tuple(_judged(replace(item, p_holm=adjusted[item.planner, item.figure])) for item in changes)
+        adjusted |= {(item.planner, figure): _defined(value) for item, value in zip(family, p, strict=True)}
+    return tuple(_with_verdict(replace(item, p_holm=adjusted[item.planner, item.figure])) for item in changes)
 
 
-def _judged(change: Change) -> Change:
-    """Better or worse where the corrected p says so, else what it was."""
+def _with_verdict(change: FigureChange) -> FigureChange:
+    """Call a change better or worse where the corrected p is below the level."""
     if change.p_holm is None or change.p_holm >= LEVEL or not change.difference:
         return change
     return replace(change, verdict="better" if change.difference > 0 else "worse")

@@ -1,4 +1,4 @@
-"""Takes a Comparison and a gate's rules, gives the verdict: pass, regressed or inconclusive, check by check.
+"""Evaluate a comparison by a gate's rules: pass, regressed or inconclusive, check by check.
 
 "Not significant" is not a pass: where the interval reaches beyond what a rule allows, the check is inconclusive and
 says what so many papers could have shown.
@@ -6,18 +6,18 @@ says what so many papers could have shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import pandas as pd
 
 from evalkit import stats
+from evalkit.comparison.changes import PARSE_FAILURES
+from evalkit.comparison.comparable import papers_of, shared_papers
 from evalkit.comparison.comparison import Comparison
-from evalkit.comparison.differences import Change
+from evalkit.comparison.differences import FigureChange, per_paper
 from evalkit.comparison.gate_rules import Gate, Rule
-from evalkit.comparison.moved_entries import PARSE_FAILURES
-from evalkit.comparison.paired_papers import papers_of, per_paper, shared_papers
 from evalkit.errors import InputError
 from evalkit.stats import Verdict
 from evalkit.text import nearest, normalise, normalise_id
@@ -28,18 +28,18 @@ MAJORITY = 0.5  # of a planner's samples of a paper must match an entry that mus
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One demand of one rule on one planner: what came of it, in a sentence, with what it rests on below."""
+    """One demand of one rule on one planner: its verdict, a sentence, and what it rests on."""
 
     rule: str
     demand: str
     planner: str
     verdict: Verdict
-    said: str
+    message: str
     details: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """Unique among a planner's checks."""
+        """Return a name that is unique among a planner's checks."""
         return f"{self.rule}: {self.demand}"
 
 
@@ -53,198 +53,196 @@ class GateReport:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of the checks."""
-        found = {check.verdict for check in self.checks}
-        return next((v for v in ("regressed", "inconclusive") if v in found), "pass")
+        """Return the worst verdict of the checks."""
+        verdicts = {check.verdict for check in self.checks}
+        return next((v for v in ("regressed", "inconclusive") if v in verdicts), "pass")
 
     @property
     def tripped(self) -> bool:
-        """Whether the gate stops what comes through."""
+        """Tell whether any check trips the gate."""
         return any(self.fails(check) for check in self.checks)
 
     def fails(self, check: Check) -> bool:
-        """Whether this check alone would trip the gate."""
+        """Tell whether this check alone would trip the gate."""
         return check.verdict == "regressed" or (check.verdict == "inconclusive" and self.inconclusive_fails)
 
 
-def judge(comparison: Comparison, gate: Gate, *, strict: bool = False) -> GateReport:
-    """Every rule on every planner that it names; a rule that names none is refused, for it would pass anything."""
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One rule on one planner; `required` is where gold has the entries that must match."""
+
+    comparison: Comparison
+    rule: Rule
+    planner: str
+    strict: bool
+    required: Mapping[str, tuple[str, str]]
+
+    @property
+    def change(self) -> FigureChange:
+        """Return the change of the rule's figure."""
+        return self.comparison.change(self.planner, self.rule.figure)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Return the planner's name in base, and in new."""
+        return next(pair for pair in self.comparison.pairs if pair[1] == self.planner)
+
+    def check(self, demand: str, verdict: Verdict, message: str, details: Sequence[str] = ()) -> Check:
+        """Return the check that came of this case, with the first of the details and how many more there are."""
+        more = (f"… and {len(details) - LISTED} more",) if len(details) > LISTED else ()
+        return Check(self.rule.name, demand, self.planner, verdict, message, (*details[:LISTED], *more))
+
+    def papers(self) -> pd.DataFrame:
+        """Return the planner's shared papers with the metric's base, new and difference."""
+        base, new = shared_papers(self.comparison.base, self.comparison.new, self.pair)
+        values = {"base": per_paper(base, self.rule.metric), "new": per_paper(new, self.rule.metric)}
+        table = pd.DataFrame({"paper": new["paper"], **values})
+        return table.assign(difference=table["new"] - table["base"])
+
+
+def evaluate_gate(comparison: Comparison, gate: Gate, *, strict: bool = False) -> GateReport:
+    """Check every rule on every planner that it names; refuse a rule that names none, for it would pass anything."""
     checks: list[Check] = []
     known = [name for _, name in comparison.pairs]
     for rule in gate.rules:
         planners = [name for name in known if fnmatchcase(name, rule.planner)]
-        gone = [name for name in comparison.only_planners[0] if fnmatchcase(name, rule.planner)]
-        if not planners and not gone:
+        if not planners and not any(fnmatchcase(name, rule.planner) for name in comparison.only_planners[0]):
             raise InputError(f"{rule.name}: no planner is like {rule.planner!r}{nearest(rule.planner, known)}")
-        for demand, check in DEMANDS.items():
-            if getattr(rule, demand) not in (None, ()):
-                checks.extend(check(comparison, rule, planners, strict))
-    checks.extend(_gone(comparison, gate))
+        required = {text: _gold_entry(comparison, rule, text) for text in rule.must_match}
+        cases = [_Case(comparison, rule, planner, strict, required) for planner in planners]
+        demanded = [demand for demand in DEMANDS if getattr(rule, demand) not in (None, ())]
+        checks.extend(DEMANDS[demand](case) for demand in demanded for case in cases)
+    checks.extend(_missing_planners(comparison, gate))
     return GateReport(comparison, tuple(checks), strict or gate.inconclusive == "fail")
 
 
-def _gone(comparison: Comparison, gate: Gate) -> Iterator[Check]:
-    """A planner of the base that the new run has not is a regression, unless the gate's file says otherwise."""
+def _missing_planners(comparison: Comparison, gate: Gate) -> Iterator[Check]:
+    """Yield a regression for each planner that only base has, or a pass where the gate's file says so."""
     verdict: Verdict = "regressed" if gate.missing_planners == "fail" else "pass"
     for name in comparison.only_planners[0]:
         if any(fnmatchcase(name, rule.planner) for rule in gate.rules):
-            said = f"{comparison.base.name} has it, {comparison.new.name} has not"
-            yield Check("planners", "present", name, verdict, said, ("if it was renamed: --map old=new",))
+            message = f"{comparison.base.name} has it, {comparison.new.name} has not"
+            yield Check("planners", "present", name, verdict, message, ("if it was renamed: --map old=new",))
 
 
-def _margin(comparison: Comparison, rule: Rule, planners: Sequence[str], strict: bool) -> Iterator[Check]:
-    """The interval of the difference against the margin."""
-    for planner in planners:
-        change = comparison.change(planner, rule.figure)
-        verdict: Verdict = "inconclusive"
-        if change.low is not None and change.high is not None:
-            verdict = stats.verdict(change.low, change.high, rule.margin or 0.0, strict=strict)
-        demand = f"{rule.figure} not worse by more than {rule.margin:g}"
-        details = _seen(change, rule.margin or 0.0) if verdict == "inconclusive" else ()
-        yield Check(rule.name, demand, planner, verdict, moved(change), details)
+def _margin(case: _Case) -> Check:
+    """Hold the interval of the difference against the margin."""
+    change, margin = case.change, case.rule.margin or 0.0
+    verdict: Verdict = "inconclusive"
+    if change.low is not None and change.high is not None:
+        verdict = stats.verdict(change.low, change.high, margin, strict=case.strict)
+    details = _detectable(change, margin) if verdict == "inconclusive" else ()
+    return case.check(f"{case.rule.figure} not worse by more than {margin:g}", verdict, _sentence(change), details)
 
 
-def moved(change: Change) -> str:
-    """What a figure was, is, and how sure the difference is."""
+def _sentence(change: FigureChange) -> str:
+    """Say what a figure was, is, and how sure the difference is."""
+    values = f"{change.figure} {_text(change.base)} → {_text(change.new)}"
     if change.difference is None:
-        return f"{change.figure} {_text(change.base)} → {_text(change.new)}: no difference where one is undefined"
+        return f"{values}: no difference where one is undefined"
     ends = f"[{change.low:+.3f}, {change.high:+.3f}]" if change.low is not None and change.high is not None else "[–]"
-    papers = f"{change.papers} labelled papers, by the interval" if change.by_labels else f"{change.papers} papers"
-    p = "" if change.by_labels else f", p {'–' if change.p is None else f'{change.p:.3g}'}"
-    return (
-        f"{change.figure} {_text(change.base)} → {_text(change.new)}: {change.difference:+.3f} {ends} over {papers}{p}"
-    )
+    papers = f"{change.papers} labelled papers, by the interval" if change.is_corrected else f"{change.papers} papers"
+    p = "" if change.is_corrected else f", p {'–' if change.p is None else f'{change.p:.3g}'}"
+    return f"{values}: {change.difference:+.3f} {ends} over {papers}{p}"
 
 
 def _text(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _seen(change: Change, target: float) -> tuple[str, ...]:
-    """What so many papers could have shown, and how many would show the target."""
+def _detectable(change: FigureChange, target: float) -> tuple[str, ...]:
+    """Say what so many papers could have shown, and how many would show the target."""
     if change.detectable is None:
         return ("too few papers with a value to say what could be seen",)
-    kind = "labelled papers" if change.by_labels else "papers"
-    said = f"{change.papers} {kind} show differences from {change.detectable:.3f} on (80% power at 5%)"
-    needed = None if change.by_labels else stats.papers_needed(change.papers, change.detectable, target)
-    return (said, f"to see {target:g}, about {needed} papers are needed") if needed else (said,)
+    kind = "labelled papers" if change.is_corrected else "papers"
+    shown = f"{change.papers} {kind} show differences from {change.detectable:.3f} on (80% power at 5%)"
+    needed = None if change.is_corrected else stats.papers_needed(change.papers, change.detectable, target)
+    return (shown, f"to see {target:g}, about {needed} papers are needed") if needed else (shown,)
 
 
-def _max_drop(comparison: Comparison, rule: Rule, planners: Sequence[str], strict: bool) -> Iterator[Check]:
-    """The drop itself against the largest one allowed; with `significant`, only one that is sure."""
-    limit = rule.max_drop or 0.0
-    for planner in planners:
-        change = comparison.change(planner, rule.figure)
-        demand = f"{rule.figure} drops by at most {limit:g}" + (", when significant" if rule.significant else "")
-        verdict: Verdict = "pass"
-        if change.difference is None:
-            verdict = "inconclusive" if change.base is not None or rule.corrected else "pass"
-        elif -change.difference > limit + 1e-9:
-            verdict = "regressed" if change.verdict == "worse" or not rule.significant else "inconclusive"
-        details = _seen(change, limit) if verdict == "inconclusive" else ()
-        yield Check(rule.name, demand, planner, verdict, moved(change), details)
+def _max_drop(case: _Case) -> Check:
+    """Hold the drop itself against the largest one allowed; with `significant`, only one that is sure."""
+    change, rule, limit = case.change, case.rule, case.rule.max_drop or 0.0
+    verdict: Verdict = "pass"
+    if change.difference is None:
+        verdict = "inconclusive" if change.base is not None or rule.corrected else "pass"
+    elif -change.difference > limit + 1e-9:
+        verdict = "regressed" if change.verdict == "worse" or not rule.significant else "inconclusive"
+    demand = f"{rule.figure} drops by at most {limit:g}" + (", when significant" if rule.significant else "")
+    details = _detectable(change, limit) if verdict == "inconclusive" else ()
+    return case.check(demand, verdict, _sentence(change), details)
 
 
-def _floor(comparison: Comparison, rule: Rule, planners: Sequence[str], strict: bool) -> Iterator[Check]:
-    """The figure of the new run against a fixed least value."""
-    for planner in planners:
-        value = comparison.change(planner, rule.figure).new
-        verdict: Verdict = "inconclusive" if value is None else "pass" if value >= (rule.floor or 0.0) else "regressed"
-        yield Check(rule.name, f"{rule.figure} at least {rule.floor:g}", planner, verdict, f"it is {_text(value)}")
+def _floor(case: _Case) -> Check:
+    """Hold the figure of the new run against a fixed least value."""
+    value, floor = case.change.new, case.rule.floor or 0.0
+    verdict: Verdict = "inconclusive" if value is None else "pass" if value >= floor else "regressed"
+    return case.check(f"{case.rule.figure} at least {floor:g}", verdict, f"it is {_text(value)}")
 
 
-def _coverage(comparison: Comparison, rule: Rule, planners: Sequence[str], strict: bool) -> Iterator[Check]:
-    """The share of all papers, base's and new's, for which the new run has a plan with entries."""
-    for planner in planners:
-        base, new = papers_of(comparison.base, _was(comparison, planner)), papers_of(comparison.new, planner)
-        names = base["paper"].to_dict() | new["paper"].to_dict()
-        planned = set(new.index[new["planned"] > 0])
-        share = len(planned) / len(names) if names else 0.0
-        absent = [f"no plan: {names[key]}" for key in sorted(map(str, set(names) - planned))]
-        verdict: Verdict = "pass" if share >= (rule.coverage or 0.0) else "regressed"
-        said = f"{len(planned)} of {len(names)} papers have a plan"
-        yield Check(rule.name, f"coverage at least {rule.coverage:g}", planner, verdict, said, _few(absent))
+def _coverage(case: _Case) -> Check:
+    """Hold the share of all papers, base's and new's, for which the new run has a plan with entries."""
+    least = case.rule.coverage or 0.0
+    base, new = papers_of(case.comparison.base, case.pair[0]), papers_of(case.comparison.new, case.planner)
+    names = base["paper"].to_dict() | new["paper"].to_dict()
+    planned = set(new.index[new["planned"] > 0])
+    share = len(planned) / len(names) if names else 0.0
+    absent = [f"no plan: {names[key]}" for key in sorted(map(str, set(names) - planned))]
+    message = f"{len(planned)} of {len(names)} papers have a plan"
+    return case.check(f"coverage at least {least:g}", "pass" if share >= least else "regressed", message, absent)
 
 
-def _was(comparison: Comparison, planner: str) -> str:
-    """A planner's name in base."""
-    return {name: old for old, name in comparison.pairs}[planner]
+def _paper_floor(case: _Case) -> Check:
+    """Demand that no single paper is below a value; papers where the figure is undefined do not count."""
+    floor, rows = case.rule.paper_floor or 0.0, case.papers()
+    below = rows[rows["new"] < floor].sort_values(["new", "paper"])
+    lines = [f"{paper}: {new:.3f}" for paper, new in zip(below["paper"], below["new"], strict=True)]
+    message = f"{len(below)} of {int(rows['new'].notna().sum())} papers are below"
+    demand = f"{case.rule.metric} at least {floor:g} on every paper"
+    return case.check(demand, "regressed" if lines else "pass", message, lines)
 
 
-def _few(lines: Sequence[str]) -> tuple[str, ...]:
-    """The first lines, and how many more there are."""
-    more = (f"… and {len(lines) - LISTED} more",) if len(lines) > LISTED else ()
-    return (*lines[:LISTED], *more)
+def _paper_max_drop(case: _Case) -> Check:
+    """Demand that no single paper lost more than a value."""
+    limit, rows = case.rule.paper_max_drop or 0.0, case.papers()
+    below = rows[rows["difference"] < -limit - 1e-9].sort_values(["difference", "paper"])
+    columns = (below[name] for name in ("paper", "base", "new"))
+    lines = [f"{paper}: {base:.3f} → {new:.3f}" for paper, base, new in zip(*columns, strict=True)]
+    message = f"{len(below)} of {int(rows['difference'].notna().sum())} papers drop by more"
+    demand = f"{case.rule.metric} drops by at most {limit:g} on every paper"
+    return case.check(demand, "regressed" if lines else "pass", message, lines)
 
 
-def _by_paper(comparison: Comparison, planner: str, metric: str) -> pd.DataFrame:
-    """One planner's shared papers with any figure's base, new and difference."""
-    base, new = shared_papers(comparison.base, comparison.new, (_was(comparison, planner), planner))
-    table = pd.DataFrame({"paper": new["paper"], "base": per_paper(base, metric), "new": per_paper(new, metric)})
-    return table.assign(difference=table["new"] - table["base"])
-
-
-def _paper_floor(comparison: Comparison, rule: Rule, planners: Sequence[str], strict: bool) -> Iterator[Check]:
-    """No single paper below a value; papers where the figure is undefined do not count."""
-    for planner in planners:
-        rows = _by_paper(comparison, planner, rule.metric)
-        low = rows[rows["new"] < (rule.paper_floor or 0.0)].sort_values(["new", "paper"])
-        lines = [f"{paper}: {new:.3f}" for paper, new in zip(low["paper"], low["new"], strict=True)]
-        demand = f"{rule.metric} at least {rule.paper_floor:g} on every paper"
-        said = f"{len(low)} of {int(rows['new'].notna().sum())} papers are below"
-        yield Check(rule.name, demand, planner, "regressed" if lines else "pass", said, _few(lines))
-
-
-def _paper_max_drop(comparison: Comparison, rule: Rule, planners: Sequence[str], strict: bool) -> Iterator[Check]:
-    """No single paper that lost more than a value."""
-    limit = rule.paper_max_drop or 0.0
-    for planner in planners:
-        rows = _by_paper(comparison, planner, rule.metric)
-        low = rows[rows["difference"] < -limit - 1e-9].sort_values(["difference", "paper"])
-        columns = (low[name] for name in ("paper", "base", "new"))
-        lines = [f"{paper}: {base:.3f} → {new:.3f}" for paper, base, new in zip(*columns, strict=True)]
-        demand = f"{rule.metric} drops by at most {limit:g} on every paper"
-        said = f"{len(low)} of {int(rows['difference'].notna().sum())} papers drop by more"
-        yield Check(rule.name, demand, planner, "regressed" if lines else "pass", said, _few(lines))
-
-
-def _new_parse_failures(comparison: Comparison, rule: Rule, planners: Sequence[str], strict: bool) -> Iterator[Check]:
-    """Plans that could be read and no longer can, or that lose entries on reading which they did not lose."""
-    failures = comparison.failures[comparison.failures["kind"].isin(PARSE_FAILURES)]
-    allowed = rule.new_parse_failures or 0
+def _new_parse_failures(case: _Case) -> Check:
+    """Limit the plans that could be read and no longer can, or that lose entries on reading which they did not."""
+    failures, allowed = case.comparison.failures, case.rule.new_parse_failures or 0
     # What belongs to no planner in particular (a file that is no text at all) counts for each of them.
-    for planner in planners:
-        rows = failures[failures["planner"].isin((planner, ""))]
-        lines = [
-            f"{row['paper'] or 'a document'}: {row['kind']} ({row['base']} → {row['new']})"
-            for row in rows.to_dict("records")
-        ]
-        verdict: Verdict = "regressed" if len(rows) > allowed else "pass"
-        demand, said = f"at most {allowed} new parse failures", f"{len(rows)} found"
-        yield Check(rule.name, demand, planner, verdict, said, _few(lines))
+    rows = failures[failures["kind"].isin(PARSE_FAILURES) & failures["planner"].isin((case.planner, ""))]
+    lines = [
+        f"{row['paper'] or 'a document'}: {row['kind']} ({row['base']} → {row['new']})"
+        for row in rows.to_dict("records")
+    ]
+    verdict: Verdict = "regressed" if len(rows) > allowed else "pass"
+    return case.check(f"at most {allowed} new parse failures", verdict, f"{len(rows)} found", lines)
 
 
-def _must_match(comparison: Comparison, rule: Rule, planners: Sequence[str], strict: bool) -> Iterator[Check]:
-    """Gold entries that may never be lost, whatever they were in base."""
-    wanted = {text: _gold_entry(comparison, rule, text) for text in rule.must_match}
-    found = comparison.new.found
-    for planner in planners:
-        shares = found[found["planner"] == planner].set_index(["key", "id"])["share"]
-        lost = [f"not matched: {text}" for text, place in wanted.items() if shares.get(place, 0.0) < MAJORITY]
-        said = f"{len(wanted) - len(lost)} of {len(wanted)} are matched"
-        verdict: Verdict = "regressed" if lost else "pass"
-        yield Check(rule.name, "gold entries that must match", planner, verdict, said, _few(lost))
+def _must_match(case: _Case) -> Check:
+    """Demand gold entries that may never be lost, whatever they were in base."""
+    matches = case.comparison.new.matches
+    shares = matches[matches["planner"] == case.planner].set_index(["key", "id"])["share"]
+    lost = [f"not matched: {text}" for text, place in case.required.items() if shares.get(place, 0.0) < MAJORITY]
+    message = f"{len(case.required) - len(lost)} of {len(case.required)} are matched"
+    return case.check("gold entries that must match", "regressed" if lost else "pass", message, lost)
 
 
 def _gold_entry(comparison: Comparison, rule: Rule, text: str) -> tuple[str, str]:
-    """The (paper, id) that "paper/name" or "paper/id" means; either half may hold a slash."""
+    """Return the (paper, id) that "paper/name" or "paper/id" means; either half may hold a slash."""
     gold = comparison.new.gold
-    rows = list(zip(gold.index, gold["gold_name"], strict=True))
+    rows = zip(gold.index, gold["gold_name"], strict=True)
     known = {(key, normalise(name)): (key, entry) for (key, entry), name in rows}
     known |= {place: place for place in gold.index}
-    cuts = [at for at, sign in enumerate(text) if sign == "/"]
-    for at in cuts:
-        key, name = normalise_id(text[:at]), text[at + 1 :].strip()
+    for cut in (index for index, character in enumerate(text) if character == "/"):
+        key, name = normalise_id(text[:cut]), text[cut + 1 :].strip()
         for place in ((key, name), (key, normalise(name))):
             if place in known:
                 return known[place]
@@ -252,8 +250,7 @@ def _gold_entry(comparison: Comparison, rule: Rule, text: str) -> tuple[str, str
     raise InputError(f"{rule.name}: gold has no entry {text!r}{nearest(text, names)}")
 
 
-Judge = Callable[[Comparison, Rule, Sequence[str], bool], Iterator[Check]]
-DEMANDS: dict[str, Judge] = {
+DEMANDS: dict[str, Callable[[_Case], Check]] = {
     "margin": _margin,
     "max_drop": _max_drop,
     "floor": _floor,

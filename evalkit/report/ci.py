@@ -53,10 +53,12 @@ def _case(report: GateReport, check: Check) -> ElementTree.Element:
     """A check: failed, skipped where it is inconclusive and that may pass, or passed with what was found."""
     place = {"classname": xml(f"evalkit.gate.{check.planner}"), "name": xml(check.name), "time": "0"}
     case = ElementTree.Element("testcase", place)
-    body = xml("\n".join((check.said, *check.details)))
+    body = xml("\n".join((check.message, *check.details)))
     if report.fails(check) or check.verdict == "inconclusive":
         kind = "failure" if report.fails(check) else "skipped"
-        result = ElementTree.SubElement(case, kind, message=xml(f"{check.verdict}: {check.said}"), type=check.verdict)
+        result = ElementTree.SubElement(
+            case, kind, message=xml(f"{check.verdict}: {check.message}"), type=check.verdict
+        )
     else:
         result = ElementTree.SubElement(case, "system-out")
     result.text = body
@@ -73,7 +75,7 @@ def workflow_commands(report: GateReport) -> Iterator[str]:
     shown = [check for check in report.checks if report.fails(check) or check.verdict == "inconclusive"]
     for check in shown[:SHOWN]:
         kind = "error" if report.fails(check) else "warning"
-        yield command(kind, f"{check.name} ({check.planner})", "\n".join((check.said, *check.details)))
+        yield command(kind, f"{check.name} ({check.planner})", "\n".join((check.message, *check.details)))
     yield command("error" if report.tripped else "notice", "evalkit gate", gate_sentence(report))
 
 

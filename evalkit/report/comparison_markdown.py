@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evalkit.comparison import Change, Comparison, GateReport
+from evalkit.comparison import Comparison, FigureChange, GateReport
 from evalkit.report.comparison_text import NO_TEST, gate_sentence, gold_entry, interval, plan_entries
 from evalkit.report.escaping import markdown
 from evalkit.report.json_output import records
@@ -40,7 +40,7 @@ def gate(report: GateReport, limit: int = LIMIT) -> str:
     order = ("regressed", "inconclusive", "pass")
     rows = []
     for check in sorted(report.checks, key=lambda check: order.index(check.verdict)):
-        lines = "<br>".join(map(text, (check.said, *check.details)))
+        lines = "<br>".join(map(text, (check.message, *check.details)))
         rows.append(_row(f"{MARKS[check.verdict]} {check.verdict}", text(check.planner), text(check.name), lines))
     head = f"## {mark} evalkit {gate_sentence(report)}\n\n| verdict | planner | check | found |\n|---|---|---|---|\n"
     return fitted([Section(head, rows, "\n"), *_compared(report.comparison)], limit)
@@ -95,18 +95,18 @@ def _row(*cells: object) -> str:
     return f"| {' | '.join(map(str, cells))} |\n"
 
 
-def _verdict(change: Change) -> str:
+def _verdict(change: FigureChange) -> str:
     return f"{MARKS.get(change.verdict, '⚠️')} {change.verdict}"
 
 
-def _planner(change: Change) -> str:
+def _planner(change: FigureChange) -> str:
     """One planner's row."""
     sides = (change.papers, number(change.base), number(change.new), interval(change))
     tests = (p_value(change.p), p_value(change.p_holm), _verdict(change))
     return _row(text(change.planner), *sides, *tests, number(change.detectable))
 
 
-def _by_labels(change: Change) -> str:
+def _by_labels(change: FigureChange) -> str:
     """One planner's row of a figure that labels correct."""
     sides = (change.papers, number(change.base), number(change.new), f"{change.figure} {interval(change)}")
     return _row(text(change.planner), *sides, _verdict(change), number(change.detectable))

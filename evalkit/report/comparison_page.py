@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evalkit.comparison import Change, Comparison, compare, side_of
+from evalkit.comparison import Comparison, FigureChange, compare, snapshot_of
 from evalkit.metrics.figures import TITLES
 from evalkit.report import browser_data, chart_style
 from evalkit.report.comparison_charts import CHARTS
@@ -39,7 +39,7 @@ def comparison_page(runs: dict[str, Run], folder: str, force: bool, largest_inli
     """Return the page of two runs under their names, base first."""
     chart_style.require()
     (base_name, base), (new_name, new) = runs.items()
-    sides = side_of(base, base_name), side_of(new, new_name)
+    sides = snapshot_of(base, base_name), snapshot_of(new, new_name)
     both_labelled = all("labelled" in side.papers for side in sides)
     result = compare(*sides, force=force, corrected=(HEADLINE,) if both_labelled else ())
     index, documents = _index(new, result), _documents(base, new, result)
@@ -90,7 +90,7 @@ def verdict(result: Comparison) -> str:
     return f"{name} of {len(headline)} planners: {counts}.{_by_labels(result)}"
 
 
-def _counted(items: Sequence[Change]) -> str:
+def _counted(items: Sequence[FigureChange]) -> str:
     """How many planners are better, worse, or neither."""
     verdicts = [item.verdict for item in items]
     kinds = ("better", "worse", "inconclusive", "no change")
@@ -106,14 +106,14 @@ def _by_labels(result: Comparison) -> str:
     return f" Corrected by labels: {changes}."
 
 
-def _changes(items: Sequence[Change]) -> list[View]:
+def _changes(items: Sequence[FigureChange]) -> list[View]:
     """The rows of a table of changes, their intervals drawn to one scale."""
     ends = (abs(end) for item in items for end in (item.low, item.high) if end is not None)
     largest = max(ends, default=0.0) or 1.0
     return [_change(item, largest) for item in items]
 
 
-def _change(item: Change, largest: float) -> View:
+def _change(item: FigureChange, largest: float) -> View:
     """A row of the table of changes; the interval's ends as shares of the widest one, for its little picture."""
 
     def share(value: float | None) -> float | None:

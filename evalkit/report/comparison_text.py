@@ -13,8 +13,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evalkit.comparison import Change, Comparison, GateReport, Side
-from evalkit.comparison.baseline import scores
+from evalkit.comparison import Comparison, FigureChange, GateReport, Snapshot, scores
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report.escaping import plain
 from evalkit.report.values import brackets, number, p_value
@@ -24,7 +23,7 @@ SHOWN = 15  # rows of a table of changes; the rest is counted, and whole in --js
 STYLES = {"better": "green", "worse": "red", "regressed": "red", "inconclusive": "yellow", "pass": "green"}
 
 
-def interval(change: Change) -> str:
+def interval(change: FigureChange) -> str:
     """Return a difference with its interval."""
     return number(change.difference, signed=True) + brackets(change.low, change.high, 3, signed=True)
 
@@ -63,12 +62,12 @@ def _headline(result: Comparison) -> Table:
     return table
 
 
-def planner_name(change: Change) -> str:
+def planner_name(change: FigureChange) -> str:
     """Return a planner's name, and the one it had before."""
     return change.planner if change.planner == change.was else f"{change.was} → {change.planner}"
 
 
-def _verdict(change: Change) -> Text:
+def _verdict(change: FigureChange) -> Text:
     return Text(change.verdict, style=STYLES.get(change.verdict, ""))
 
 
@@ -190,7 +189,7 @@ def gate(report: GateReport) -> Iterator[RenderableType]:
     for head in ("verdict", "planner", "check", "found"):
         table.add_column(head, overflow="fold")
     for check in report.checks:
-        message = "\n".join(plain(line) for line in (check.said, *check.details))
+        message = "\n".join(plain(line) for line in (check.message, *check.details))
         verdict = Text(check.verdict, style=STYLES[check.verdict])
         table.add_row(verdict, Text(plain(check.planner)), Text(plain(check.name)), Text(message))
     yield table
@@ -212,7 +211,7 @@ def gate_sentence(report: GateReport) -> str:
     return f"gate passed: {summary}{doubt}"
 
 
-def baseline(side: Side) -> Iterator[RenderableType]:
+def baseline(side: Snapshot) -> Iterator[RenderableType]:
     """A kept baseline: each planner's figures, and what pins them."""
     table = Table(title=f"Baseline {plain(side.name)}", title_justify="left")
     figures = {"match_f1": FIGURES["match_f1"].label} | BESIDE
@@ -220,14 +219,14 @@ def baseline(side: Side) -> Iterator[RenderableType]:
         table.add_column(head, justify="left" if head == "planner" else "right")
     for planner, row in scores(side).items():
         papers = int((side.papers["planner"] == planner).sum())
-        own = side.found[side.found["planner"] == planner]
+        own = side.matches[side.matches["planner"] == planner]
         matched = f"{own['share'].sum():g} of {len(own)}"
         table.add_row(Text(plain(planner)), str(papers), matched, *(number(row[name]) for name in figures))
     yield table
     yield Text(f"signature: {side.signature}", style="dim")
 
 
-def baselines(sides: Mapping[str, Side]) -> Table | Text:
+def baselines(sides: Mapping[str, Snapshot]) -> Table | Text:
     """One row a baseline: where it lies, and its best planner."""
     if not sides:
         return Text("no baselines; `evalkit baseline set RUN` makes one")

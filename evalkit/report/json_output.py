@@ -10,8 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from evalkit.comparison import Comparison, GateReport, Side
-from evalkit.comparison.baseline import scores
+from evalkit.comparison import Check, Comparison, GateReport, Snapshot, scores
 from evalkit.scoring.load import LoadedPlans
 from evalkit.storage.runs import SCHEMA_VERSION, Run
 
@@ -47,17 +46,17 @@ def comparison(result: Comparison) -> str:
 
 def gate(report: GateReport) -> str:
     """Return the verdict, every check, and the comparison that they rest on."""
-    checks = [asdict(check) | {"fails": report.fails(check)} for check in report.checks]
+    checks = [_check(check) | {"fails": report.fails(check)} for check in report.checks]
     head = {"verdict": report.verdict, "tripped": report.tripped, "checks": checks}
     return dump(head | {"comparison": _comparison(report.comparison)})
 
 
-def baseline(side: Side) -> str:
+def baseline(side: Snapshot) -> str:
     """Return a baseline's scores and signature."""
     return dump(_baseline(side))
 
 
-def baselines(sides: Mapping[str, Side]) -> str:
+def baselines(sides: Mapping[str, Snapshot]) -> str:
     """Return all baselines by path."""
     return dump({"baselines": [{"path": path} | _baseline(side) for path, side in sides.items()]})
 
@@ -65,6 +64,11 @@ def baselines(sides: Mapping[str, Side]) -> str:
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a frame's rows; missing cells are None."""
     return [{str(name): _plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _check(check: Check) -> dict[str, Any]:
+    """Return a check under the names that readers of the document know."""
+    return {"said" if name == "message" else name: value for name, value in asdict(check).items()}
 
 
 def _comparison(result: Comparison) -> dict[str, Any]:
@@ -94,11 +98,11 @@ def _comparison(result: Comparison) -> dict[str, Any]:
     }
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _side(side: Snapshot) -> dict[str, Any]:
     return {"name": side.name, "signature": asdict(side.signature)}
 
 
-def _baseline(side: Side) -> dict[str, Any]:
+def _baseline(side: Snapshot) -> dict[str, Any]:
     return _side(side) | {"scores": scores(side)}
 
 
