@@ -70,8 +70,7 @@ def keeping() -> Callable[[bytes], None]:
     """Reads a document, keeps what it says, and takes it from there; the first byte says what its path names."""
     from evalkit.formats import parse_document
     from evalkit.scoring.load import parse_documents
-    from evalkit.storage.cache import Store
-    from evalkit.storage.codec import decode_plans
+    from evalkit.storage.cache import Store, decode_plans
     from evalkit.types import Document
 
     store = Store(Path(tempfile.mkdtemp(prefix="evalkit-fuzz-"), "kept.sqlite"))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evalkit.storage.csv import cell, csv_text, signed, to_csv
+from evalkit.storage.tables import cell, csv_text, rows_csv, to_csv
 
 KINDS = pd.DataFrame(
     {
@@ -55,5 +55,5 @@ def test_cells(value: object, written: object) -> None:
 
 
 def test_rows_of_long_tables_end_in_their_signature() -> None:
-    assert signed([("a", None, 1, 0.25), ("=b", True, math.nan, 1e-7)], "s0") == b"a,,1,0.25,s0\n'=b,True,,1e-07,s0\n"
+    assert rows_csv([("a", None, 1, 0.25), ("=b", True, math.nan, 1e-7)], "s0") == b"a,,1,0.25,s0\n'=b,True,,1e-07,s0\n"
     assert csv_text([]) == ""

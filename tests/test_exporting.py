@@ -22,8 +22,8 @@ from evalkit.report.exports import EXPORTERS, cases, place
 from evalkit.scoring.load import read_plans
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
-from evalkit.storage.csv import FORMS, from_cell, in_cell
 from evalkit.storage.runs import Run, load_run
+from evalkit.storage.tables import FORMS, from_cell, in_cell
 from evalkit.types import Plan
 
 GOLD = gold(

@@ -10,7 +10,7 @@ import pytest
 
 from evalkit.errors import InputError, OutputError
 from evalkit.storage import discovery, files
-from evalkit.storage.spool import Spool
+from evalkit.storage.files import Spool
 from evalkit.types import Diagnostic, Document
 
 

@@ -45,9 +45,8 @@ LAYERS = {
 MAY_OPEN_FILES: dict[str, str] = {
     "storage/discovery.py": "reads every document below a folder",
     "storage/files.py": "reads and writes files, whole or not at all",
-    "storage/spool.py": "plans of a run lie in a temporary file without a name",
     "storage/folders.py": "a run's folder is written whole or not at all",
-    "storage/parquet.py": "pyarrow writes a Parquet file itself",
+    "storage/tables.py": "pyarrow writes a Parquet file itself",
     "storage/cache.py": "the cache is one SQLite file",
     "judges/llm/reply_cache.py": "cached replies are in one SQLite file",
 }

@@ -21,7 +21,7 @@ from evalkit.scoring.pair import (
     plans_by_paper,
 )
 from evalkit.settings import Settings, content_digest
-from evalkit.storage.codec import encode_plans
+from evalkit.storage.cache import encode_plans
 from evalkit.types import Ablation, Action, Diagnostic, Document, Plan, Portable, Severity
 
 ONE = entry("a")

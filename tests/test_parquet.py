@@ -14,8 +14,8 @@ from conftest import entry, gold, plan
 from evalkit.cli import group
 from evalkit.labels.page import tasks_of_run
 from evalkit.storage.label_files import LabelledPlan, write_labels
-from evalkit.storage.parquet import WHOLE
 from evalkit.storage.runs import LONG, TABLES, load_run
+from evalkit.storage.tables import WHOLE
 
 pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
 GATE = {"name": "Gate", "ablated_part": "gate", "action": "REMOVE", "metrics": ["accuracy"]}

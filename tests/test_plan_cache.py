@@ -17,8 +17,7 @@ from evalkit.scoring import load
 from evalkit.scoring.load import parse_documents, read_plans
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
-from evalkit.storage.cache import Store
-from evalkit.storage.codec import decode_plans
+from evalkit.storage.cache import Store, decode_plans
 from evalkit.storage.discovery import documents
 from evalkit.storage.files import shipped
 from evalkit.types import Document, Plan

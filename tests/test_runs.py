@@ -14,8 +14,8 @@ from conftest import entry, gold, plan
 from evalkit.errors import InputError
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
-from evalkit.storage.csv import to_csv
 from evalkit.storage.runs import Run, load_run
+from evalkit.storage.tables import to_csv
 
 HOSTILE = ["=1+1", "+x", "-x", "@x", "'quoted", "\tx", "001", "NA", "null", "a,b", 'say "x"', "two\nlines", "ünï"]
 

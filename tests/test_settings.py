@@ -8,7 +8,7 @@ import pytest
 
 from evalkit.errors import SettingsError
 from evalkit.settings import Settings, parse_settings
-from evalkit.storage.signature import Signature
+from evalkit.storage.runs import Signature
 
 SIGNATURE = Signature("0.1.0", "s", "hybrid", "c", "m", "one-to-one", "0.5/0.5", "zero", "all", "0", "g", "p")
 

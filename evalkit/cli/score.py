@@ -8,7 +8,7 @@ from evalkit.cli.judge_options import panel_for, panel_options, show_estimate
 from evalkit.cli.options import JSON, JUDGEMENTS, judgements_from, labels_from, scoring_options, settings_from
 from evalkit.cli.report import REPORT
 from evalkit.cli.work_options import engine_options, take_work, workplace
-from evalkit.storage.csv import FORMS
+from evalkit.storage.tables import FORMS
 
 
 @click.command("score")

@@ -21,8 +21,7 @@ from evalkit.metrics.figures import MACRO, shown_in
 from evalkit.scoring.correction import HITS, LABELLED
 from evalkit.scoring.run_writer import COUNTED
 from evalkit.storage.files import read_text
-from evalkit.storage.runs import Run, load_run
-from evalkit.storage.signature import Signature
+from evalkit.storage.runs import Run, Signature, load_run
 
 BASELINE_VERSION = 1
 BASELINES = "baselines"

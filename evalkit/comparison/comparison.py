@@ -32,7 +32,7 @@ from evalkit.comparison.differences import (
     with_holm,
 )
 from evalkit.comparison.snapshot import Snapshot
-from evalkit.storage.runs import Run, shown
+from evalkit.storage.runs import Run, reporting
 
 TARGET = 0.05  # the difference worth seeing, unless the user names another
 
@@ -82,11 +82,11 @@ class Comparison:
 
     def chart(self, kind: str) -> Any:
         """Draw one of the charts of a comparison's report (changes, figures, papers); needs the extra `report`."""
-        return shown("notebook", "comparison_chart")(self, kind)
+        return reporting("notebook", "comparison_chart")(self, kind)
 
     def _repr_html_(self) -> str:
         """Show the verdict and each planner's change in a notebook."""
-        return str(shown("notebook", "comparison_html")(self))
+        return str(reporting("notebook", "comparison_html")(self))
 
 
 def compare(

@@ -17,8 +17,7 @@ from evalkit.scoring.correction import CORRECTED, HITS, LABELLED, is_labelled
 from evalkit.scoring.rows import TEXT_COLUMNS
 from evalkit.scoring.run_writer import COUNTED
 from evalkit.settings import fingerprint
-from evalkit.storage.runs import Run
-from evalkit.storage.signature import Signature
+from evalkit.storage.runs import Run, Signature
 from evalkit.text import normalise_id
 from evalkit.types import COUNT_NAMES
 

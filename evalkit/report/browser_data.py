@@ -13,8 +13,8 @@ import pandas as pd
 from evalkit.metrics.figures import shown_in
 from evalkit.report.error_classes import CLASSES, classified, counts, diagnostics_by_path, gold_hits, is_true, keyed
 from evalkit.report.values import text
-from evalkit.storage.csv import from_cell
 from evalkit.storage.runs import Run
+from evalkit.storage.tables import from_cell
 
 FIGURES = shown_in("browser")
 Row = Mapping[Any, Any]

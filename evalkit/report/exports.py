@@ -20,8 +20,8 @@ from evalkit.metrics.figures import shown_in
 from evalkit.report.error_classes import keyed
 from evalkit.report.values import text
 from evalkit.settings import fingerprint
-from evalkit.storage.csv import from_cell
 from evalkit.storage.runs import Run
+from evalkit.storage.tables import from_cell
 
 Files = dict[str, str]
 LONGEST = 200  # bytes of one step of a path; file systems take 255, with the ending

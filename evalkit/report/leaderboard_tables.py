@@ -18,8 +18,8 @@ from evalkit.errors import InputError
 from evalkit.metrics.figures import FIGURES, TITLES, shown_in
 from evalkit.report import escaping, json_output
 from evalkit.report.values import brackets, defined, number
-from evalkit.storage.csv import to_csv
 from evalkit.storage.runs import Run
+from evalkit.storage.tables import to_csv
 
 COLUMNS = shown_in("table")
 SIGNIFICANT = 0.05

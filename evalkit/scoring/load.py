@@ -15,8 +15,7 @@ from evalkit.errors import InputError
 from evalkit.formats import FORMATS, parse_document, write_plans
 from evalkit.scoring.pair import PlanRef, gold_by_paper
 from evalkit.settings import Settings, content_digest
-from evalkit.storage.cache import Store, dependencies
-from evalkit.storage.codec import PathName, decode_plans, encode_plans
+from evalkit.storage.cache import PathName, Store, decode_plans, dependencies, encode_plans
 from evalkit.storage.discovery import documents
 from evalkit.storage.files import write_texts
 from evalkit.types import Diagnostic, Document, Plan
@@ -30,7 +29,7 @@ BATCH = 128  # documents, or plans, that a worker takes at a time
 LARGEST_CACHED = 10_000_000  # characters of a document
 
 # What a parsed plan depends on: our code, the libraries, and Python's tables of characters.
-PARSING_CODE = ("formats", "storage/codec", "text", "types")
+PARSING_CODE = ("formats", "storage/cache", "text", "types")
 PARSING_PACKAGES = ("python", "ftfy", "pyyaml")
 _PLANNER, _PAPER = PathName("planner"), PathName("paper")
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from evalkit.settings import Settings, content_digest
-from evalkit.storage.codec import decode_plans, encode_plans
+from evalkit.storage.cache import decode_plans, encode_plans
 from evalkit.storage.discovery import paper_name
-from evalkit.storage.spool import Place, Spool
+from evalkit.storage.files import Place, Spool
 from evalkit.text import normalise_id
 from evalkit.types import Diagnostic, Plan, Portable
 

@@ -30,18 +30,17 @@ from evalkit.scoring.rows import BatchResult, batch_result, score_columns
 from evalkit.scoring.scorer import Matcher, RecordedMatcher, calibration_for, encoder_for, texts_of
 from evalkit.settings import Settings, content_digest
 from evalkit.storage.cache import Store
-from evalkit.storage.csv import TableFormat
+from evalkit.storage.files import Spool
 from evalkit.storage.folders import check_place
 from evalkit.storage.label_files import Labels
-from evalkit.storage.signature import Signature, sign
-from evalkit.storage.spool import Spool
+from evalkit.storage.runs import Run, Signature, run_folder, sign
+from evalkit.storage.tables import TableFormat
 from evalkit.types import Diagnostic, PaperScore, Plan, Question, Thresholds
 
 if TYPE_CHECKING:
     from evalkit.judges.llm import Panel
     from evalkit.judges.recorded import Judgements
     from evalkit.matching.embeddings import CachedEncoder, Encoder
-    from evalkit.storage.runs import Run
 
 Progress = Callable[[str, int, int], None]
 DIGEST_BATCH = 512  # plans whose cached decisions a worker looks for at a time
@@ -88,7 +87,6 @@ def score_run(
             work, matcher, facts = _asked_matcher(loaded, calibrated, panel, executor, progress)
         # Loaded only now, as it loads pandas: with several processes, workers have read the plans in the meantime.
         from evalkit.scoring.run_writer import RunWriter
-        from evalkit.storage.runs import run_folder
 
         folder = stack.enter_context(run_folder(out, force=force, form=form)) if out is not None else None
         writer = RunWriter(folder, _signature(settings, matcher, loaded.gold, work), papers_whole=labels is not None)

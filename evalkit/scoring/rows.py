@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.set_overlap import metrics_in_common, options_in_common
-from evalkit.storage.csv import TableFormat, in_cell, rows_csv
+from evalkit.storage.tables import TableFormat, in_cell, rows_csv, table_content
 from evalkit.types import COUNT_NAMES, Ablation, CompatScore, Pair, PaperScore, ScoredPlan
 
 Row = tuple[object, ...]
@@ -71,9 +71,7 @@ def _encoded(columns: Sequence[str], rows: Sequence[Row], table_format: TableFor
         return rows_csv(rows, table_format.signature)
     import pandas as pd
 
-    from evalkit.storage import parquet
-
-    return parquet.content(pd.DataFrame(rows, columns=list(columns)), table_format)
+    return table_content(pd.DataFrame(rows, columns=list(columns)), table_format)
 
 
 def score_columns(scores: Sequence[PaperScore]) -> BatchResult:

@@ -19,10 +19,8 @@ from evalkit.metrics.ablationbench import COMPAT_COUNTS, COMPAT_FIGURES, differe
 from evalkit.metrics.figures import FIGURES, HEADLINES, MACRO, MICRO, figures
 from evalkit.scoring.rows import PAIR_COLUMNS, PLAN_COLUMNS, BatchResult, Compat, Row, joined
 from evalkit.settings import Settings
-from evalkit.storage.csv import TableFormat
-from evalkit.storage.parquet import content
-from evalkit.storage.runs import SCHEMA_VERSION, Run, RunFolder
-from evalkit.storage.signature import Signature
+from evalkit.storage.runs import SCHEMA_VERSION, Run, RunFolder, Signature
+from evalkit.storage.tables import TableFormat, table_content
 from evalkit.types import COUNT_NAMES, CompatScore, Diagnostic, Tally
 
 PACKAGES = ("numpy", "scipy", "pandas", "rapidfuzz", "sentence-transformers", "torch")
@@ -76,7 +74,7 @@ class RunWriter:
         self._papers.append(frame)
         if self._folder is not None and self.table_format and not self._compat and not self._papers_whole:
             table = paper_table(frame)
-            self._folder.add("papers", content(table, self.table_format), table.columns)
+            self._folder.add("papers", table_content(table, self.table_format), table.columns)
 
     def finish(
         self,

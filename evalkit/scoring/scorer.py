@@ -29,8 +29,7 @@ from evalkit.metrics import ablationbench
 from evalkit.metrics.counts import plan_status, score_paper
 from evalkit.metrics.figures import FIGURES, figures
 from evalkit.settings import Settings
-from evalkit.storage.cache import CACHE_FILE, Store, dependencies
-from evalkit.storage.codec import decode_score, encode_score
+from evalkit.storage.cache import CACHE_FILE, Store, decode_score, dependencies, encode_score
 from evalkit.storage.files import cache_folder, read_text, shipped, temporary_folder
 from evalkit.types import COUNT_NAMES, Document, Opinion, Plan, Question, ScoredPlan, Thresholds
 
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
 BATCH = 64  # plans whose texts are encoded together
 # What a decision or a count depends on besides gold and plan; Python's tables of characters are part of it.
-DECIDING_CODE = ("types", "text", "matching", "metrics", "scoring/scorer", "storage/codec")
+DECIDING_CODE = ("types", "text", "matching", "metrics", "scoring/scorer", "storage/cache")
 DECIDING_PACKAGES = ("python", "ftfy", "numpy", "rapidfuzz", "scipy")
 
 

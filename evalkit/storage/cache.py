@@ -1,23 +1,40 @@
-"""The cache between runs: bytes under keys in one SQLite file that every process of a user shares.
+"""The cache between runs: bytes under keys in one SQLite file that every process of a user shares, and their codec.
 
 Whatever is cached can be made again, so nothing here ever stops a run: a file that is damaged or foreign is set aside
 and a new one begun, a row whose checksum fails counts as absent, a full disk ends the caching and not the work.
+
+The codec makes JSON of plans and scored plans, also for the spool and other processes; JSON holds a float to the last
+bit. A document is encoded without its path and the names that only its path gives: one text is cached once.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import sqlite3
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
+
+from evalkit.types import (  # fmt: skip
+    Ablation,
+    Action,
+    Alignment,
+    Counts,
+    Diagnostic,
+    Pair,
+    PaperScore,
+    Plan,
+    PlanStatus,
+    ScoredPlan,
+)
 
 APPLICATION = 0x45564B54  # "EVKT": says whose file it is
 VERSION = 1
@@ -213,3 +230,81 @@ def _checksum(key: bytes, value: bytes) -> int:
 
 def _is_intact(key: object, value: object, crc: object) -> bool:
     return isinstance(key, bytes) and isinstance(value, bytes) and _checksum(key, value) == crc
+
+
+class PathName(str):
+    """A planner or paper that the path gives; its type tells it from the same name in a text."""
+
+    __slots__ = ()
+
+
+def encode_plans(plans: Iterable[Plan]) -> bytes:
+    """Encode the plans of one document; a PathName becomes 0."""
+    rows = [
+        [
+            _encode_name(plan.paper), _encode_name(plan.planner), plan.trace, plan.sample, plan.about,
+            [(entry.name, entry.part, entry.action, entry.replacements, entry.metrics, entry.draft, entry.source)
+             for entry in plan.ablations],
+            [(item.severity, item.code, item.message, item.line) for item in plan.diagnostics],
+        ]
+        for plan in plans
+    ]  # fmt: skip
+    return json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def decode_plans(content: bytes, path: str, planner: str | None = None, paper: str | None = None) -> tuple[Plan, ...]:
+    """Decode the plans of a document that lies at this path, which gives these names."""
+    return tuple(
+        Plan(
+            (paper or "") if paper_name == 0 else paper_name,
+            planner if planner_name == 0 else planner_name,
+            tuple([
+                Ablation(name, part, action and Action(action), tuple(options), tuple(metrics), draft, source)
+                for name, part, action, options, metrics, draft, source in entries
+            ]),
+            tuple([Diagnostic(severity, code, message, path, line) for severity, code, message, line in diagnostics]),
+            path, trace, sample, tuple((key, text) for key, text in about),
+        )
+        for paper_name, planner_name, trace, sample, about, entries, diagnostics in json.loads(
+            content.decode("utf-8", "surrogatepass")
+        )
+    )  # fmt: skip
+
+
+def _encode_name(name: str | None) -> str | int | None:
+    return 0 if isinstance(name, PathName) else name
+
+
+def encode_score(scored: ScoredPlan) -> bytes:
+    """Encode the alignment and counts of a plan, without its texts."""
+    alignment = scored.alignment
+    values = {
+        "pairs": [_pair_values(pair) for pair in alignment.pairs],
+        "candidates": [_pair_values(pair) for pair in alignment.candidates],
+        "alone": [alignment.missed, alignment.spurious],
+        "counts": scored.score.counts.values(),
+    }
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def decode_score(content: bytes, gold: Plan, plan: Plan, status: PlanStatus) -> ScoredPlan:
+    """Decode a score; names, status and texts are those of this plan."""
+    values = json.loads(content)
+    missed, spurious = values["alone"]
+    alignment = Alignment(_pairs(values["pairs"]), tuple(missed), tuple(spurious), _pairs(values["candidates"]))
+    score = PaperScore(gold.paper, plan.planner or "", Counts(*values["counts"]), status, plan.sample)
+    return ScoredPlan(gold, plan, alignment, score)
+
+
+def _pair_values(pair: Pair) -> Sequence[Any]:
+    return (
+        pair.gold, pair.plan, pair.part_probability, pair.match_probability,
+        pair.matched, pair.borderline, pair.decided_by, pair.evidence,
+    )  # fmt: skip
+
+
+def _pairs(rows: Sequence[Sequence[Any]]) -> tuple[Pair, ...]:
+    return tuple([
+        Pair(gold, plan, part, match, matched, borderline, by, tuple([(words, weight) for words, weight in evidence]))
+        for gold, plan, part, match, matched, borderline, by, evidence in rows
+    ])  # fmt: skip

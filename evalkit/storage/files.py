@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -166,3 +167,42 @@ def cache_folder(chosen: str | None = None) -> Path:
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:
     """Return a folder that goes when it is closed, or when the process ends."""
     return tempfile.TemporaryDirectory(prefix="evalkit-", ignore_cleanup_errors=True)
+
+
+Place = tuple[int, int]  # offset and length in a spool
+
+
+class Spool:
+    """A temporary file of byte strings; the operating system removes it when the process ends."""
+
+    def __init__(self) -> None:
+        with _temporary_file_errors():
+            self._file = tempfile.TemporaryFile(prefix="evalkit-")  # noqa: SIM115 - it lives as long as the spool
+        self._lock = threading.Lock()
+        self._end = 0
+
+    def put(self, content: bytes) -> Place:
+        """Append bytes and return their place."""
+        with self._lock, _temporary_file_errors():
+            place = (self._end, len(content))
+            self._file.seek(self._end)
+            self._file.write(content)
+            self._end += len(content)
+        return place
+
+    def get(self, place: Place) -> bytes:
+        """Return the bytes at a place."""
+        with self._lock, _temporary_file_errors():
+            self._file.seek(place[0])
+            return self._file.read(place[1])
+
+
+@contextmanager
+def _temporary_file_errors() -> Iterator[None]:
+    """Turn a refusal of the operating system into an error that names the way out."""
+    try:
+        yield
+    except OSError as error:
+        folder = f"{tempfile.gettempdir()}: " if tempfile.tempdir else ""
+        message = f"temporary files cannot be written: {error_reason(error)}; TMPDIR names another folder for them"
+        raise OutputError(f"{folder}{message}") from error

@@ -6,20 +6,23 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import InputError
-from evalkit.storage.csv import TEXTS, TableFormat, from_csv, to_csv
+from evalkit.settings import Settings, fingerprint
 from evalkit.storage.files import read_bytes, read_text
 from evalkit.storage.folders import Building, building
-from evalkit.storage.parquet import ParquetFile, content, from_parquet
-from evalkit.storage.signature import Signature
+from evalkit.storage.tables import TEXTS, ParquetFile, TableFormat, from_csv, from_parquet, table_content, to_csv
 from evalkit.text import normalise_id
 
+if TYPE_CHECKING:
+    import pandas as pd  # loaded with the first table: workers need the signature only
+
+PlanContent = tuple[str | None, str, str, str]  # planner, paper, sample, and the hash of the entries
 SCHEMA_VERSION = 1
 TABLES = ("leaderboard", "papers", "pairs", "plans", "diagnostics")
 LONG = ("papers", "pairs", "plans")
@@ -34,10 +37,58 @@ KEYS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What pins the numbers of a run. Two runs may be compared when nothing but `plans` differs."""
+
+    version: str
+    settings: str
+    matcher: str
+    calibration: str
+    model: str
+    alignment: str
+    thresholds: str
+    missing: str
+    top_k: str
+    seed: str
+    gold: str
+    plans: str
+    judge: str = "none"
+
+    def __str__(self) -> str:
+        return "|".join(f"{name}:{value}" for name, value in asdict(self).items())
+
+    @property
+    def digest(self) -> str:
+        """Return twelve hex digits that stand for the whole line where it would be too long."""
+        return fingerprint(asdict(self))[:12]
+
+    def differences(self, other: Signature) -> dict[str, tuple[str, str]]:
+        """Return the items in which two signatures differ, plans left aside."""
+        ours, theirs = asdict(self), asdict(other)
+        return {name: (ours[name], theirs[name]) for name in ours if name != "plans" and ours[name] != theirs[name]}
+
+
+def sign(
+    settings: Settings, pins: Mapping[str, str], gold: Iterable[PlanContent], plans: Iterable[PlanContent]
+) -> Signature:
+    """Return the signature of a run; `pins` say who decides which entries match."""
+    return Signature(
+        version=version("evalkit"), settings=settings.digest, alignment=settings.alignment, **pins,
+        missing=settings.missing, top_k=str(settings.top_k or "all"), seed=str(settings.seed),
+        gold=content_hash(gold), plans=content_hash(plans),
+    )  # fmt: skip
+
+
+def content_hash(plans: Iterable[PlanContent]) -> str:
+    """Return twelve hex digits that stand for what plans say, whatever their files and order."""
+    return fingerprint(sorted([planner or "", paper, sample, digest] for planner, paper, sample, digest in plans))[:12]
+
+
 class Run:
     """What a scoring gave: five frames, and `meta` as it stands in run.json.
 
-    A run that was written to `folder` as it came has no pairs and plans in memory: they are read when asked for.
+    The pairs and plans of a run that was written to `folder` while it was scored are read when they are asked for.
     """
 
     def __init__(
@@ -46,31 +97,30 @@ class Run:
     ) -> None:  # fmt: skip
         self.leaderboard, self.papers, self.diagnostics = leaderboard, papers, diagnostics
         self.meta, self.folder = meta, folder
-        self._pairs, self._plans = pairs, plans
+        self._long: dict[str, pd.DataFrame | None] = {"pairs": pairs, "plans": plans}
 
     @property
     def pairs(self) -> pd.DataFrame:
         """Every aligned pair, missed and spurious entry, and other pair worth a look, with the evidence."""
-        if self._pairs is None:
-            self._pairs = self._written_table("pairs")
-        return self._pairs
+        return self._long_table("pairs")
 
     @property
     def plans(self) -> pd.DataFrame:
         """Every plan, missing ones too: where it came from and how it was read."""
-        if self._plans is None:
-            self._plans = self._written_table("plans")
-        return self._plans
+        return self._long_table("plans")
 
-    def _written_table(self, name: str) -> pd.DataFrame:
-        if self.folder is None:
-            raise ValueError(f"a run in memory needs its {name}")
-        return _table(self.folder, name)
+    def _long_table(self, name: str) -> pd.DataFrame:
+        table = self._long[name]
+        if table is None:
+            if self.folder is None:
+                raise ValueError(f"a run in memory needs its {name}")
+            table = self._long[name] = _table(self.folder, name)
+        return table
 
     def replace(self, **changes: Any) -> Run:
         """Return the same run with other frames or facts; nothing is read for it."""
         values = {name: getattr(self, name) for name in ("leaderboard", "papers", "diagnostics", "meta", "folder")}
-        return Run(**{**values, "pairs": self._pairs, "plans": self._plans, **changes})
+        return Run(**{**values, **self._long, **changes})
 
     @property
     def signature(self) -> Signature:
@@ -78,36 +128,35 @@ class Run:
         return Signature(**self.meta["signature"])
 
     def plans_of(self, paper: str, planner: str | None = None) -> list[tuple[str, str]]:
-        """The (paper, planner) keys of one paper, whichever way its id is written; unknown names are refused."""
+        """Return the (paper, planner) keys of one paper, whichever way its id is written; refuse unknown names."""
         known = {normalise_id(name): name for name in self.papers["paper"].unique()}
         if (name := known.get(normalise_id(paper))) is None:
             raise InputError(f"no paper {paper!r} in this run{_nearest(paper, known.values())}")
         planners = self.papers.loc[self.papers["paper"] == name, "planner"].unique().tolist()
         if planner is not None and planner not in planners:
             raise InputError(f"no planner {planner!r} for {name!r} in this run{_nearest(planner, planners)}")
-        return [(name, found) for found in planners if planner in (None, found)]
+        return [(name, item) for item in planners if planner in (None, item)]
 
     def save(self, folder: str | Path, *, force: bool = False, form: str = "csv") -> Path:
-        """Write the run folder whole or not at all; an existing run is replaced only by `force`."""
+        """Write the run folder whole or not at all; only `force` replaces an existing run."""
         with run_folder(folder, force=force, form=form) as written:
             written.finish(self)
         return Path(folder)
 
     def chart(self, kind: str) -> Any:
-        """One of the charts of `evalkit plot`, as an altair chart; needs the extra `report`."""
-        return shown("notebook", "run_chart")(self, kind)
+        """Return one of the charts of `evalkit plot` as an altair chart; needs the extra `report`."""
+        return reporting("notebook", "run_chart")(self, kind)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the leaderboard with its intervals, and the signature."""
-        return str(shown("notebook", "run_html")(self))
+        """Return what a notebook shows: the leaderboard with its intervals, and the signature."""
+        return str(reporting("notebook", "run_html")(self))
 
 
 class RunFolder:
-    """A run folder that is being written: long tables as their rows come, the others at the end."""
+    """A run folder that is being written: long tables while their rows come, the others at the end."""
 
     def __init__(self, folder: Building, place: Path, form: str) -> None:
-        self.place, self.form = place, form
-        self._folder = folder
+        self.place, self.form, self._folder = place, form, folder
         self._parquet: dict[str, ParquetFile] = {}
         self._begun: set[str] = set()
 
@@ -116,7 +165,7 @@ class RunFolder:
         return TableFormat(signature.digest, self.form)
 
     def add(self, name: str, content: bytes, head: Iterable[str]) -> None:
-        """Rows of a long table, as a worker or `parquet.content` gave them."""
+        """Append rows of a long table that `table_content` or a worker encoded."""
         if self.form == "parquet":
             if name not in self._parquet:
                 self._parquet[name] = ParquetFile(self._folder.path(f"{name}.parquet"))
@@ -128,17 +177,17 @@ class RunFolder:
         self._begun.add(name)
 
     def finish(self, run: Run) -> None:
-        """The tables that were not written as they came, and run.json."""
+        """Write the tables that are not there yet, and run.json."""
         table_format = self.table_format(run.signature)
         for name in TABLES:
             if name in self._begun:
                 continue
             table: pd.DataFrame = getattr(run, name)
             if name in LONG:
-                self.add(name, content(table, table_format), table.columns)
+                self.add(name, table_content(table, table_format), table.columns)
             else:
-                said = str(run.signature) if name == "leaderboard" else table_format.signature
-                self._folder.append(f"{name}.csv", to_csv(table.copy().assign(signature=said)).encode())
+                signature = str(run.signature) if name == "leaderboard" else table_format.signature
+                self._folder.append(f"{name}.csv", to_csv(table.assign(signature=signature)).encode())
         for file in self._parquet.values():
             file.close()
         self._folder.append("run.json", f"{json.dumps(run.meta, indent=1, ensure_ascii=False)}\n".encode())
@@ -146,64 +195,57 @@ class RunFolder:
 
 @contextmanager
 def run_folder(folder: str | Path, *, force: bool = False, form: str = "csv") -> Iterator[RunFolder]:
-    """A run folder to write to; it is there when the block ends well, and leaves nothing when it does not."""
+    """Open a run folder to write to; it is there when the block ends well, and leaves nothing when it does not."""
     with building(folder, force=force) as written:
         yield RunFolder(written, Path(folder), form)
 
 
-def shown(module: str, name: str) -> Any:
-    """A function of the reporting room, which stands above this one: loaded by name when somebody looks at a run."""
+def reporting(module: str, name: str) -> Any:
+    """Return a function of report/, a package above this one, when somebody looks at a run."""
     return getattr(import_module(f"evalkit.report.{module}"), name)
 
 
 def load_run(folder: str | Path) -> Run:
-    """A run as it was saved."""
+    """Return a run as it was saved."""
     path = Path(folder) / "run.json"
     try:
         meta = json.loads(read_text(path))
-        version = meta["schema_version"]
-        if version == SCHEMA_VERSION:
+        schema = meta["schema_version"]
+        if schema == SCHEMA_VERSION:
             Signature(**meta["signature"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not the run.json of an evalkit run") from error
-    if version != SCHEMA_VERSION:
-        raise InputError(f"{path}: schema_version {version!r}; this version of evalkit reads {SCHEMA_VERSION}")
+    if schema != SCHEMA_VERSION:
+        raise InputError(f"{path}: schema_version {schema!r}; this version of evalkit reads {SCHEMA_VERSION}")
     tables: dict[str, Any] = {name: _table(Path(folder), name) for name in TABLES}
     return Run(**tables, meta=meta)
 
 
 def _table(folder: Path, name: str) -> pd.DataFrame:
-    """One table of a saved run, in whichever form it was written."""
+    """Return one table of a saved run, in whichever form it was written; refuse it where readers would stumble."""
     path = folder / f"{name}.parquet"
     if name in LONG and path.is_file():
         frame = from_parquet(read_bytes(path), str(path))
     else:
         path = folder / f"{name}.csv"
         frame = from_csv(read_text(path), str(path))
-    return _checked(frame, path).drop(columns="signature")
-
-
-def _checked(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """A table of a run, refused when it lacks a column that its readers count on, or says of nothing whose it is."""
-    needed = KEYS[path.stem]
-    if absent := [name for name in needed if name not in frame]:
+    if absent := [column for column in KEYS[name] if column not in frame]:
         raise InputError(f"{path}: expected a column {absent[0]!r}, found none; score again")
-    owners = [name for name in needed if name in ("planner", "paper")]
+    owners = [column for column in KEYS[name] if column in ("planner", "paper")]
     if frame[owners].isna().any(axis=None):
         raise InputError(f"{path}: a row does not say its {' and '.join(owners)}; was the file cut short?")
-    return frame
+    return frame.drop(columns="signature")
 
 
 def load_runs(folders: Sequence[str]) -> dict[str, Run]:
-    """Several runs under the names of their folders, or where those are the same under their paths."""
+    """Return several runs under the names of their folders, or where those are the same under their paths."""
     names = [Path(folder).resolve().name for folder in folders]
     if len(set(names)) < len(names):
         names = list(folders)
-    told = [name if name not in names[:at] else f"{name} ({at + 1})" for at, name in enumerate(names)]
-    return {name: load_run(folder) for name, folder in zip(told, folders, strict=True)}
+    unique = [name if name not in names[:index] else f"{name} ({index + 1})" for index, name in enumerate(names)]
+    return {name: load_run(folder) for name, folder in zip(unique, folders, strict=True)}
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """The names most like one that is not known."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
     return f"; did you mean {' or '.join(repr(item) for item in near)}?" if near else ""

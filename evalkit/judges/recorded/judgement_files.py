@@ -139,9 +139,8 @@ def _add_problem(problems: list[Diagnostic], path: str, code: str, message: str,
 
 def _judge_of_run(path: Path) -> RecordedJudge:
     """Read the alignment of an earlier run from its pairs.csv or pairs.parquet."""
-    from evalkit.storage.csv import from_csv
     from evalkit.storage.files import read_bytes, read_text
-    from evalkit.storage.parquet import from_parquet
+    from evalkit.storage.tables import from_csv, from_parquet
 
     parquet = path.suffix.lower() == ".parquet"
     frame = from_parquet(read_bytes(path), str(path)) if parquet else from_csv(read_text(path), str(path))

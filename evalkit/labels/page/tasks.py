@@ -11,9 +11,9 @@ import pandas as pd
 
 from evalkit.errors import InputError
 from evalkit.settings import fingerprint
-from evalkit.storage.csv import from_cell
 from evalkit.storage.label_files import LabelledPlan
 from evalkit.storage.runs import Run
+from evalkit.storage.tables import from_cell
 from evalkit.types import Ablation, Action, entry_tree
 
 PairIndex = tuple[int, int]  # (gold entry, plan entry)
