@@ -187,7 +187,7 @@ class RunFolder:
                 self.add(name, table_content(table, table_format), table.columns)
             else:
                 signature = str(run.signature) if name == "leaderboard" else table_format.signature
-                self._folder.append(f"{name}.csv", to_csv(table.assign(signature=signature)).encode())
+                self._folder.append(f"{name}.csv", to_csv(table.copy().assign(signature=signature)).encode())
         for file in self._parquet.values():
             file.close()
         self._folder.append("run.json", f"{json.dumps(run.meta, indent=1, ensure_ascii=False)}\n".encode())

@@ -126,7 +126,7 @@ def from_cell(cell: object) -> list[str]:
 
 def table_content(frame: pd.DataFrame, table_format: TableFormat) -> bytes:
     """Return the rows of a frame, without a head, in this format."""
-    frame = frame.assign(signature=table_format.signature)
+    frame = frame.copy().assign(signature=table_format.signature)
     return to_arrow(frame) if table_format.form == "parquet" else to_csv(frame, head=False).encode()
 
 
