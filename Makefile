@@ -45,7 +45,7 @@ test: | $(DEV) ## run the tests
 	@$(BIN)/python -m pytest -q -n $(WORKERS)
 
 goldens: | $(DEV) ## run the command as a user does and compare all it writes with tests/goldens
-	@$(BIN)/python scripts/goldens.py
+	@$(BIN)/python scripts/goldens.py $(GOLDENS)
 
 goldens-update: | $(DEV) ## write tests/goldens anew, for a change that is meant
 	@$(BIN)/python scripts/goldens.py --update
