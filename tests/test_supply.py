@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
 import subprocess
@@ -19,7 +20,7 @@ from conftest import entry, gold, plan
 
 from evalkit.cli import group
 from evalkit.errors import EvalkitError, ModelError, SettingsError
-from evalkit.matching.embeddings import find_encoder, find_encoder_here
+from evalkit.matching.embeddings import BACKENDS, Encoder, find_encoder, find_encoder_here
 from evalkit.report.exports import EXPORTERS
 from evalkit.scoring.load import convert
 from evalkit.scoring.pipeline import score_run
@@ -144,6 +145,20 @@ def test_offline_refuses_a_missing_model(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(ModelError, match="cannot be had"):
         find_encoder("nobody/nothing")
     assert asked == [True, True, False]
+
+
+def test_the_word_before_the_colon_chooses_the_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other(Encoder):
+        pass
+
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    monkeypatch.setitem(BACKENDS, "other", Other)
+    digest = hashlib.sha256(b"weights").hexdigest()[:12]
+    own, usual = find_encoder_here(f"other:{tmp_path}"), find_encoder_here(str(tmp_path))
+    assert (type(own), own.folder, own.fingerprint) == (Other, tmp_path, f"other:{tmp_path.name}@{digest}")
+    assert (type(usual), usual.folder, usual.fingerprint) == (Encoder, tmp_path, f"{tmp_path.name}@{digest}")
+    with pytest.raises(ModelError, match=r": no model\.safetensors; install"):
+        find_encoder_here(f"other:{tmp_path.parent}")
 
 
 def test_offline_option_reaches_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

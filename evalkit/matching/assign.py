@@ -37,7 +37,15 @@ def align(
 
     missed = tuple(sorted(set(range(len(gold))) - {g for g, _ in aligned}))
     spurious = tuple(sorted(set(range(len(plan))) - {p for _, p in aligned}))
-    others = _worth_a_look(match, missed, spurious, thresholds) - set(aligned) if candidates else ()
+    others: set[tuple[int, int]] = set()
+    if candidates:
+        # Borderline pairs, and the likeliest partner of every entry that stayed alone.
+        others.update(_places((match >= thresholds.low) & (match <= thresholds.high)))
+        if match.size:
+            of_gold, of_plan = match.argmax(axis=1).tolist(), match.argmax(axis=0).tolist()
+            others.update((g, of_gold[g]) for g in missed)
+            others.update((of_plan[p], p) for p in spurious)
+        others -= set(aligned)
     return Alignment(
         pairs=tuple(pair(g, p, True) for g, p in aligned),
         missed=missed,
@@ -97,30 +105,21 @@ def add_evidence(alignment: Alignment, explain: Callable[[Places], Sequence[Evid
     """Return the same alignment with the reasons for each pair in it."""
     pairs = (*alignment.pairs, *alignment.candidates)
     evidence = explain([(pair.gold, pair.plan) for pair in pairs])
-    with_evidence = tuple(map(replace_evidence, pairs, evidence))
+    # Spelled out because dataclasses.replace is slow on a hot path.
+    with_evidence = tuple([
+        Pair(
+            pair.gold, pair.plan, pair.part_probability, pair.match_probability,
+            pair.matched, pair.borderline, pair.decided_by, reasons,
+        )
+        for pair, reasons in zip(pairs, evidence, strict=True)
+    ])  # fmt: skip
     border = len(alignment.pairs)
     return Alignment(with_evidence[:border], alignment.missed, alignment.spurious, with_evidence[border:])
 
 
-def replace_evidence(pair: Pair, evidence: Evidence) -> Pair:
-    """Return a pair with other evidence; spelled out because dataclasses.replace is slow on a hot path."""
-    return Pair(
-        pair.gold, pair.plan, pair.part_probability, pair.match_probability,
-        pair.matched, pair.borderline, pair.decided_by, evidence,
-    )  # fmt: skip
-
-
-def _worth_a_look(
-    match: Matrix, missed: Sequence[int], spurious: Sequence[int], thresholds: Thresholds
-) -> set[tuple[int, int]]:
-    """Return borderline pairs, and the likeliest partner of every entry that stayed alone."""
-    rows, columns = np.nonzero((match >= thresholds.low) & (match <= thresholds.high))
-    places = set(zip(rows.tolist(), columns.tolist(), strict=True))
-    if match.size:
-        of_gold, of_plan = match.argmax(axis=1).tolist(), match.argmax(axis=0).tolist()
-        places.update((g, of_gold[g]) for g in missed)
-        places.update((of_plan[p], p) for p in spurious)
-    return places
+def _places(chosen: NDArray[np.bool_]) -> Places:
+    rows, columns = np.nonzero(chosen)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def one_to_one(
@@ -141,8 +140,7 @@ def one_to_one(
 
 def group(part: Matrix, match: Matrix, gold: Sequence[Ablation], plan: Sequence[Ablation], threshold: float) -> Places:
     """Return every pair that shares a part; an entry may stand in several."""
-    rows, columns = np.nonzero(part >= threshold)
-    return list(zip(rows.tolist(), columns.tolist(), strict=True))
+    return _places(part >= threshold)
 
 
 ALIGNERS: dict[str, Callable[[Matrix, Matrix, Sequence[Ablation], Sequence[Ablation], float], Places]] = {

@@ -73,6 +73,8 @@ class Encoder:
     """A sentence encoder whose weights are known by their hash."""
 
     def __init__(self, folder: Path, name: str, batch: int = 32) -> None:
+        if not (folder / WEIGHTS).is_file():
+            raise ModelError(f"{folder}: no {WEIGHTS}; {_WAYS_OUT}")
         self.folder, self.name, self.batch = folder, name, batch
         self.digest = file_hash(folder / WEIGHTS)
         self.fingerprint = f"{name}@{self.digest[:12]}"
@@ -84,7 +86,7 @@ class Encoder:
 
         if self._model is None:
             self._model = _load(self.folder)
-            torch.set_num_threads(_threads(torch.get_num_threads()))
+            torch.set_num_threads(_idle_threads(torch.get_num_threads()))
         model = self._model
         wanted = sorted(set(texts), key=lambda text: (len(text), text))
         result: dict[str, TextVectors] = {}
@@ -124,16 +126,22 @@ def _vectors(text: str, states: NDArray[np.float32], spans: Sequence[tuple[int, 
     return TextVectors(on_grid(states.astype(np.float64).mean(axis=0)), on_grid(means))
 
 
+# Backends by the word before the colon in a model's name ("word:folder or hub name"); without one it is `Encoder`.
+BACKENDS: dict[str, type[Encoder]] = {"sentence-transformers": Encoder}
+
+
 def find_encoder(name: str = "", *, offline: bool = False) -> Encoder:
     """Return the encoder of that name or folder, else the packaged one, else that of the Hugging Face cache or hub."""
     if name:
-        folder = Path(name) if Path(name).is_dir() else _from_hub(name, offline=offline)
-        return Encoder(_with_weights(folder), Path(name).name if Path(name).is_dir() else name)
+        word, colon, rest = name.partition(":")
+        known = colon and word in BACKENDS
+        backend, prefix, model = (BACKENDS[word], f"{word}:", rest) if known else (Encoder, "", name)
+        if Path(model).is_dir():
+            return backend(Path(model), prefix + Path(model).name)
+        return backend(_from_hub(model, offline=offline), prefix + model)
     packaged = _packaged()
-    if packaged is None:
-        return Encoder(_with_weights(_from_hub(HUB_NAME, offline=offline)), HUB_NAME.rpartition("/")[2])
-    encoder = Encoder(packaged, HUB_NAME.rpartition("/")[2])
-    if encoder.digest != SHA256:
+    encoder = Encoder(packaged or _from_hub(HUB_NAME, offline=offline), HUB_NAME.rpartition("/")[2])
+    if packaged and encoder.digest != SHA256:
         raise ModelError(f"{packaged / WEIGHTS}: sha256 {encoder.digest[:12]}…, expected {SHA256[:12]}…; {_WAYS_OUT}")
     return encoder
 
@@ -177,31 +185,20 @@ def _from_hub(name: str, *, offline: bool) -> Path:
         raise ModelError(f"{name}: the embedding model cannot be had ({error}); {_WAYS_OUT}") from error
 
 
-def _with_weights(folder: Path) -> Path:
-    if not (folder / WEIGHTS).is_file():
-        raise ModelError(f"{folder}: no {WEIGHTS}; {_WAYS_OUT}")
-    return folder
+def _idle_threads(most: int) -> int:
+    """Return how many processors are idle: threads that wait for each other cost several times what they bring.
 
-
-def _threads(most: int) -> int:
-    """Return how many processors are idle: threads that wait for each other cost several times what they bring."""
-    return max(1, min(most, round(most - _busy())))
-
-
-def _busy() -> float:
-    """Return how many others want a processor just now, the least of a few looks.
-
-    The mean of the last minute would count what this process, or the one before it, did itself.
+    The others that want one are counted just now, the least of a few looks: the mean of the last minute would count
+    what this process, or the one before it, did itself.
     """
-    seen = []
+    running = []
     for _ in range(5):
         try:
-            running = read_text("/proc/loadavg").split()[3].partition("/")[0]
+            running.append(int(read_text("/proc/loadavg").split()[3].partition("/")[0]))
         except (EvalkitError, IndexError):
-            return 0.0
-        seen.append(int(running) - 1)
+            return most
         time.sleep(0.01)
-    return min(seen)
+    return max(1, min(most, most + 1 - min(running)))
 
 
 def _load(folder: Path) -> Any:
@@ -284,7 +281,10 @@ class CachedEncoder:
                     progress(what, before + done, len(order))
 
             batch = self.encoder.encode(order[start : start + BATCH], report)
-            _check_words(batch)
+            for text, vectors in batch.items():  # an encoder may be somebody's own
+                if len(vectors.words) != (words := len(analyse(text).words)):
+                    message = f"{len(vectors.words)} word vectors for the {words} words of {text!r:.80}"
+                    raise ModelError(f"the encoder gave {message}")
             self.store.put({self._key(text): pack(vectors) for text, vectors in batch.items()})
             self.encoded += len(batch)
             yield batch
@@ -298,15 +298,6 @@ class CachedEncoder:
 def _libraries() -> tuple[str, ...]:
     """Return those of the libraries that are installed; an encoder of somebody's own needs few of them."""
     return ("python", *(name for name in LIBRARIES if find_spec(name.replace("-", "_"))))
-
-
-def _check_words(batch: dict[str, TextVectors]) -> None:
-    """Check that an encoder of somebody's own has a vector for each word."""
-    for text, vectors in batch.items():
-        if len(vectors.words) != (words := len(analyse(text).words)):
-            raise ModelError(
-                f"the encoder gave {len(vectors.words)} word vectors for the {words} words of {text!r:.80}"
-            )
 
 
 @lru_cache(maxsize=4)

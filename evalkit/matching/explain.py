@@ -70,20 +70,16 @@ def _strongest(reasons: Sequence[str], sums: Sequence[float], wording: Sequence[
 def reason_text(reason: str, wording: Sequence[float], *, supports: bool) -> str:
     """Return one reason in words for a pair with these values of the WORDING features."""
     if reason == "aspects":
-        return _aspects_text(wording, supports=supports)
+        # Two at most of the aspects that both entries have, or that only one has.
+        begin = len(CHANGES) if supports else len(CHANGES) + len(ASPECTS)
+        names = " and ".join(list(compress(ASPECTS, wording[begin : begin + len(ASPECTS)]))[:2])
+        if supports:
+            return f"both are about {names}" if names else "they are about no aspect in particular"
+        return f"only one is about {names}" if names else "they have no aspect in common"
     texts = TEXTS[reason]
     if reason == "changes":
         texts = next(compress(CHANGES.values(), wording), texts)
     return texts[0 if supports else 1]
-
-
-def _aspects_text(wording: Sequence[float], *, supports: bool) -> str:
-    """Name the aspects that both entries have, or that only one has: two of them at most."""
-    begin = len(CHANGES) if supports else len(CHANGES) + len(ASPECTS)
-    names = list(compress(ASPECTS, wording[begin : begin + len(ASPECTS)]))[:2]
-    if supports:
-        return f"both are about {' and '.join(names)}" if names else "they are about no aspect in particular"
-    return f"only one is about {' and '.join(names)}" if names else "they have no aspect in common"
 
 
 @lru_cache(maxsize=4)

@@ -83,12 +83,9 @@ def stem(word: str) -> str:
     """Strip inflection: "normalization", "normalized" and "normalizing" are one; four letters stay."""
     for suffix, instead in _SUFFIXES:
         if word.endswith(suffix) and not word.endswith("ss") and len(word) - len(suffix) + len(instead) >= 4:
-            return _undouble(word[: len(word) - len(suffix)] + instead)
+            text = word[: len(word) - len(suffix)] + instead
+            return text[:-1] if len(text) > 4 and text[-1] == text[-2] and text[-1] not in "aeiouls" else text
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-
-
-def _undouble(text: str) -> str:
-    return text[:-1] if len(text) > 4 and text[-1] == text[-2] and text[-1] not in "aeiouls" else text
 
 
 def _plain(raw: str) -> str:
@@ -120,7 +117,10 @@ def analyse(text: str) -> Text:
         head = piece.start() < turn and (acronym or not aside)
         bare = acronym or raw[0].isdigit()
         words.append(Word(low if bare else stem(low), piece.start(), piece.end(), head, acronym))
-    return Text(tuple(words), _initials(pieces), _compounds(pieces))
+    # Every two words in a row written as one, where that is long enough to mean something.
+    pairs = [(a + b, i, j) for (a, i), (b, j) in pairwise(pieces) if i >= 0 and j >= 0 and len(a + b) >= 6]
+    compounds = {stem(_plain(joined)): (i, j) for joined, i, j in reversed(pairs)}
+    return Text(tuple(words), _initials(pieces), compounds)
 
 
 def _turning_point(text: str) -> int:
@@ -149,13 +149,6 @@ def _initials(pieces: list[tuple[str, int]]) -> dict[str, tuple[int, ...]]:
                     initials.setdefault(letters, tuple(places))
                     initials.setdefault(short, tuple(places))
     return initials
-
-
-def _compounds(pieces: list[tuple[str, int]]) -> dict[str, tuple[int, int]]:
-    """Return every two words in a row written as one, where that is long enough to mean something."""
-    rows = pairwise(pieces)
-    pairs = [(a + b, i, j) for (a, i), (b, j) in rows if i >= 0 and j >= 0 and len(a + b) >= 6]
-    return {stem(_plain(joined)): (i, j) for joined, i, j in reversed(pairs)}
 
 
 Place = tuple[str, int]  # a word by the text it stands in and its place among the words of that text

@@ -110,10 +110,15 @@ def list_vectors(tables: ListTables, vectors: Mapping[str, TextVectors]) -> List
 @lru_cache(maxsize=CACHED_LISTS)
 def _list_vectors(tables: ListTables, texts: tuple[TextVectors, ...]) -> ListVectors:
     """Return a list in vectors if its texts have these; both are known by being the same objects."""
-    table, border = tables.options, len(tables.words.texts)
-    sentences = semantic.sentence_vectors(texts[border:])
+    words, table = tables.words, tables.options
+    border = len(words.texts)
+    whole = [text.sentence for text in texts[border:]]
+    width = len(whole[0])
+    sentences = np.concatenate([*whole, np.zeros(width, np.float32)]).reshape(-1, width)  # the last is of no text
     of_options = sentences[table.option_texts]
     apart = on_grid(of_options - np.float32(0.75) * sentences[table.part_texts])
-    phrases = sentences[: 2 * tables.words.entries].reshape(2, tables.words.entries, -1)
-    in_words = semantic.word_vectors(tables.words, texts[:border], sentences.shape[1])
+    phrases = sentences[: 2 * words.entries].reshape(2, words.entries, -1)
+    in_words = np.concatenate([np.zeros((0, width), np.float32), *[text.words for text in texts[:border]]])
+    if words.places is not None:
+        in_words = in_words[words.places]
     return ListVectors(in_words, phrases, np.array((of_options, apart)))

@@ -24,29 +24,20 @@ Bag = dict[str, float]
 Kind = tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]
 
 
-def _part_stems(entry: Ablation) -> set[str]:
-    return {stem for segment in segments(entry)[:2] for stem, _ in segment}
-
-
 @lru_cache(maxsize=65536)
-def bags(entry: Ablation) -> tuple[Bag, ...]:
-    """Return the words of every option with their weights; a quarter for words of the own part, 1 for a number."""
-    own = _part_stems(entry)
-    return tuple(
+def _bags(entry: Ablation) -> tuple[list[Bag], float]:
+    """Return the words of every option with their weights, a quarter for words of the own part, 1 for a number; and the
+    mean share of an option that is not said in the part."""
+    own = {stem for segment in segments(entry)[:2] for stem, _ in segment}
+    bags = [
         {
             word.stem: (1.0 if word.stem[0].isdigit() else rarity(word.stem)) * (0.25 if word.stem in own else 1.0)
             for word in analyse(option).words
         }
         for option in entry.replacements
-    )
-
-
-@lru_cache(maxsize=65536)
-def _newness(entry: Ablation) -> float:
-    """Return the mean share of an option that is not said in the entry's part."""
-    own = _part_stems(entry)
-    shares = [sum(w for stem, w in bag.items() if stem not in own) / (sum(bag.values()) + 1.0) for bag in bags(entry)]
-    return round(sum(shares) / max(len(shares), 1) * GRID) / GRID
+    ]
+    shares = [sum(w for stem, w in bag.items() if stem not in own) / (sum(bag.values()) + 1.0) for bag in bags]
+    return bags, round(sum(shares) / max(len(shares), 1) * GRID) / GRID
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +69,8 @@ class OptionTable:
 
 def option_table(entries: Sequence[Ablation]) -> OptionTable:
     """Return the table of this list."""
-    stacked = [bag for entry in entries for bag in (*bags(entry), {})]
+    bags, newness = zip(*map(_bags, entries), strict=True)
+    stacked = [bag for options in bags for bag in (*options, {})]
     heads = [{stem: rarity(stem) for stem, _ in segments(entry)[0]} for entry in entries]
     words: dict[str, int] = {}
     for bag in (*stacked, *heads):
@@ -106,7 +98,7 @@ def option_table(entries: Sequence[Ablation]) -> OptionTable:
         counts=np.maximum(counts, 1.0),
         head_weights=head_weights,
         head_totals=1 + head_weights.sum(axis=1),
-        newness=np.array([_newness(entry) for entry in entries]),
+        newness=np.array(newness),
         has_options=np.array(counts) > 0,
         texts=texts,
         option_texts=np.array([*chain.from_iterable(option_texts)], np.intp),
@@ -145,33 +137,35 @@ class OptionPairs:
 
 
 SPELLED: FeatureTable[OptionPairs] = FeatureTable("lexical", "changes")
-SPELLED.add("options.shared", "most alike pair of options, words of the part counting less", lambda o: o.best[0])
-SPELLED.add(
+add_spelled = SPELLED.add
+add_spelled("options.shared", "most alike pair of options, words of the part counting less", lambda o: o.best[0])
+add_spelled(
     "options.shared.mean",
     "mean likeness of options to their counterparts, words of the part counting less",
     lambda o: o.mean[0],
 )
-SPELLED.add("options.same", "an option of the one is an option of the other", lambda o: o.best[1])
-SPELLED.add("options.count", "how many options have a counterpart", lambda o: o.count)
-SPELLED.add(
+add_spelled("options.same", "an option of the one is an option of the other", lambda o: o.best[1])
+add_spelled("options.count", "how many options have a counterpart", lambda o: o.count)
+add_spelled(
     "options.restated", "what one entry ablates is said in an option of the other", lambda o: np.maximum(*o.restated)
 )
-SPELLED.add(
+add_spelled(
     "options.restated.both",
     "what each entry ablates is said in an option of the other",
     lambda o: np.minimum(*o.restated),
 )
-SPELLED.add(
+add_spelled(
     "options.new",
     "an entry removes, and the options of the other say something else than its part",
     lambda o: o.lone * o.newness,
 )
 
 NEAR: FeatureTable[OptionPairs] = FeatureTable("embedding", "changes")
-NEAR.add("options.near", "nearest pair of options in meaning", lambda o: o.best[2])
-NEAR.add("options.near.mean", "mean nearness of options to their counterparts in meaning", lambda o: o.mean[1])
-NEAR.add("options.apart", "nearest pair of options in meaning, less what the parts mean", lambda o: o.best[3])
-NEAR.add(
+add_near = NEAR.add
+add_near("options.near", "nearest pair of options in meaning", lambda o: o.best[2])
+add_near("options.near.mean", "mean nearness of options to their counterparts in meaning", lambda o: o.mean[1])
+add_near("options.apart", "nearest pair of options in meaning, less what the parts mean", lambda o: o.best[3])
+add_near(
     "options.part",
     "an entry removes, and an option of the other is near to the removed part in meaning",
     lambda o: floor(o.lone * np.maximum(o.in_plan[1], o.in_gold[1])),

@@ -5,16 +5,15 @@ Products of vectors on the grid are exact (see `vectors`), so no similarity depe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.matching.embeddings import TextVectors, Vector, on_grid
+from evalkit.matching.embeddings import Vector, on_grid
 from evalkit.matching.features.registry import Feature
-from evalkit.matching.features.words import GRID, WordTable
+from evalkit.matching.features.words import GRID
 
 Real = TypeVar("Real", np.float32, np.float64)
 
@@ -47,18 +46,6 @@ def floor(product: NDArray[Real]) -> NDArray[Real]:
     np.floor(product, out=product)
     product /= GRID
     return product
-
-
-def word_vectors(words: WordTable, texts: Sequence[TextVectors], width: int) -> Vector:
-    """Return the vectors of a list's words in their order; `texts` are those of its texts."""
-    vectors = np.concatenate([np.zeros((0, width), np.float32), *[text.words for text in texts]])
-    return vectors if words.places is None else vectors[words.places]
-
-
-def sentence_vectors(texts: Sequence[TextVectors]) -> Vector:
-    """Return the vectors of whole texts, a row each, and behind them one of nothing."""
-    rows = [text.sentence for text in texts]
-    return np.concatenate([*rows, np.zeros(len(rows[0]), np.float32)]).reshape(len(rows) + 1, -1)
 
 
 def phrase_features(gold: ListVectors, plan: ListVectors) -> NDArray[np.float64]:

@@ -93,6 +93,7 @@ class Reading(NamedTuple):
 
 
 ENDS = {"last": -1, "first": 0}  # of what is ablated
+End = tuple[str, frozenset[str]]  # that word, and all words of the part and the name
 
 TRAITS: list[Callable[[Reading], float]] = []
 
@@ -147,33 +148,6 @@ def generic(name: str) -> bool:
     return bool(_GENERIC.fullmatch(name.strip())) or not analyse(name).words
 
 
-@dataclass(frozen=True, slots=True)
-class EntryTraits:
-    """The traits of one entry, [trait], and what no number holds: its stems and the numbers in its options."""
-
-    values: Array
-    numbers: frozenset[str]
-    stems: tuple[str, ...]
-    head: tuple[str, ...]
-    title: frozenset[str]
-
-
-@lru_cache(maxsize=65536)
-def entry_traits(entry: Ablation) -> EntryTraits:
-    """Return the traits of one entry."""
-    head, tail, name, _ = segments(entry)
-    part, is_generic = analyse(entry.part).words, generic(entry.name)
-    topic = entry.part if is_generic else f"{entry.part} . {entry.name}"
-    one = Reading(entry, entry.replacements, len(part), len(head), is_generic, topic)
-    return EntryTraits(
-        np.array([function(one) for function in TRAITS], dtype=np.float64),
-        frozenset(number for option in entry.replacements for number in _NUMBER.findall(option)),
-        tuple(word.stem for word in part),
-        tuple(stem for stem, _ in head),
-        frozenset(stem for segment in (head, tail, name) for stem, _ in segment),
-    )
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class TraitTable:
     """The traits of a list, [trait, entry]; of each entry the numbers in its options, the stems of its part, and the
@@ -182,18 +156,29 @@ class TraitTable:
     values: Array
     numbers: Sequence[frozenset[str]]
     stems: Sequence[tuple[str, ...]]
-    ends: Sequence[Sequence[tuple[str, frozenset[str]]]]
+    ends: Sequence[Sequence[End]]
+
+
+@lru_cache(maxsize=65536)
+def _entry_traits(entry: Ablation) -> tuple[Array, frozenset[str], tuple[str, ...], tuple[End, ...]]:
+    """Return the traits of one entry in the order of `TraitTable`."""
+    head, tail, name, _ = segments(entry)
+    part, is_generic = analyse(entry.part).words, generic(entry.name)
+    topic = entry.part if is_generic else f"{entry.part} . {entry.name}"
+    one = Reading(entry, entry.replacements, len(part), len(head), is_generic, topic)
+    title = frozenset(stem for segment in (head, tail, name) for stem, _ in segment)
+    return (
+        np.array([function(one) for function in TRAITS], dtype=np.float64),
+        frozenset(number for option in entry.replacements for number in _NUMBER.findall(option)),
+        tuple(word.stem for word in part),
+        tuple((head[end][0] if head else "", title) for end in ENDS.values()),
+    )
 
 
 def trait_table(entries: Sequence[Ablation]) -> TraitTable:
     """Return the traits of this list."""
-    traits = [entry_traits(entry) for entry in entries]
-    return TraitTable(
-        np.array([one.values for one in traits]).T.copy(),
-        [one.numbers for one in traits],
-        [one.stems for one in traits],
-        [[(one.head[end] if one.head else "", one.title) for one in traits] for end in ENDS.values()],
-    )
+    values, numbers, stems, ends = zip(*map(_entry_traits, entries), strict=True)
+    return TraitTable(np.array(values).T.copy(), numbers, stems, tuple(zip(*ends, strict=True)))
 
 
 # Features of pairs.

@@ -126,38 +126,26 @@ class EntryWords:
 
 
 @lru_cache(maxsize=65536)
-def _entry_words(entry: Ablation) -> EntryWords:
-    return _lay_out(segments(entry))
-
-
-def _lay_out(words: Segments) -> EntryWords:
-    flat = tuple(chain.from_iterable(words))
+def _entry_words(entry: Ablation, expansions: Expansions = ()) -> EntryWords:
+    """Return the words of an entry with these abbreviations written out."""
+    meanings = dict(expansions)
+    words = [[place for stem, own in part for place in meanings.get(stem, (own,))] for part in segments(entry)]
+    flat = [(text, index, analyse(text).words[index].stem) for text, index in chain.from_iterable(words)]
     begins: dict[str, int] = {}
     length = 0
-    for _, (text, _) in flat:
+    for text, _, _ in flat:
         if text not in begins:
             begins[text] = length
             length += len(analyse(text).words)
     segment = np.repeat(np.arange(len(SEGMENTS)), [len(one) for one in words])
     return EntryWords(
-        stems=tuple(stem for stem, _ in flat),
+        stems=tuple(stem for _, _, stem in flat),
         texts=tuple(begins),
-        places=np.array([begins[text] + index for _, (text, index) in flat], np.intp),
+        places=np.array([begins[text] + index for text, index, _ in flat], np.intp),
         length=length,
         segments=segment,
-        weights=np.array([rarity(stem) for stem, _ in flat]) * _TRUST[segment],
+        weights=np.array([rarity(stem) for _, _, stem in flat]) * _TRUST[segment],
     )
-
-
-def _expanded(entry: Ablation, meanings: Mapping[str, tuple[Place, ...]]) -> EntryWords:
-    """Return the words of an entry with its abbreviations written out."""
-    words: list[tuple[tuple[str, Place], ...]] = []
-    for segment in segments(entry):
-        pairs = [(stem, place) for stem, own in segment for place in meanings.get(stem, (own,))]
-        words.append(
-            tuple((analyse(text).words[i].stem if stem in meanings else stem, (text, i)) for stem, (text, i) in pairs)
-        )
-    return _lay_out(tuple(words))
 
 
 def expansions_in(entries: Iterable[Ablation], meanings: Mapping[str, tuple[Place, ...]]) -> Expansions:
@@ -206,9 +194,9 @@ class WordTable:
 
 def word_table(entries: Sequence[Ablation], expansions: Expansions) -> WordTable:
     """Return the words of a list, these abbreviations written out."""
-    meanings = dict(expansions)
+    shortened = {stem for stem, _ in expansions}
     lines = [
-        line if meanings.keys().isdisjoint(line.stems) else _expanded(entry, meanings)
+        line if shortened.isdisjoint(line.stems) else _entry_words(entry, expansions)
         for entry, line in ((entry, _entry_words(entry)) for entry in entries)
     ]
     count = len(lines)
@@ -302,7 +290,11 @@ def _covered(similarity: Array, source: WordTable, target: WordTable) -> Array:
     not found, and the weight that is found.
     """
     entries, others, (_, kinds, words) = source.entries, target.entries, similarity.shape
-    found, each = _found(similarity, target), len(TARGETS) * others * kinds
+    each = len(TARGETS) * others * kinds
+    best = np.zeros((len(_TARGET_ROWS), others, kinds, words))
+    best[_AS_TARGET[target.kind], target.entry] = _greatest(similarity, target)
+    _unite(best, _TARGET_ROWS)
+    found = best[: len(TARGETS)]  # [target, target entry, kind, word]
     both = np.empty((2, *found.shape))
     both[0] = found
     np.subtract(found, rivals(found, 1), out=both[1])
@@ -313,28 +305,13 @@ def _covered(similarity: Array, source: WordTable, target: WordTable) -> Array:
     np.divide(picked.swapaxes(0, 1), source.totals, out=statistics[:2])
     missing = np.subtract(1, found, out=both[0])
     missing *= source.weights
-    np.divide(_heaviest(missing.reshape(each, words).T, source, missing.shape[:-1]), 8, out=statistics[2])
+    worst = np.zeros((len(SOURCES), entries, len(TARGETS), others, kinds))
+    heaviest = _greatest(missing.reshape(each, words).T, source)
+    worst[_AS_SOURCE[source.kind], source.entry] = heaviest.reshape(-1, len(TARGETS), others, kinds)
+    _unite(worst, _SOURCE_ROWS)
+    np.divide(worst[_FROM, :, _TO].transpose(0, 2, 3, 1), 8, out=statistics[2])
     statistics[3] = picked[:, 0]
     return statistics
-
-
-def _found(similarity: Array, target: WordTable) -> Array:
-    """Return how far each word of the source is found, [target, target entry, kind, word]."""
-    best = np.zeros((len(_TARGET_ROWS), target.entries, *similarity.shape[1:]))
-    best[_AS_TARGET[target.kind], target.entry] = _greatest(similarity, target)
-    _unite(best, _TARGET_ROWS)
-    return best[: len(TARGETS)]
-
-
-def _heaviest(weights: Array, words: WordTable, shape: tuple[int, ...]) -> Array:
-    """Return the largest value among the words of each source, [combination, target entry, kind, source entry].
-
-    `weights` is [word, target and target entry and kind]; `shape` says how many of the three there are.
-    """
-    worst = np.zeros((len(SOURCES), words.entries, *shape))
-    worst[_AS_SOURCE[words.kind], words.entry] = _greatest(weights, words).reshape(len(words.entry), *shape)
-    _unite(worst, _SOURCE_ROWS)
-    return worst[_FROM, :, _TO].transpose(0, 2, 3, 1)
 
 
 def _unite(values: Array, names: Sequence[str]) -> None:
