@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.cli.work_options import workplace
-from evalkit.labels import evaluate, fitting, pair_metrics
+from evalkit.labels import evaluate, fitting
 from evalkit.labels.fitting import FAMILIES, FOLDS, PENALTY, Pairs, figures, fit, fold_of, held_out, predict
 from evalkit.matching import features
 from evalkit.matching.calibration import log_odds, probabilities, sigmoid
@@ -151,14 +151,14 @@ def models(pairs: Pairs, *, quick: bool) -> None:
         boosted = by_fold(pairs, lambda train: trees(pairs, train))
         line("boosted trees", pairs, *boosted)
         line("trees and chain averaged", pairs, *(between(a, b) for a, b in zip(shipped, boosted, strict=True)))
-    for name, choose in (("half of F1 (shipped)", pair_metrics.f1_threshold), ("best F1", best_threshold)):
+    for name, choose in (("half of F1 (shipped)", evaluate.f1_threshold), ("best F1", best_threshold)):
         decided = np.zeros(len(pairs.folds), dtype=bool)
         limits = []
         for fold in range(FOLDS):
             out = pairs.folds == fold
             limits.append(choose(shipped[1][~out], pairs.match[~out]))
             decided[out] = shipped[1][out] >= limits[-1]
-        found = pair_metrics.decisions(decided, pairs.match)
+        found = evaluate.decisions(decided, pairs.match)
         print(f"threshold by {name}: {min(limits):.3f} to {max(limits):.3f}, match F1 {found['f1']:.4f}", flush=True)
 
 
@@ -181,7 +181,7 @@ def learning_curve(pairs: Pairs, papers: Sequence[str]) -> None:
                 out = pairs.folds == fold
                 pairs_of = ((match, pairs.match), (part, pairs.part))
                 found.append(
-                    [pair_metrics.ranking(chances[out], truth[out])["average_precision"] for chances, truth in pairs_of]
+                    [evaluate.ranking(chances[out], truth[out])["average_precision"] for chances, truth in pairs_of]
                 )
         match_ap, part_ap = np.mean(found, axis=0)
         most = max(len({paper for paper in papers if fold_of(paper) != fold}) for fold in range(FOLDS))

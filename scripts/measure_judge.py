@@ -19,7 +19,7 @@ from evalkit.cli.judge_options import pairs_prompt
 from evalkit.judges.llm.client import tokens_in, tokens_out
 from evalkit.judges.llm.panel import batches_of
 from evalkit.judges.llm.prompts import content, messages
-from evalkit.labels import pair_metrics
+from evalkit.labels import evaluate
 from evalkit.labels.fitting import held_out, table_of
 from evalkit.matching.assign import align, apply_opinions
 from evalkit.matching.embeddings import find_encoder
@@ -56,7 +56,7 @@ def sent(match: Array, threshold: float, share: float) -> Flags:
 def pair_f1(match: Array, truth: Flags, threshold: float, chosen: Flags, wrong: Flags) -> float:
     """F1 over pairs when the judge decides the chosen ones and errs on some."""
     decided = np.where(chosen, truth ^ wrong, match >= threshold)
-    return pair_metrics.f1(int((decided & truth).sum()), int(decided.sum()), int(truth.sum())) or 0.0
+    return evaluate.f1(int((decided & truth).sum()), int(decided.sum()), int(truth.sum())) or 0.0
 
 
 def planner_error(
@@ -106,8 +106,8 @@ def main() -> None:
     chosen = parser.parse_args()
     rows = read_labels([chosen.labels])
     part, match, part_truth, truth = probabilities_of(rows)
-    threshold = pair_metrics.f1_threshold(match, truth)
-    limits = Thresholds(pair_metrics.f1_threshold(part, part_truth), threshold, 2.0, 2.0)
+    threshold = evaluate.f1_threshold(match, truth)
+    limits = Thresholds(evaluate.f1_threshold(part, part_truth), threshold, 2.0, 2.0)
     rng = np.random.default_rng(0)
     errs, never = rng.random(len(match)) < chosen.errors, np.zeros(len(match), dtype=bool)
     print(f"{len(truth)} pairs, {truth.sum()} full matches; threshold {threshold}")

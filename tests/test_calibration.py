@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score, cohen_kappa_score, f1_score
 
 from evalkit.cli import group
 from evalkit.errors import InputError, ModelError, OutputError
-from evalkit.labels import agree_with, calibrate, calibrate_on, fitting, pair_metrics
+from evalkit.labels import agree_with, calibrate, calibrate_on, evaluate, fitting
 from evalkit.labels.evaluate import Prediction, agreement, report
 from evalkit.labels.fitting import BORDERLINE_SHARE, FOLDS, Pairs, figures, fold_of, held_out, table_of, thresholds_of
 from evalkit.matching.calibration import Calibration, dump_calibration, load_calibration, probabilities
@@ -81,7 +81,7 @@ def made() -> Calibration:
     ],
 )
 def test_decisions_beside_labels(decided: list[int], truth: list[int], expected: dict[str, float | None]) -> None:
-    found = pair_metrics.decisions(np.array(decided, bool), np.array(truth, bool))
+    found = evaluate.decisions(np.array(decided, bool), np.array(truth, bool))
     assert found == {name: value if value is None else pytest.approx(value) for name, value in expected.items()}
 
 
@@ -92,7 +92,7 @@ def test_measures_are_those_of_scikit_learn(pairs: list[tuple[int, bool]]) -> No
     decided = chances >= 0.5
     if not (truth.any() and decided.any()):
         return
-    found = pair_metrics.decisions(decided, truth) | pair_metrics.ranking(chances, truth)
+    found = evaluate.decisions(decided, truth) | evaluate.ranking(chances, truth)
     theirs = {"precision": precision_score, "recall": recall_score, "f1": f1_score, "kappa": cohen_kappa_score}
     for name, score in theirs.items():
         if not (name == "kappa" and truth.all() and decided.all()):
@@ -103,19 +103,19 @@ def test_measures_are_those_of_scikit_learn(pairs: list[tuple[int, bool]]) -> No
 def test_calibration_error_by_hand() -> None:
     chances, truth = np.array([0.9, 0.1, 0.9, 0.1]), np.array([True, False, True, True])
     # Two bins of two: 0.1 said, 1/2 true; 0.9 said, all true. (2 * 0.4 + 2 * 0.1) / 4.
-    assert pair_metrics.ece(chances, truth, bins=2) == pytest.approx(0.25)
-    bins = pair_metrics.reliability(chances, truth, bins=2)
-    assert [(b.pairs, b.predicted, b.observed) for b in bins] == [(2, 0.1, 0.5), (2, 0.9, 1.0)]
+    assert evaluate.ece(chances, truth, bins=2) == pytest.approx(0.25)
+    bins = evaluate.reliability(chances, truth, bins=2)
+    assert [tuple(b.values()) for b in bins] == [(2, 0.1, 0.5), (2, 0.9, 1.0)]
     turned = [2, 0, 3, 1]
-    assert pair_metrics.reliability(chances[turned], truth[turned], bins=2) == bins
-    assert pair_metrics.ece(np.zeros(0), np.zeros(0, bool)) is None
+    assert evaluate.reliability(chances[turned], truth[turned], bins=2) == bins
+    assert evaluate.ece(np.zeros(0), np.zeros(0, bool)) is None
 
 
 def test_the_band_of_doubt_by_hand() -> None:
     # Of 20 pairs the two nearest to 0.5 are both wrong: one missed match of 0.45, one false match of 0.56.
     chances = np.array([0.45, 0.56, *[0.9] * 4, *[0.1] * 14])
     truth = np.array([True, False, *[True] * 4, *[False] * 14])
-    curve = {point["share"]: point["f1"] for point in pair_metrics.risk_coverage(chances, truth, 0.5)}
+    curve = {point["share"]: point["f1"] for point in evaluate.risk_coverage(chances, truth, 0.5)}
     assert list(curve) == [0.0, 0.02, 0.05, 0.07, 0.10]
     # As decided: 4 hits, 5 said, 5 true. With the nearest decided (5%, and 7% is 1.4 pairs): 5, 6, 5. With both: all.
     assert [curve[share] for share in (0.0, 0.05, 0.07, 0.10)] == pytest.approx([8 / 10, 10 / 11, 10 / 11, 1.0])
@@ -123,10 +123,10 @@ def test_the_band_of_doubt_by_hand() -> None:
 
 def test_the_threshold_is_half_of_its_f1() -> None:
     sure = np.array([0.0] * 6 + [1.0] * 4)
-    assert pair_metrics.f1_threshold(sure, sure > 0) == pytest.approx(0.5, abs=0.002)  # F1 1
+    assert evaluate.f1_threshold(sure, sure > 0) == pytest.approx(0.5, abs=0.002)  # F1 1
     # 2 of 4 said are right, all true ones are said: F1 = 4 / (4 + 2).
-    assert pair_metrics.f1_threshold(sure, np.array([False] * 8 + [True] * 2)) == pytest.approx(1 / 3, abs=0.002)
-    assert pair_metrics.f1_threshold(sure, np.zeros(10, bool)) == 0.4
+    assert evaluate.f1_threshold(sure, np.array([False] * 8 + [True] * 2)) == pytest.approx(1 / 3, abs=0.002)
+    assert evaluate.f1_threshold(sure, np.zeros(10, bool)) == 0.4
 
 
 # Fitting: papers are held out whole.
@@ -164,7 +164,7 @@ def test_a_fold_takes_the_threshold_of_the_others(monkeypatch: pytest.MonkeyPatc
     # The fold of four pairs gets the threshold of the six others, and the reverse.
     folds = np.array([0] * 4 + [1] * 6)
     pairs = Pairs((), np.zeros((10, 0)), folds > 5, folds > 5, folds, folds > 5)
-    monkeypatch.setattr(pair_metrics, "f1_threshold", lambda chances, _: {4: 0.3, 6: 0.7, 10: 0.5}[len(chances)])
+    monkeypatch.setattr(fitting, "f1_threshold", lambda chances, _: {4: 0.3, 6: 0.7, 10: 0.5}[len(chances)])
     chances = np.full(10, 0.5)
     truth = np.array([True] * 10)
     # Fold 0 needs 0.7 and says nothing, fold 1 needs 0.3 and says yes to its six: recall 6/10.

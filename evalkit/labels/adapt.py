@@ -7,7 +7,6 @@ that neither the fit nor that choice has seen.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,9 +16,9 @@ from numpy.typing import NDArray
 
 from evalkit import stats
 from evalkit.errors import InputError
-from evalkit.labels import pair_metrics
-from evalkit.labels.fitting import Pairs, Vectors, figures, table_of, thresholds_of
-from evalkit.matching.calibration import Calibration, LogisticModel, dump_calibration, log_odds, probabilities, sigmoid
+from evalkit.labels.evaluate import Vectors, decisions, ranking
+from evalkit.labels.fitting import Pairs, figures, table_of, thresholds_of, with_id
+from evalkit.matching.calibration import Calibration, LogisticModel, log_odds, probabilities, sigmoid
 from evalkit.matching.features import FEATURES, Features
 from evalkit.storage.label_files import LabelledPlan
 
@@ -32,15 +31,6 @@ LEVEL = 0.05
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A linear model's change: `stretch` of its log-odds, `shift`, and what each feature's weight gains."""
-
-    stretch: float
-    shift: float
-    gains: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +47,9 @@ class Adaptation:
 
 
 def adapt(
-    rows: Sequence[LabelledPlan],
-    base: Calibration,
-    vectors: Vectors | None,
-    fitted_on: Mapping[str, Any],
-    *,
+    rows: Sequence[LabelledPlan], base: Calibration, vectors: Vectors | None, fitted_on: Mapping[str, Any], *,
     seed: int = 0,
-) -> Adaptation:
+) -> Adaptation:  # fmt: skip
     """Move a calibration towards labels, and measure on held-out papers whether that helped."""
     papers = np.repeat([row.paper for row in rows], [int(row.known_table.sum()) for row in rows])
     if len(names := np.unique(papers)) < LEAST_PAPERS:
@@ -73,7 +59,7 @@ def adapt(
     every = np.ones(len(papers), dtype=bool)
     folds = np.random.default_rng(seed).permutation(len(names))[np.searchsorted(names, papers)] % FOLDS
     pairs = replace(table_of(rows, base.matcher, vectors), folds=folds.astype(np.intp))
-    before, after = _predict(pairs, base, every), _held_out(pairs, base)
+    before, after = probabilities(pairs.seen(every), base), _held_out(pairs, base)
     report = _report(pairs, papers, before, after, base, seed)
     freedom = _choose_freedom(pairs, base, every)
     moved = _moved(pairs, base, freedom, every)
@@ -89,7 +75,7 @@ def _held_out(pairs: Pairs, base: Calibration) -> tuple[Array, Array]:
     for fold in np.unique(pairs.folds):
         out = pairs.folds == fold
         moved = _moved(pairs, base, _choose_freedom(pairs, base, ~out), ~out)
-        part[out], match[out] = _predict(pairs, moved, out)
+        part[out], match[out] = probabilities(pairs.seen(out), moved)
     return part, match
 
 
@@ -99,7 +85,7 @@ def _choose_freedom(pairs: Pairs, base: Calibration, train: Flags) -> float | No
     for fold in np.unique(pairs.folds[train]):
         out = train & (pairs.folds == fold)
         for freedom in FREEDOM:
-            _, match = _predict(pairs, _moved(pairs, base, freedom, train & ~out), out)
+            _, match = probabilities(pairs.seen(out), _moved(pairs, base, freedom, train & ~out))
             losses[freedom] += float(_loss(match, pairs.match[out]).sum())
     return min(FREEDOM, key=lambda freedom: losses[freedom])
 
@@ -138,23 +124,13 @@ def _fit(pairs: Pairs, model: LogisticModel, truth: Flags, train: Flags, freedom
     best = minimize(loss, np.zeros(2 + int(used.sum())), jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
     gains = np.zeros(values.shape[1])
     gains[used] = best[2:] / spread[used]
-    return _apply(pairs.names, model, Move(1 + float(best[0]), float(best[1]), gains), means)
-
-
-def _apply(names: Sequence[str], model: LogisticModel, move: Move, means: Array) -> LogisticModel:
-    """Return the model after a move, with weights as calibrations hold them."""
-    weights = {name: round(move.stretch * weight, 6) for name, weight in model.weights.items()}
-    for name, gain in zip(names, move.gains.tolist(), strict=True):
+    stretch, shift = 1 + float(best[0]), float(best[1])
+    weights = {name: round(stretch * weight, 6) for name, weight in model.weights.items()}
+    for name, gain in zip(pairs.names, gains.tolist(), strict=True):
         if gain:
             weights[name] = round(weights[name] + gain, 6)
-    intercept = move.stretch * model.intercept + move.shift - float(move.gains @ means)
+    intercept = stretch * model.intercept + shift - float(gains @ means)
     return LogisticModel(weights, dict(model.middle), round(intercept, 6))
-
-
-def _predict(pairs: Pairs, calibration: Calibration, rows: Flags) -> tuple[Array, Array]:
-    """Return both probabilities of some pairs."""
-    part, match = probabilities(pairs.seen(rows), calibration)
-    return part, match
 
 
 def _loss(chances: Array, truth: Flags) -> Array:
@@ -175,7 +151,7 @@ def _report(
     figures_of = {}
     for name, (_, match) in (("before", before), ("after", after)):
         threshold = base.thresholds.match if name == "before" else thresholds_of(pairs, *after).match
-        worth = pair_metrics.decisions(match >= threshold, pairs.match) | pair_metrics.ranking(match, pairs.match)
+        worth = decisions(match >= threshold, pairs.match) | ranking(match, pairs.match)
         figures_of[name] = worth | {"log_loss": float(_loss(match, pairs.match).mean())}
     better = float(losses[1].mean()) < float(losses[0].mean())
     return {"papers": len(names), "pairs": len(papers), **figures_of, "p": p, "helped": bool(better and p < LEVEL)}
@@ -184,16 +160,7 @@ def _report(
 def _named(pairs: Pairs, moved: Calibration, after: tuple[Array, Array], fitted_on: Mapping[str, Any]) -> Calibration:
     """Return the moved calibration with its own figures, feature versions and id."""
     used = {*moved.part.weights, *moved.match.weights}
-    unnamed = replace(
-        moved,
-        id="",
-        versions={name: FEATURES[name].version for name in sorted(used)},
-        fitted_on=dict(fitted_on),
-        cross_validation={
-            "folds": FOLDS,
-            "part": figures(pairs, after[0], pairs.part),
-            "match": figures(pairs, after[1], pairs.match),
-        },
-    )
-    digest = hashlib.sha256(dump_calibration(unnamed).encode()).hexdigest()[:10]
-    return replace(unnamed, id=f"{moved.matcher}-{digest}")
+    versions = {name: FEATURES[name].version for name in sorted(used)}
+    part, match = figures(pairs, after[0], pairs.part), figures(pairs, after[1], pairs.match)
+    measured = {"folds": FOLDS, "part": part, "match": match}
+    return with_id(replace(moved, versions=versions, fitted_on=dict(fitted_on), cross_validation=measured))

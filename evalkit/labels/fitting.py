@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import InputError
-from evalkit.labels import pair_metrics
+from evalkit.labels.evaluate import Vectors, decisions, f1_threshold, ranking, reliability, risk_coverage
 from evalkit.matching.calibration import Calibration, LogisticModel, dump_calibration, model_probabilities
-from evalkit.matching.embeddings import TextVectors
 from evalkit.matching.features import FEATURES, Features, features
 from evalkit.storage.label_files import LabelledPlan
 from evalkit.types import Thresholds
@@ -40,7 +39,7 @@ ACTION_FEATURES = re.compile(
 )
 
 Array = NDArray[np.float64]
-Vectors = Mapping[str, TextVectors]
+Models = tuple[LogisticModel, LogisticModel]  # a pair shares its part, and matches once it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +57,6 @@ class Pairs:
     def seen(self, rows: NDArray[np.bool_] | slice = slice(None)) -> Features:
         """Return some of the pairs, as a matcher sees them."""
         return Features(self.names, self.values[rows], self.unspecified[rows])
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """The fitted models: whether a pair shares a part, and whether it matches once it does."""
-
-    part: LogisticModel
-    match: LogisticModel
 
 
 def fold_of(paper: str, seed: str = "") -> int:
@@ -108,26 +99,24 @@ def fit_linear(names: Sequence[str], values: Array, truth: NDArray[np.bool_], pe
     fitted = LogisticRegression(C=penalty, solver="newton-cholesky", max_iter=50, tol=1e-6).fit(scaled, truth)
     weights = np.round(fitted.coef_[0] / spread[used], 6)
     intercept = float(fitted.intercept_[0] - weights @ means[used])
-    kept = [name for name, use in zip(names, used, strict=True) if use]
+    names = [name for name, use in zip(names, used, strict=True) if use]
     middle = np.round((values[truth].mean(axis=0) + values[~truth].mean(axis=0))[used] / 2, 6)
     return LogisticModel(
-        dict(zip(kept, weights.tolist(), strict=True)),
-        dict(zip(kept, middle.tolist(), strict=True)),
+        dict(zip(names, weights.tolist(), strict=True)),
+        dict(zip(names, middle.tolist(), strict=True)),
         round(intercept, 6),
     )
 
 
 def fit(pairs: Pairs, train: NDArray[np.bool_], penalty: Mapping[str, float] = PENALTY) -> Models:
-    """Fit both models to the pairs in `train`, the second to those that share a part and whose action gold names."""
+    """Fit to the pairs in `train`; the second model to those that share a part and whose action gold names."""
     shared = train & pairs.part & ~pairs.unspecified
     _require_both(pairs.part[train], "share a part")
     _require_both(pairs.match[shared], "match, of those that share a part")
     columns = [column for column, name in enumerate(pairs.names) if ACTION_FEATURES.match(name)]
     names, values = [pairs.names[column] for column in columns], pairs.values[:, columns]
-    return Models(
-        fit_linear(pairs.names, pairs.values[train], pairs.part[train], penalty["part"]),
-        fit_linear(names, values[shared], pairs.match[shared], penalty["match"]),
-    )
+    part = fit_linear(pairs.names, pairs.values[train], pairs.part[train], penalty["part"])
+    return part, fit_linear(names, values[shared], pairs.match[shared], penalty["match"])
 
 
 def _require_both(truth: NDArray[np.bool_], what: str) -> None:
@@ -141,7 +130,7 @@ def _require_both(truth: NDArray[np.bool_], what: str) -> None:
 
 def predict(pairs: Pairs, models: Models) -> tuple[Array, Array]:
     """Return the probabilities `[pair]` of a shared part and of a match."""
-    return model_probabilities(pairs.seen(), models.part, models.match)
+    return model_probabilities(pairs.seen(), *models)
 
 
 def held_out(pairs: Pairs, penalty: Mapping[str, float] = PENALTY) -> tuple[Array, Array]:
@@ -165,24 +154,29 @@ def calibrate(
         )
     pairs = table_of(rows, matcher, vectors)
     part, match = held_out(pairs)
-    models = fit(pairs, np.ones(len(part), dtype=bool))
-    used = {*models.part.weights, *models.match.weights}
+    of_part, of_match = fit(pairs, np.ones(len(part), dtype=bool))
+    used = {*of_part.weights, *of_match.weights}
     unnamed = Calibration(
-        "", matcher, thresholds_of(pairs, part, match), models.part, models.match,
+        "", matcher, thresholds_of(pairs, part, match), of_part, of_match,
         {name: FEATURES[name].version for name in pairs.names if name in used},
         {**fitted_on, "papers": len(papers), "rows": len(rows), "pairs": len(part), "penalty": PENALTY},
         {"folds": FOLDS, "part": figures(pairs, part, pairs.part), "match": figures(pairs, match, pairs.match)},
     )  # fmt: skip
-    digest = hashlib.sha256(dump_calibration(unnamed).encode()).hexdigest()[:10]
-    return replace(unnamed, id=f"{matcher}-{digest}")
+    return with_id(unnamed)
+
+
+def with_id(calibration: Calibration) -> Calibration:
+    """Return a calibration with the id that its content gives it."""
+    digest = hashlib.sha256(dump_calibration(replace(calibration, id="")).encode()).hexdigest()[:10]
+    return replace(calibration, id=f"{calibration.matcher}-{digest}")
 
 
 def thresholds_of(pairs: Pairs, part: Array, match: Array) -> Thresholds:
     """Return the thresholds for F1 on held-out predictions, and the borderline band around the match threshold."""
-    limit = pair_metrics.f1_threshold(match, pairs.match)
+    limit = f1_threshold(match, pairs.match)
     nearest = np.sort(match[np.argsort(np.abs(match - limit), kind="stable")[: round(BORDERLINE_SHARE * len(match))]])
     low, high = round(float(nearest[0]), 3), round(float(nearest[-1]), 3)
-    return Thresholds(pair_metrics.f1_threshold(part, pairs.part), limit, low, high)
+    return Thresholds(f1_threshold(part, pairs.part), limit, low, high)
 
 
 def figures(pairs: Pairs, chances: Array, truth: NDArray[np.bool_]) -> dict[str, Any]:
@@ -190,10 +184,8 @@ def figures(pairs: Pairs, chances: Array, truth: NDArray[np.bool_]) -> dict[str,
     decided = np.zeros(len(chances), dtype=bool)
     for fold in np.unique(pairs.folds):
         out = pairs.folds == fold
-        decided[out] = chances[out] >= pair_metrics.f1_threshold(chances[~out], truth[~out])
-    result = pair_metrics.decisions(decided, truth) | pair_metrics.ranking(chances, truth)
-    limit = pair_metrics.f1_threshold(chances, truth)
-    return result | {
-        "reliability": [asdict(bin_) for bin_ in pair_metrics.reliability(chances, truth)],
-        "risk_coverage": pair_metrics.risk_coverage(chances, truth, limit),
-    }
+        decided[out] = chances[out] >= f1_threshold(chances[~out], truth[~out])
+    result = decisions(decided, truth) | ranking(chances, truth)
+    limit = f1_threshold(chances, truth)
+    curve = risk_coverage(chances, truth, limit)
+    return result | {"reliability": reliability(chances, truth), "risk_coverage": curve}

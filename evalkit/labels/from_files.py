@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from evalkit.errors import InputError
 from evalkit.labels.adapt import Adaptation, adapt
-from evalkit.labels.evaluate import agreement
+from evalkit.labels.evaluate import Vectors, agreement
 from evalkit.labels.fitting import calibrate
 from evalkit.matching.calibration import Calibration
-from evalkit.matching.embeddings import TextVectors
 from evalkit.matching.features import needs
 from evalkit.scoring.pipeline import Progress
 from evalkit.scoring.scorer import calibration_for, encoder_for
@@ -19,8 +18,6 @@ from evalkit.settings import Settings
 from evalkit.storage.cache import Store
 from evalkit.storage.files import file_hash
 from evalkit.storage.label_files import LabelledPlan, read_labels
-
-Vectors = Mapping[str, TextVectors]
 
 
 def calibrate_on(
