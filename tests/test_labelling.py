@@ -21,7 +21,7 @@ from evalkit.labels.page import (
     tasks_of_run,
     threshold_of,
 )
-from evalkit.labels.page.journal import read_journal
+from evalkit.labels.page.session import read_journal
 from evalkit.labels.page.tasks import LabelTask
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings

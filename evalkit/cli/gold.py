@@ -79,7 +79,7 @@ def confirm(gold: str, everything: bool, page: bool, port: int) -> None:
 
 def _on_page(gold: str, port: int) -> None:
     """Confirm on the label page until it is stopped."""
-    from evalkit.labels.page import DraftSession
+    from evalkit.labels.drafts import DraftSession
     from evalkit.labels.page.server import require, serve
 
     require()

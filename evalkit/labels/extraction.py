@@ -121,7 +121,7 @@ class Extractor:
                 text, failed = (known[key], "") if key in known else next(coming)
                 if not failed:
                     self.cache.put_reply(key, text)
-                yield Draft(review, failed=failed) if failed else _draft(review, text)
+                yield Draft(review, failed=failed) if failed else draft_of(review, text)
 
     def _cache_key(self, review: Review) -> str:
         pins = [review.text, self.prompt.digest, self.settings.models, dict(self.settings.request)]
@@ -151,27 +151,23 @@ def read_entries(text: str) -> list[dict[str, Any]]:
             raise InvalidReply("a quote, a name or a part is missing")
         if entry["action"] is not None and entry["action"] not in Action.__members__:
             raise InvalidReply("an action is none of REMOVE, REPLACE and ADD")
-        if not all(_texts(entry[name]) for name in ("replacement", "metrics")):
+        lists = (entry["replacement"], entry["metrics"])
+        if not all(isinstance(value, list) and all(isinstance(item, str) for item in value) for value in lists):
             raise InvalidReply("options or metrics are no list of texts")
     return [dict(entry) for entry in entries]
 
 
-def _texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _draft(review: Review, text: str) -> Draft:
-    entries = read_entries(text)
-    review_words = " ".join(normalise(review.text).split())
-    honest = [entry for entry in entries if " ".join(normalise(entry["quote"]).split()) in review_words]
-    return Draft(review, tuple(map(_gold_entry, honest)), len(entries) - len(honest))
-
-
-def _gold_entry(reply: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry as gold holds it; what the reviewer left open is left out."""
-    entry = {"name": reply["name"].strip(), "ablated_part": reply["ablated_part"].strip()}
-    entry |= {name: reply[name] for name in ("action", "replacement", "metrics") if reply[name]}
-    return entry | {"source": reply["quote"].strip(), "draft": True}
+def draft_of(review: Review, text: str) -> Draft:
+    """Return the entries of a reply as gold holds them, without those whose quote is not in the review."""
+    replies, review_words = read_entries(text), " ".join(normalise(review.text).split())
+    entries = []
+    for reply in replies:
+        if " ".join(normalise(reply["quote"]).split()) in review_words:
+            entry = {"name": reply["name"].strip(), "ablated_part": reply["ablated_part"].strip()}
+            # What the reviewer left open is left out.
+            entry |= {name: reply[name] for name in ("action", "replacement", "metrics") if reply[name]}
+            entries.append({**entry, "source": reply["quote"].strip(), "draft": True})
+    return Draft(review, tuple(entries), len(replies) - len(entries))
 
 
 def gold_file(draft: Draft, settings: JudgeSettings, prompt: Prompt) -> str:

@@ -74,7 +74,11 @@ def application(session: PageSession, token: str, port: int) -> Starlette:
 
     async def page(request: Request) -> Response:
         nonce = secrets.token_urlsafe(16)
-        return HTMLResponse(_page(nonce, token), headers={"Content-Security-Policy": _policy(nonce)})
+        policy = (
+            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+        return HTMLResponse(_page(nonce, token), headers={"Content-Security-Policy": policy})
 
     async def state(request: Request) -> Response:
         return JSONResponse(session.view())
@@ -130,13 +134,6 @@ def _refusal(request: Request, token: str, hosts: set[str]) -> str:
         if not request.headers.get("x-token") or int(request.headers.get("content-length") or LARGEST) >= LARGEST:
             return "not an answer of this page"
     return ""
-
-
-def _policy(nonce: str) -> str:
-    return (
-        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
 
 
 def _page(nonce: str, token: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,7 +82,6 @@ def threshold_of(run: Run) -> float:
 
 
 def _task(rows: pd.DataFrame, trace: str) -> LabelTask:
-    first = rows.iloc[0]
     both = rows[rows["gold_entry"].notna() & rows["plan_entry"].notna()]
     chances: dict[PairIndex, float] = {}
     borderline: set[PairIndex] = set()
@@ -92,29 +90,24 @@ def _task(rows: pd.DataFrame, trace: str) -> LabelTask:
         chances[pair] = float(row["match_probability"])
         if str(row["borderline"]) == "True":
             borderline.add(pair)
-    gold, plan = _entries(rows, "gold"), _entries(rows, "plan")
-    sample = _text(first["sample"])
-    return LabelTask(
-        str(first["paper"]), str(first["planner"]), gold, plan, sample, trace, chances, frozenset(borderline)
-    )
+    first, gold, plan = rows.iloc[0], _entries(rows, "gold"), _entries(rows, "plan")
+    names = str(first["paper"]), str(first["planner"])
+    return LabelTask(*names, gold, plan, _text(first["sample"]), trace, chances, frozenset(borderline))
 
 
 def _entries(rows: pd.DataFrame, side: str) -> tuple[Ablation, ...]:
     """Return one side's entries from the rows of pairs.csv."""
     number = f"{side}_entry"
     own = rows[rows[number].notna()].drop_duplicates(number).sort_values(number)
-    return tuple(_entry({name: row[f"{side}_{name}"] for name in ("name", "part", "action", "replacements", "metrics")})
-                 for row in own.to_dict("records"))  # fmt: skip
-
-
-def _entry(cells: Mapping[str, Any]) -> Ablation:
-    options, metrics = (tuple(filter(None, from_cell(cells[name]))) for name in ("replacements", "metrics"))
-    action = Action(cells["action"]) if _text(cells["action"]) else None
-    return Ablation(_text(cells["name"]), _text(cells["part"]), action, options, metrics)
+    entries = []
+    for row in own.to_dict("records"):
+        name, part, action = (_text(row[f"{side}_{column}"]) for column in ("name", "part", "action"))
+        options, metrics = (tuple(filter(None, from_cell(row[f"{side}_{c}"]))) for c in ("replacements", "metrics"))
+        entries.append(Ablation(name, part, Action(action) if action else None, options, metrics))
+    return tuple(entries)
 
 
 def _text(cell: object) -> str:
-    """Return a cell as text; missing is empty."""
     return str(cell) if isinstance(cell, str) else ""
 
 
