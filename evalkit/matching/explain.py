@@ -48,14 +48,14 @@ def explain(features: Features, calibration: Calibration, places: Sequence[tuple
     """
     if not places:
         return []
-    reasons, columns, weights, middles = _reasons(calibration, features.names)
+    reasons, columns, weights, middles, wording_columns = _reasons(calibration, features.names)
     values = features.values[tuple(np.array(places).T)]  # [pair, feature]
     added = values[:, columns]  # [pair, feature of the reason, reason]
     added -= middles
     added *= weights
     # Accumulated one after another, so that a sum is the same to the last bit however many reasons there are.
     sums = np.add.accumulate(added, axis=1)[:, -1].tolist()
-    wording = values[:, _wording_columns(features.names)].tolist()
+    wording = values[:, wording_columns].tolist()
     return [_strongest(reasons, *pair) for pair in zip(sums, wording, strict=True)]
 
 
@@ -82,17 +82,12 @@ def reason_text(reason: str, wording: Sequence[float], *, supports: bool) -> str
     return texts[0 if supports else 1]
 
 
-@lru_cache(maxsize=4)
-def _wording_columns(names: tuple[str, ...]) -> list[int]:
-    return [names.index(name) for name in WORDING]
-
-
 @lru_cache(maxsize=16)
 def _reasons(
     calibration: Calibration, names: tuple[str, ...]
-) -> tuple[tuple[str, ...], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the reasons of a calibration's features; and the columns, weights and middles of each, filled up with 0,
-    as [feature of the reason, reason]."""
+) -> tuple[tuple[str, ...], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64], list[int]]:
+    """Return the reasons of a calibration's features; the columns, weights and middles of each, filled up with 0, as
+    [feature of the reason, reason]; and the columns of WORDING."""
     column = {name: index for index, name in enumerate(names)}
     table: dict[str, list[tuple[int, float, float]]] = {}
     for model in (calibration.part, calibration.match):
@@ -102,4 +97,4 @@ def _reasons(
     filled = [row + [(0, 0.0, 0.0)] * (longest - len(row)) for row in table.values()]
     rows = np.array(filled, dtype=np.float64).reshape(-1, longest, 3)  # a calibration may weigh nothing
     columns, weights, middles = (np.ascontiguousarray(rows[..., index].T) for index in range(3))
-    return tuple(table), columns.astype(np.intp), weights, middles
+    return tuple(table), columns.astype(np.intp), weights, middles, [column[name] for name in WORDING]

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.matching.features.registry import FeatureTable
-from evalkit.matching.features.semantic import ListVectors, floor
-from evalkit.matching.features.words import GRID, Array, Numbers, segments
+from evalkit.matching.features.semantic import ListVectors
+from evalkit.matching.features.words import GRID, Array, Numbers, floor, segments
 from evalkit.matching.tokens import analyse, rarity
 from evalkit.types import Ablation
 

@@ -1,21 +1,18 @@
 """Measure how near two lists' words and phrases are in meaning, from the vectors of their texts.
 
-Products of vectors on the grid are exact (see `vectors`), so no similarity depends on what it was computed beside.
+Products of vectors on the grid are exact (see `embeddings`), so no similarity depends on what it was computed beside.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.matching.embeddings import Vector, on_grid
 from evalkit.matching.features.registry import Feature
-from evalkit.matching.features.words import GRID
-
-Real = TypeVar("Real", np.float32, np.float64)
+from evalkit.matching.features.words import floor
 
 PHRASES = {"part": "parts", "name": "entries"}  # the kinds of phrases, in the order of `ListVectors.phrases`
 FEATURES = [
@@ -38,14 +35,6 @@ class ListVectors:
 def word_similarity(gold: Vector, plan: Vector) -> Vector:
     """Return the cosines of words, each as it is meant in its own text, never below 0: [word of gold, word of plan]."""
     return np.maximum(floor(gold @ plan.T), np.float32(0))
-
-
-def floor(product: NDArray[Real]) -> NDArray[Real]:
-    """Round down to the grid; exact in float32, as the grid's step is a power of two."""
-    product *= GRID
-    np.floor(product, out=product)
-    product /= GRID
-    return product
 
 
 def phrase_features(gold: ListVectors, plan: ListVectors) -> NDArray[np.float64]:

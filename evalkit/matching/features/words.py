@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain
+from typing import TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -32,6 +33,7 @@ _BUCKETS = 512
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.intp]
+Real = TypeVar("Real", np.float32, np.float64)
 Segments = tuple[tuple[tuple[str, Place], ...], ...]  # of an entry: the words of each, with where they are read from
 Expansions = tuple[tuple[str, tuple[Place, ...]], ...]
 
@@ -250,12 +252,19 @@ def spelling_similarity(gold: WordTable, plan: WordTable) -> Array:
     return similarity.take(gold.stem_of, axis=0).take(plan.stem_of, axis=1)
 
 
+def floor(product: NDArray[Real]) -> NDArray[Real]:
+    """Round down to the grid, in place; exact in float32, as the grid's step is a power of two."""
+    product *= GRID
+    np.floor(product, out=product)
+    product /= GRID
+    return product
+
+
 def _stem_similarity(gold: NDArray[np.float32], plan: NDArray[np.float32]) -> Array:
     """Return how many runs of letters stems share, on the grid; too few are chance."""
     similarity = (gold @ plan.T).astype(np.float64)
-    similarity *= 0.8 * GRID
-    np.floor(similarity, out=similarity)
-    similarity /= GRID
+    similarity *= 0.8
+    floor(similarity)
     similarity *= similarity > 0.36
     return similarity
 
