@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.cli.work_options import workplace
+from evalkit.cli.options import workplace
 from evalkit.labels import evaluate, fitting
 from evalkit.labels.fitting import FAMILIES, FOLDS, PENALTY, Pairs, figures, fit, fold_of, held_out, predict
 from evalkit.matching import features

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.cli.judge_options import pairs_prompt
+from evalkit.cli.options import pairs_prompt
 from evalkit.judges.llm.client import tokens_in, tokens_out
 from evalkit.judges.llm.panel import batches_of
 from evalkit.judges.llm.prompts import content, messages

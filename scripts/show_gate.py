@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evalkit.cli.work_options import open_cache
+from evalkit.cli.options import open_cache
 from evalkit.comparison import SECONDARY_FIGURES, GateReport, Snapshot, compare, evaluate_gate, parse_gate, snapshot_of
 from evalkit.report.comparison_text import gate_sentence, interval
 from evalkit.report.values import p_value

@@ -20,7 +20,7 @@ import pytest
 from conftest import entry, gold, plan
 from judge_server import Decide, JudgeServer, pairs_in, serving
 
-from evalkit.cli.judge_options import pairs_prompt, with_judge
+from evalkit.cli.options import pairs_prompt, with_judge
 from evalkit.errors import JudgeError, OutputError, SettingsError
 from evalkit.judges.llm import Panel, ReplyCache, parse_prompt
 from evalkit.judges.llm.prompts import (

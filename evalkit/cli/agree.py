@@ -1,9 +1,10 @@
 """`evalkit agree`: a matcher beside labels, or judges beside each other."""
 
+from typing import Any
+
 import click
 
-from evalkit.cli.options import JSON, JUDGEMENTS, SCORING, judgements_from
-from evalkit.cli.work_options import cache_options
+from evalkit.cli.options import JSON, JUDGEMENTS, SCORING, cache_options, judgements_from, workplace
 
 
 @click.command("agree")
@@ -17,30 +18,21 @@ from evalkit.cli.work_options import cache_options
 @cache_options
 @JSON
 def command(
-    labels: tuple[str, ...],
-    judgements: tuple[str, ...],
-    pred: str | None,
-    gold: str | None,
-    matcher: str | None,
-    calibration: str | None,
-    model: str | None,
-    cache: str | None,
-    no_cache: bool,
-    as_json: bool,
-) -> None:
+    labels: tuple[str, ...], judgements: tuple[str, ...], pred: str | None, gold: str | None, cache: str | None,
+    no_cache: bool, as_json: bool, **options: Any,
+) -> None:  # fmt: skip
     """Say how well a matcher agrees with labels, or how well judges agree with each other.
 
     With --labels: precision, recall, F1, average precision, kappa and calibration error of pair decisions, by task,
     the effect on each planner's score, and the worst disagreements. On labels that the calibration was fitted to,
     the figures flatter it. With two or more --judgements, and --pred and --gold: kappa and alpha between the judges.
     """
-    from evalkit.cli.work_options import workplace
     from evalkit.labels import agree_with
     from evalkit.report import console, json_output, judge_text, label_text, progress
     from evalkit.scoring.pipeline import compare_judges
     from evalkit.settings import Settings
 
-    settings = Settings().with_options({"matcher": matcher, "calibration": calibration, "model": model})
+    settings = Settings().with_options(options)
     if bool(labels) == bool(judgements) or (judgements and not (pred and gold)):
         raise click.UsageError("give either --labels, or --judgements with --pred and --gold")
     judges = judgements_from(judgements)

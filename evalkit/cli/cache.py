@@ -6,8 +6,7 @@ import re
 
 import click
 
-from evalkit.cli.options import JSON
-from evalkit.cli.work_options import CACHE, open_cache
+from evalkit.cli.options import CACHE, JSON, open_cache
 from evalkit.errors import SettingsError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

@@ -1,9 +1,10 @@
 """`evalkit calibrate`: a matcher fitted to labelled pairs."""
 
+from typing import Any
+
 import click
 
-from evalkit.cli.options import SCORING
-from evalkit.cli.work_options import cache_options
+from evalkit.cli.options import SCORING, cache_options, workplace
 
 
 @click.command("calibrate")
@@ -17,17 +18,9 @@ from evalkit.cli.work_options import cache_options
 @SCORING["model"]
 @cache_options
 def command(
-    labels: tuple[str, ...],
-    out: str,
-    note: str,
-    base: str | None,
-    even_so: bool,
-    force: bool,
-    matcher: str | None,
-    model: str | None,
-    cache: str | None,
-    no_cache: bool,
-) -> None:
+    labels: tuple[str, ...], out: str, note: str, base: str | None, even_so: bool, force: bool, cache: str | None,
+    no_cache: bool, **options: Any,
+) -> None:  # fmt: skip
     """Fit a matcher to labelled pairs, and say what it is worth on papers that it was not fitted on.
 
     Papers are held out in five folds, thresholds are chosen on held-out predictions, and the file carries its own
@@ -35,7 +28,6 @@ def command(
     papers or more), `--base default` moves the shipped calibration towards them, says by cross-validation whether that
     helped, and writes nothing when it did not.
     """
-    from evalkit.cli.work_options import workplace
     from evalkit.labels import adapt_on, calibrate_on
     from evalkit.matching.calibration import dump_calibration
     from evalkit.report import console, label_text, progress
@@ -44,7 +36,7 @@ def command(
 
     check_new(out, force=force)
     own = None if base in (None, "default") else base
-    settings = Settings().with_options({"matcher": matcher, "model": model, "calibration": own})
+    settings = Settings().with_options({**options, "calibration": own})
     with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
         moved = adapt_on(labels, settings, place["cache"], advance, note) if base else None
         made = moved.calibration if moved else calibrate_on(labels, settings, place["cache"], advance, note)

@@ -6,9 +6,15 @@ from typing import Any
 
 import click
 
-from evalkit.cli.comparison_options import MARKDOWN, pairing_options, renamed_planners, sides_of
-from evalkit.cli.options import JSON, scoring_options
-from evalkit.cli.work_options import cache_options
+from evalkit.cli.options import (
+    JSON,
+    MARKDOWN,
+    cache_options,
+    pairing_options,
+    renamed_planners,
+    scoring_options,
+    sides_of,
+)
 
 
 @click.command("compare")
@@ -25,19 +31,9 @@ from evalkit.cli.work_options import cache_options
 @JSON
 @MARKDOWN
 def command(
-    places: tuple[str, ...],
-    pred_base: str | None,
-    pred_new: str | None,
-    gold: str | None,
-    metric: str,
-    target: float,
-    corrected: bool,
-    renamed: tuple[str, ...],
-    force: bool,
-    as_json: bool,
-    markdown_file: str | None,
-    **options: Any,
-) -> None:
+    places: tuple[str, ...], pred_base: str | None, pred_new: str | None, gold: str | None, metric: str, target: float,
+    corrected: bool, renamed: tuple[str, ...], force: bool, as_json: bool, markdown_file: str | None, **options: Any,
+) -> None:  # fmt: skip
     """Compare two runs on the papers that both have: BASE and NEW are run folders, or baselines by file or by name.
 
     Says for each planner how much changed, how sure that is, and what could have been seen; then which gold entries

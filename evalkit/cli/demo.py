@@ -1,9 +1,10 @@
 """`evalkit demo`: a sample project to look at and to change."""
 
+from typing import Any
+
 import click
 
-from evalkit.cli.options import SCORING
-from evalkit.cli.work_options import cache_options, workplace
+from evalkit.cli.options import SCORING, cache_options, workplace
 
 
 @click.command("demo")
@@ -11,7 +12,7 @@ from evalkit.cli.work_options import cache_options, workplace
 @click.option("--force", is_flag=True, help="Write over an earlier demo.")
 @SCORING["matcher"]
 @cache_options
-def command(folder: str, force: bool, matcher: str | None, cache: str | None, no_cache: bool) -> None:
+def command(folder: str, force: bool, cache: str | None, no_cache: bool, **options: Any) -> None:
     """Write a sample project into FOLDER (two planners, ten papers, their gold), score it, and say what to try next."""
     from evalkit.report import console, progress
     from evalkit.scoring.pipeline import score_run
@@ -19,7 +20,7 @@ def command(folder: str, force: bool, matcher: str | None, cache: str | None, no
     from evalkit.storage.files import sample_project, write_texts
 
     write_texts(sample_project(folder), force=force)
-    settings = Settings().with_options({"matcher": matcher})
+    settings = Settings().with_options(options)
     with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
         run = score_run(f"{folder}/plans", f"{folder}/gold", settings, progress=advance, **place)
     run.save(f"{folder}/run", force=force)

@@ -9,13 +9,8 @@ from evalkit.cli.options import Registered
 
 @click.command("export")
 @click.argument("run")
-@click.option(
-    "--to",
-    "name",
-    required=True,
-    type=Registered("evalkit.report.exports", "EXPORTERS"),
-    help="Whose files to write.",
-)
+@click.option("--to", "name", required=True, type=Registered("evalkit.report.exports", "EXPORTERS"),
+              help="Whose files to write.")  # fmt: skip
 @click.option("--out", required=True, metavar="DIR", help="Folder to write them into.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 def command(run: str, name: str, out: str, force: bool) -> None:

@@ -6,8 +6,7 @@ import os
 
 import click
 
-from evalkit.cli.comparison_options import MARKDOWN, pairing_options, renamed_planners
-from evalkit.cli.options import JSON
+from evalkit.cli.options import JSON, MARKDOWN, pairing_options, renamed_planners
 
 
 @click.command("gate")
@@ -22,18 +21,9 @@ from evalkit.cli.options import JSON
 @MARKDOWN
 @click.option("--annotations", is_flag=True, help="Print GitHub annotations; also when GITHUB_ACTIONS is set.")
 def command(
-    base: str,
-    new: str,
-    config: str | None,
-    margin: float | None,
-    renamed: tuple[str, ...],
-    force: bool,
-    strict: bool,
-    as_json: bool,
-    junit_file: str | None,
-    markdown_file: str | None,
-    annotations: bool,
-) -> None:
+    base: str, new: str, config: str | None, margin: float | None, renamed: tuple[str, ...], force: bool, strict: bool,
+    as_json: bool, junit_file: str | None, markdown_file: str | None, annotations: bool,
+) -> None:  # fmt: skip
     """Check NEW against BASE by the rules of a file: exit 0 when it may pass, 3 when the gate trips, 2 for bad input.
 
     BASE and NEW are run folders, or baselines by file or by name. The Markdown is also added to the file that

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.judge_options import server_options
-from evalkit.cli.options import CONFIG, settings_from
+from evalkit.cli.options import CONFIG, server_options, settings_from
 
 if TYPE_CHECKING:
     from evalkit.labels.drafts import Decision

@@ -1,22 +1,160 @@
-"""Options that several commands share, and how they become Settings."""
+"""Options that several commands share, and what they become: settings, cache and executor, judges, two snapshots."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import Field, fields
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import Field, fields, replace
+from functools import partial, reduce
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import click
 
-from evalkit.cli.judge_options import with_judge
-from evalkit.cli.work_options import Decorator, combined
-from evalkit.settings import Settings, parse_settings
-from evalkit.storage.files import read_text
+from evalkit.errors import InputError, SettingsError
+from evalkit.scoring.executors import ENGINES, open_executor
+from evalkit.settings import JudgeSettings, Settings, parse_settings
+from evalkit.storage.files import cache_folder, read_text, shipped
 
 if TYPE_CHECKING:
+    from evalkit.comparison import Snapshot
+    from evalkit.judges.llm import Panel
+    from evalkit.judges.llm.panel import Progress
     from evalkit.judges.recorded import Judgements
+    from evalkit.storage.cache import Store
     from evalkit.storage.label_files import Labels
+
+Decorator = Callable[[Any], Any]
+
+
+def combined(*options: Decorator) -> Decorator:
+    """Return one decorator that adds these options to a command, in this order."""
+    return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+
+CACHE = click.option(
+    "--cache", metavar="DIR", help="Where vectors, readings, decisions and replies are kept.  [default: yours]"
+)
+NO_CACHE = click.option(
+    "--no-cache", is_flag=True, help="Keep no vectors, readings and decisions, and use none that are kept."
+)
+cache_options = combined(CACHE, NO_CACHE)
+engine_options = combined(
+    NO_CACHE,
+    click.option("--engine", type=click.Choice(list(ENGINES)), default="local",
+                 show_default=True, help="Where the work is done."),
+    click.option("--workers", type=click.IntRange(min=0), default=0, help="How many.  [default: all there are]"),
+    click.option("--address", default="", metavar="ADDRESS", help="The scheduler of a running Dask or Ray cluster."),
+)  # fmt: skip
+
+
+def take_work(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the choices about work out of all options and return them."""
+    return {name: options.pop(name) for name in ("no_cache", "engine", "workers", "address") if name in options}
+
+
+@contextmanager
+def workplace(choices: dict[str, Any], cache: str | None) -> Iterator[dict[str, Any]]:
+    """Open the executor and the cache of these choices for the length of a block, as arguments of `score_run`."""
+    with ExitStack() as stack:
+        store = None if choices.get("no_cache") else open_cache(cache)
+        if store is not None:
+            stack.callback(store.close)
+        chosen = {name: choices[name] for name in ("workers", "address") if name in choices}
+        executor = stack.enter_context(open_executor(choices.get("engine", "local"), **chosen))
+        yield {"executor": executor, "cache": store}
+
+
+def open_cache(cache: str | None) -> Store:
+    """Open the cache of vectors, readings and decisions; what is wrong with it is a warning on standard error."""
+    from evalkit.storage.cache import CACHE_FILE, Store
+    from evalkit.text import safe_terminal
+
+    def warn(message: str) -> None:
+        click.echo(f"evalkit: warning: {safe_terminal(message)}", err=True)
+
+    return Store(cache_folder(cache) / CACHE_FILE, warn)
+
+
+SERVER = (
+    click.option("--judge", multiple=True, metavar="MODEL",
+                 help="Language model that decides borderline pairs; of several, the majority does."),
+    click.option("--judge-url", metavar="URL", help="Any OpenAI-compatible server.  [default: OpenAI's]"),
+    click.option("--judge-key-env", metavar="NAME", help="Variable that holds the key.  [default: OPENAI_API_KEY]"),
+    click.option("--judge-budget", metavar="CALLS|MONEY", help="Most calls (500), or most money ($2.50)."),
+)  # fmt: skip
+server_options = combined(*SERVER)
+panel_options = combined(
+    *SERVER,
+    click.option("--judge-all", is_flag=True, default=None, help="Send every pair, not only borderline ones."),
+    click.option("--dry-run", is_flag=True, help="Say what judges would be sent and what it would cost; send nothing."),
+    CACHE,
+)
+_FIELDS = {"judge_url": "url", "judge_key_env": "key_env", "judge_all": "everything"}
+
+
+def with_judge(settings: Settings, options: dict[str, Any]) -> Settings:
+    """Return the settings with what the options say about judges; these options are taken out."""
+    models, budget = tuple(options.pop("judge", ())), options.pop("judge_budget", None)
+    chosen = {_FIELDS[name]: options.pop(name, None) for name in _FIELDS}
+    changes = {name: value for name, value in chosen.items() if value is not None}
+    if budget is not None:
+        changes |= _budget(budget)
+    return replace(settings, judge=replace(settings.judge, models=models or settings.judge.models, **changes))
+
+
+def _budget(text: str) -> dict[str, Any]:
+    """Read a budget: calls, or money when there is a sign, a currency or a decimal point."""
+    match = re.fullmatch(r"\s*([^\d\s.]*)\s*(\d+(?:\.\d+)?)\s*([^\d\s.]*)\s*", text)
+    if match is None:
+        raise SettingsError(f"--judge-budget {text!r}: expected calls, as in 500, or money, as in $2.50")
+    sign = (match[1] or match[3]).casefold()
+    if sign in ("", "call", "calls") and "." not in match[2]:
+        return {"budget_calls": int(match[2])}
+    return {"budget_money": float(match[2])}
+
+
+@contextmanager
+def panel_for(settings: Settings, cache: str | None, progress: Progress | None = None) -> Iterator[Panel | None]:
+    """Open the panel of judges that the settings name, with their earlier answers; None when no judge is named."""
+    if not settings.judge.models:
+        yield None
+        return
+    from evalkit.judges.llm import Panel, ReplyCache, key_from, require
+
+    require()
+    with ReplyCache(cache_folder(cache)) as replies:
+        key = partial(key_from, settings.judge, os.environ)
+        yield Panel(
+            settings.judge, pairs_prompt(settings.judge), replies, seed=settings.seed, key=key, progress=progress
+        )
+
+
+def pairs_prompt(settings: JudgeSettings) -> Any:
+    """Return the wording that the settings name, else the one that ships."""
+    from evalkit.judges.llm import parse_prompt
+
+    path = settings.prompt or shipped("configs/judge/pairs.toml")
+    return parse_prompt(read_text(path), str(path), ("fence", "pairs", "ids"))
+
+
+def show_estimate(
+    pred: str, gold: str, settings: Settings, work: dict[str, Any], cache: str | None, *, as_json: bool
+) -> None:
+    """Print what the judges would be sent; nothing is sent and nothing is written."""
+    from evalkit.report import console, json_output, judge_text, progress
+    from evalkit.scoring.pipeline import open_questions
+
+    with panel_for(settings, cache) as panel, progress.bar() as advance, workplace(work, cache) as place:
+        if panel is None:
+            raise SettingsError("--dry-run says what judges would cost: name one with --judge MODEL")
+        rows = panel.estimate(open_questions(pred, gold, settings, progress=advance, **place))
+    if as_json:
+        click.echo(json_output.dump({"judges": rows, "currency": settings.judge.currency}))
+    else:
+        console.show(judge_text.estimate(rows, settings.judge.currency))
 
 
 class Registered(click.Choice[str]):
@@ -91,3 +229,55 @@ def judgements_from(paths: Sequence[str]) -> Judgements | None:
     from evalkit.judges.recorded import Judgements, read_judge
 
     return Judgements([read_judge(path) for path in paths]) if paths else None
+
+
+MARKDOWN = click.option("--markdown", "markdown_file", metavar="FILE", help="Write it as Markdown too, below 1 MiB.")
+pairing_options = combined(
+    click.option("--map", "renamed", multiple=True, metavar="OLD=NEW", help="A planner that was renamed; repeatable."),
+    click.option("--force", is_flag=True, help="Compare although more than the plans differs; the output says so."),
+)
+
+
+def renamed_planners(pairs: Sequence[str]) -> dict[str, str]:
+    """Return the table that several --map OLD=NEW make."""
+    table: dict[str, str] = {}
+    for pair in pairs:
+        old, sign, new = pair.partition("=")
+        if not (old and sign and new) or old in table:
+            raise InputError(f"--map {pair}: expected OLD=NEW, and each old name once")
+        table[old] = new
+    return table
+
+
+def sides_of(
+    places: Sequence[str], plans: Sequence[str | None], options: Mapping[str, Any]
+) -> tuple[Snapshot, Snapshot]:
+    """Read BASE and NEW, or score two folders of plans now, both the same way."""
+    from evalkit.comparison import read_snapshot
+
+    choices = {name: value for name, value in options.items() if value is not None and value is not False}
+    if any(plans):
+        base, new, gold = plans
+        if places or not (base and new and gold):
+            raise click.UsageError("give BASE and NEW, or all of --pred-base, --pred-new and --gold")
+        return _scored(base, gold, choices), _scored(new, gold, choices)
+    if len(places) != 2:
+        raise click.UsageError("expected two runs or baselines, BASE and NEW")
+    if idle := sorted(set(choices) - {"resamples", "seed"}):
+        names = ", ".join("--" + name.replace("_", "-") for name in idle)
+        raise click.UsageError(
+            f"{names}: for plans that are scored now (--pred-base, --pred-new); runs are as they are"
+        )
+    return read_snapshot(places[0]), read_snapshot(places[1])
+
+
+def _scored(plans: str, gold: str, choices: Mapping[str, Any]) -> Snapshot:
+    """Score a folder of plans with these choices; progress goes to standard error."""
+    from evalkit.comparison import snapshot_of
+    from evalkit.report import progress
+    from evalkit.scoring.pipeline import score_run
+
+    rest = dict(choices)
+    work, cache, config = take_work(rest), rest.pop("cache", None), rest.pop("config", None)
+    with progress.bar() as advance, workplace(work, cache) as place:
+        return snapshot_of(score_run(plans, gold, settings_from(config, rest), progress=advance, **place), plans)

@@ -4,10 +4,21 @@ from typing import Any
 
 import click
 
-from evalkit.cli.judge_options import panel_for, panel_options, show_estimate
-from evalkit.cli.options import JSON, JUDGEMENTS, judgements_from, labels_from, scoring_options, settings_from
+from evalkit.cli.options import (
+    JSON,
+    JUDGEMENTS,
+    engine_options,
+    judgements_from,
+    labels_from,
+    panel_for,
+    panel_options,
+    scoring_options,
+    settings_from,
+    show_estimate,
+    take_work,
+    workplace,
+)
 from evalkit.cli.report import REPORT
-from evalkit.cli.work_options import engine_options, take_work, workplace
 from evalkit.storage.tables import FORMS
 
 
@@ -16,14 +27,8 @@ from evalkit.storage.tables import FORMS
 @click.option("--gold", required=True, metavar="DIR", help="Gold: one file a paper, or one file with many.")
 @click.option("--out", metavar="DIR", help="Run folder to write.  [default: runs/<time>]")
 @click.option("--force", is_flag=True, help="Replace the run that --out holds already.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(FORMS),
-    default="csv",
-    show_default=True,
-    help="Form of papers, pairs and plans.",
-)
+@click.option("--format", "form", type=click.Choice(FORMS), default="csv", show_default=True,
+              help="Form of papers, pairs and plans.")  # fmt: skip
 @REPORT
 @JUDGEMENTS
 @click.option("--labels", multiple=True, metavar="FILE", help="Labels of a random sample of papers; they correct all.")
@@ -50,11 +55,7 @@ def command(
         return
     folder = out or fresh_run_folder()
     judges, truth = judgements_from(judgements), labels_from(labels)
-    with (
-        progress.bar() as advance,
-        panel_for(settings, cache, advance) as panel,
-        workplace(work, cache) as place,
-    ):
+    with progress.bar() as advance, panel_for(settings, cache, advance) as panel, workplace(work, cache) as place:
         from evalkit.scoring.pipeline import score_run
 
         run = score_run(

@@ -7,14 +7,8 @@ from evalkit.cli.options import Registered
 
 @click.command("table")
 @click.argument("runs", nargs=-1, required=True)
-@click.option(
-    "--format",
-    "form",
-    type=Registered("evalkit.report.leaderboard_tables", "RENDERERS"),
-    default="markdown",
-    show_default=True,
-    help="How to write it.",
-)
+@click.option("--format", "form", type=Registered("evalkit.report.leaderboard_tables", "RENDERERS"), default="markdown",
+              show_default=True, help="How to write it.")  # fmt: skip
 @click.option("--columns", metavar="A,B,…", help="Columns of leaderboard.csv.  [default: the headline figures]")
 @click.option("--intervals/--no-intervals", default=True, show_default=True, help="Intervals behind the figures.")
 @click.option("--standalone", is_flag=True, help="LaTeX and HTML: a whole document rather than a table to paste.")
