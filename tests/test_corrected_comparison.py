@@ -26,7 +26,7 @@ from evalkit.comparison import (
     snapshot_of,
 )
 from evalkit.errors import InputError, SettingsError
-from evalkit.report import comparison_markdown, comparison_text, console
+from evalkit.report import ci, comparison_text, console
 from evalkit.scoring.correction import shared_measure
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
@@ -203,11 +203,11 @@ def test_rules_that_ask_for_what_there_is_not(rule: str, told: str) -> None:
 def test_every_output_shows_corrections_without_a_test(capsys: pytest.CaptureFixture[str]) -> None:
     found = compare(BASE, NEW, corrected=["match_f1"])
     console.show(comparison_text.comparison(found))
-    for text in (capsys.readouterr().out, comparison_markdown.comparison(found)):
+    for text in (capsys.readouterr().out, ci.comparison_markdown(found)):
         assert "match_f1_corrected" in text
         assert "-0.500 [-0.500, -0.500]" in text
         assert "the 95% interval decides" in " ".join(text.split())
-    assert "labels" not in comparison_markdown.comparison(compare(BASE, NEW))
+    assert "labels" not in ci.comparison_markdown(compare(BASE, NEW))
 
 
 @pytest.fixture

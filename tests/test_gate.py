@@ -17,7 +17,7 @@ from conftest import entry, gold, plan
 from evalkit import cli
 from evalkit.comparison import Check, GateReport, Snapshot, compare, evaluate_gate, parse_gate, snapshot_of
 from evalkit.errors import InputError, SettingsError
-from evalkit.report import ci, comparison_markdown
+from evalkit.report import ci
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.files import shipped
@@ -234,7 +234,7 @@ def test_markdown_holds_texts_without_obeying_them() -> None:
         snapshot_of(score_run(plans(entries), golds, LEXICAL), name)
         for entries, name in ((BOTH, "a"), ((WARMUP,), "b"))
     )
-    text = comparison_markdown.comparison(compare(base, new))
+    text = ci.comparison_markdown(compare(base, new))
     row = next(line for line in text.splitlines() if "team" in line)
     assert row.replace(r"\|", "").count("|") == 5
     assert "<b>" not in row
@@ -265,12 +265,12 @@ def test_markdown_of_ten_thousand_papers_stays_small() -> None:
     gate = parse_gate("[[rule]]\npaper_floor = 0.5\nmargin = 0.1", "gate.toml")
     report = evaluate_gate(compare(base, new, figures=(), resamples=99), gate)
     assert len(report.comparison.entries) == 10_000
-    text = comparison_markdown.gate(report)
+    text = ci.gate_markdown(report)
     assert 900_000 < len(text.encode("utf-8")) < 1024 * 1024
     assert re.search(r"… and \d+ more", text)
     assert "gate tripped" in text
     assert text.count("<details>") == text.count("</details>")
-    assert len(comparison_markdown.gate(report, 4096).encode("utf-8")) < 4096
+    assert len(ci.gate_markdown(report, 4096).encode("utf-8")) < 4096
 
 
 # The command line.

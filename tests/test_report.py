@@ -13,7 +13,7 @@ from made_runs import HOSTILE, hostile_run, small_run
 
 from evalkit.cli import group
 from evalkit.errors import InputError
-from evalkit.report import error_classes, escaping, html
+from evalkit.report import browser_data, escaping, html
 from evalkit.report.run_page import run_page, verdict, write_report
 from evalkit.storage.runs import load_run
 
@@ -58,7 +58,7 @@ def hostile_page() -> str:
 
 def test_cases_are_counted_by_class() -> None:
     """Worked by hand from made_runs.small_run: its docstring says who does what."""
-    table = error_classes.counts(small_run()).groupby("planner").sum()
+    table = browser_data.counts(small_run()).groupby("planner").sum()
     expected = {
         # good: alpha 2 matches; beta 1 match, 1 missed, 1 spurious; gamma 1 match and 1 repetition of it.
         "lm/good": {"match": 4, "missed": 1, "spurious": 1, "duplicate": 1, "unread": 0},
@@ -89,7 +89,7 @@ def test_cases_are_counted_by_class() -> None:
 def test_the_class_of_a_pair(status: str, same_action: object, shared: object, kind: str) -> None:
     row = small_run().pairs.iloc[:1].assign(status=status)
     row["same_action"], row["shared_options"] = [same_action], [shared]
-    assert error_classes.classified(row).tolist() == [kind]
+    assert browser_data.classified(row).tolist() == [kind]
 
 
 def test_every_count_of_errors_opens_its_cases(page: str) -> None:

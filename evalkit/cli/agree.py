@@ -28,7 +28,7 @@ def command(
     the figures flatter it. With two or more --judgements, and --pred and --gold: kappa and alpha between the judges.
     """
     from evalkit.labels import agree_with
-    from evalkit.report import console, json_output, judge_text, label_text, progress
+    from evalkit.report import agreement_text, console, json_output, progress
     from evalkit.scoring.pipeline import compare_judges
     from evalkit.settings import Settings
 
@@ -38,11 +38,11 @@ def command(
     judges = judgements_from(judgements)
     if judges and pred and gold:
         result = compare_judges(pred, gold, settings, judges)
-        text = judge_text.agreement(result)
+        text = agreement_text.judges(result)
     else:
         with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
             result = agree_with(labels, settings, place["cache"], advance)
-        text = label_text.agreement(result)
+        text = agreement_text.labels(result)
     if as_json:
         click.echo(json_output.dump(result))
     else:

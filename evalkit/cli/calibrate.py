@@ -30,7 +30,7 @@ def command(
     """
     from evalkit.labels import adapt_on, calibrate_on
     from evalkit.matching.calibration import dump_calibration
-    from evalkit.report import console, label_text, progress
+    from evalkit.report import agreement_text, console, progress
     from evalkit.settings import Settings
     from evalkit.storage.files import check_new, write_text
 
@@ -41,6 +41,6 @@ def command(
         moved = adapt_on(labels, settings, place["cache"], advance, note) if base else None
         made = moved.calibration if moved else calibrate_on(labels, settings, place["cache"], advance, note)
     if moved:
-        console.show(label_text.adapted(moved, even_so=even_so))
+        console.show(agreement_text.adapted(moved, even_so=even_so))
     write_text(out, dump_calibration(made))
-    console.show([*label_text.calibration(made), f"written to {out}"])
+    console.show([*agreement_text.calibration(made), f"written to {out}"])

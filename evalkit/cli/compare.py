@@ -40,7 +40,7 @@ def command(
     were gained and lost, which papers moved, and what can no longer be read.
     """
     from evalkit.comparison import compare
-    from evalkit.report import comparison_markdown, comparison_text, console, json_output
+    from evalkit.report import ci, comparison_text, console, json_output
     from evalkit.storage.files import write_text
 
     base, new = sides_of(places, (pred_base, pred_new, gold), options)
@@ -49,7 +49,7 @@ def command(
         corrected=(metric,) if corrected else (), resamples=options["resamples"] or None, seed=options["seed"],
     )  # fmt: skip
     if markdown_file:
-        write_text(markdown_file, comparison_markdown.comparison(comparison))
+        write_text(markdown_file, ci.comparison_markdown(comparison))
     if as_json:
         click.echo(json_output.comparison(comparison))
     else:

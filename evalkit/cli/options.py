@@ -144,7 +144,7 @@ def show_estimate(
     pred: str, gold: str, settings: Settings, work: dict[str, Any], cache: str | None, *, as_json: bool
 ) -> None:
     """Print what the judges would be sent; nothing is sent and nothing is written."""
-    from evalkit.report import console, json_output, judge_text, progress
+    from evalkit.report import agreement_text, console, json_output, progress
     from evalkit.scoring.pipeline import open_questions
 
     with panel_for(settings, cache) as panel, progress.bar() as advance, workplace(work, cache) as place:
@@ -154,7 +154,7 @@ def show_estimate(
     if as_json:
         click.echo(json_output.dump({"judges": rows, "currency": settings.judge.currency}))
     else:
-        console.show(judge_text.estimate(rows, settings.judge.currency))
+        console.show(agreement_text.estimate(rows, settings.judge.currency))
 
 
 class Registered(click.Choice[str]):

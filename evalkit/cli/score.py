@@ -62,14 +62,14 @@ def command(
             pred, gold, settings, progress=advance, judgements=judges, panel=panel, labels=truth, **place,
             out=folder, force=force, form=form,
         )  # fmt: skip
-    from evalkit.report import ablationbench_text, console, json_output, judge_text, run_page
+    from evalkit.report import agreement_text, console, json_output, run_page
 
     if report:
         run_page.write_report(run, f"{folder}/report.html")
     if as_json:
         click.echo(json_output.run(run))
     else:
-        decisions = judge_text.decisions(run, panel.spent() if panel else "", panel.failures if panel else None)
-        agreement = judge_text.agreement(run.meta["judges"]) if run.meta.get("judges") else ()
-        compat = ablationbench_text.compat(run)
+        decisions = agreement_text.decisions(run, panel.spent() if panel else "", panel.failures if panel else None)
+        agreement = agreement_text.judges(run.meta["judges"]) if run.meta.get("judges") else ()
+        compat = agreement_text.compat(run)
         console.show([*console.summary(run), *decisions, *agreement, *compat, f"written to {folder}"])

@@ -25,23 +25,15 @@ FONT = "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', 'Liber
 BLUES = (
     "#f3f6f9", "#e0eaf3", "#c9dcec", "#aecbe2", "#8fb8d8", "#6ea3cb", "#4e8dbd", "#3276ac", "#1c5f97", "#0b4779",
 )  # fmt: skip
+OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#b0478a", "#8a6d00", "#3a9bd9", "#7a5cc0", "#6b7280")
 # Role -> (placeholder that stands for it while a chart is drawn, its colour in print). Okabe and Ito's palette, which
 # colour-blind readers can tell apart; on a page each placeholder becomes the style sheet's variable of that name.
 COLOURS = {
-    "ink": ("#010a01", "#1b1f24"),
-    "muted": ("#010a02", "#57606a"),
-    "line": ("#010a03", "#d8dee4"),
-    "paper": ("#010a04", "#ffffff"),
-    "c0": ("#010b00", "#0072b2"),
-    "c1": ("#010b01", "#d55e00"),
-    "c2": ("#010b02", "#009e73"),
-    "c3": ("#010b03", "#b0478a"),
-    "c4": ("#010b04", "#8a6d00"),
-    "c5": ("#010b05", "#3a9bd9"),
-    "c6": ("#010b06", "#7a5cc0"),
-    "c7": ("#010b07", "#6b7280"),
+    "ink": ("#010a01", "#1b1f24"), "muted": ("#010a02", "#57606a"),
+    "line": ("#010a03", "#d8dee4"), "paper": ("#010a04", "#ffffff"),
+    **{f"c{number}": (f"#010b0{number}", value) for number, value in enumerate(OKABE_ITO)},
     **{f"h{step}": (f"#010c0{step}", value) for step, value in enumerate(BLUES)},
-}
+}  # fmt: skip
 SERIES = tuple(f"c{number}" for number in range(8))
 HEAT = tuple(f"h{step}" for step in range(10))
 
@@ -60,11 +52,11 @@ Charts = dict[str, ChartKind]
 Draw = TypeVar("Draw", bound=Callable[[Any], Any])
 
 
-def registered(charts: Charts, name: str, question: str, reading: str, *, wide: bool = False) -> Callable[[Draw], Draw]:
-    """Return a decorator that puts a chart into a registry."""
+def registered(charts: Charts, name: str, question: str, *, wide: bool = False) -> Callable[[Draw], Draw]:
+    """Return a decorator that puts a chart into a registry; its docstring is what a page says on how to read it."""
 
     def register(draw: Draw) -> Draw:
-        charts[name] = ChartKind(question, reading, draw, wide)
+        charts[name] = ChartKind(question, draw.__doc__ or "", draw, wide)
         return draw
 
     return register

@@ -10,8 +10,8 @@ import pandas as pd
 
 from evalkit.errors import InputError
 from evalkit.report import chart_style
+from evalkit.report.browser_data import gold_hits, is_true
 from evalkit.report.chart_style import HEAT, SERIES, Charts, colour, colours, draw, labels, registered
-from evalkit.report.error_classes import gold_hits, is_true
 from evalkit.report.escaping import address
 from evalkit.storage.files import write_bytes
 from evalkit.storage.runs import Run
@@ -49,14 +49,9 @@ def _frame(rows: Any, columns: list[str] | None = None) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(frame.select_dtypes(include=["string"]).columns, object))
 
 
-@registered(
-    CHARTS,
-    "planners",
-    "Who is really ahead?",
-    "Match F1 with its 95% interval. Where intervals overlap widely, the order is not settled.",
-)
+@registered(CHARTS, "planners", "Who is really ahead?")
 def planners(run: Run) -> Any:
-    """Macro match F1 of each planner with its interval."""
+    """Match F1 with its 95% interval. Where intervals overlap widely, the order is not settled."""
     import altair as alt
 
     board, order = _board(run)
@@ -72,14 +67,9 @@ def planners(run: Run) -> Any:
     return alt.layer(*layers).properties(width=420, height=alt.Step(38))
 
 
-@registered(
-    CHARTS,
-    "precision-recall",
-    "Too much, or too little?",
-    "High, left: few entries, most of them right. Low, right: gold is covered among much else. Curves: equal F1.",
-)
+@registered(CHARTS, "precision-recall", "Too much, or too little?")
 def precision_recall(run: Run) -> Any:
-    """Precision against recall, with curves of equal F1 behind."""
+    """High, left: few entries, most of them right. Low, right: gold is covered among much else. Curves: equal F1."""
     import altair as alt
 
     board, order = _board(run)
@@ -121,14 +111,9 @@ def _told_apart(order: list[str]) -> dict[str, Any]:
     }
 
 
-@registered(
-    CHARTS,
-    "ranks",
-    "Do the important entries come first?",
-    "Recall and nDCG when only the first k entries of each plan count.",
-)
+@registered(CHARTS, "ranks", "Do the important entries come first?")
 def ranks(run: Run) -> Any:
-    """Recall and nDCG over the first entries of the plans."""
+    """Recall and nDCG when only the first k entries of each plan count."""
     import altair as alt
 
     board, order = _board(run)
@@ -147,14 +132,9 @@ def ranks(run: Run) -> Any:
     return both.properties(width=190, height=210).facet(column=alt.Column("figure:N", title=None, sort="descending"))
 
 
-@registered(
-    CHARTS,
-    "found",
-    "What does nobody find?",
-    "Gold entries by how many planners match them: 0 are the blind spots that all share.",
-)
+@registered(CHARTS, "found", "What does nobody find?")
 def found_by(run: Run) -> Any:
-    """How many gold entries were matched by no planner, by one, ... by all."""
+    """Gold entries by how many planners match them: 0 are the blind spots that all share."""
     import altair as alt
 
     _, hits = gold_hits(run)
@@ -170,15 +150,9 @@ def found_by(run: Run) -> Any:
     return bars.properties(width=400, height=210)
 
 
-@registered(
-    CHARTS,
-    "papers",
-    "Where does it go wrong?",
-    "Match F1 by paper, easiest paper first. A cell opens its plan in the browser below.",
-    wide=True,
-)
+@registered(CHARTS, "papers", "Where does it go wrong?", wide=True)
 def papers(run: Run) -> Any:
-    """Match F1 of every planner on every paper, hardest paper last; a cell leads to its plan."""
+    """Match F1 by paper, easiest paper first. A cell opens its plan in the browser below."""
     import altair as alt
 
     names = labels(run.leaderboard["planner"].tolist())
@@ -212,14 +186,9 @@ def link(paper: str, planner: str) -> str:
     return f"#paper={address(paper)}&planner={address(planner)}"
 
 
-@registered(
-    CHARTS,
-    "actions",
-    "Is it the right kind of ablation?",
-    "Aligned pairs by what gold does (rows) and what the plan does (columns); shades are shares of the row.",
-)
+@registered(CHARTS, "actions", "Is it the right kind of ablation?")
 def actions(run: Run) -> Any:
-    """What gold does against what the plan does, over aligned pairs."""
+    """Aligned pairs by what gold does (rows) and what the plan does (columns); shades are shares of the row."""
     import altair as alt
 
     board, order = _board(run)
@@ -252,14 +221,9 @@ def actions(run: Run) -> Any:
 OUTCOMES = {"match": "full match", "part": "same part only", "candidate": "not aligned"}
 
 
-@registered(
-    CHARTS,
-    "probabilities",
-    "How sure is the matcher?",
-    "Aligned pairs, and the nearest partners of the rest. Dashed: the threshold; shaded: the band of doubt.",
-)
+@registered(CHARTS, "probabilities", "How sure is the matcher?")
 def probabilities(run: Run) -> Any:
-    """How sure the matcher was: the match probability of the pairs that were kept, with threshold and band."""
+    """Aligned pairs, and the nearest partners of the rest. Dashed: the threshold; shaded: the band of doubt."""
     import altair as alt
 
     pairs = run.pairs[run.pairs["status"].isin(OUTCOMES) & run.pairs["match_probability"].notna()]
@@ -267,13 +231,7 @@ def probabilities(run: Run) -> Any:
     bins = (pairs["match_probability"].astype(float) * 25).astype(int).clip(0, 24)
     counted = pairs.assign(bin=bins).groupby(["bin", "status"]).size().reset_index(name="pairs")
     rows = [
-        {
-            "from": start / 25,
-            "to": (start + 1) / 25,
-            "pairs": count,
-            "outcome": OUTCOMES[status],
-            "order": order[status],
-        }
+        (start / 25, (start + 1) / 25, count, OUTCOMES[status], order[status])
         for start, status, count in counted.itertuples(index=False)
     ]
     legend = alt.Legend(title=None, orient="bottom")

@@ -1,22 +1,31 @@
-"""What CI systems read of a gate: JUnit XML, a job summary, and the annotations of GitHub Actions."""
+"""What CI systems read of a comparison or a gate: Markdown, JUnit XML, a job summary, annotations of GitHub Actions.
+
+Texts from plans and gold are escaped: in Markdown none becomes a link, an image, a mention of a person or of an issue.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from evalkit.comparison import Check, GateReport
-from evalkit.report import comparison_markdown
-from evalkit.report.comparison_text import gate_sentence
+from evalkit.comparison import Check, Comparison, FigureChange, GateReport
+from evalkit.report.comparison_text import NO_TEST, change_cells, entry_cells, gate_sentence, paper_cells
+from evalkit.report.escaping import markdown
+from evalkit.report.json_output import records
+from evalkit.report.values import number, p_value
 from evalkit.storage.files import append_text, write_text
 from evalkit.text import safe_terminal
 
+LIMIT = 1024 * 1024  # bytes of a page of Markdown, and of a whole job summary
+SHORTER, SHORTEST = 64 * 1024, 4 * 1024  # what a summary may still hold when others filled most of it
+ROOM = 256  # bytes kept for saying what was left out
+LONGEST_CELL, LONGEST_ANNOTATION = 600, 4000  # signs; GitHub shows no more of an annotation
+SHOWN = 10  # annotations; GitHub shows ten of a kind for each step
+MARKS = {"pass": "✅", "regressed": "❌", "inconclusive": "⚠️", "better": "✅", "worse": "❌", "no change": "➖"}
 # What XML 1.0 cannot hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-LONGEST = 4000  # signs of one annotation; GitHub shows no more
-SHORTER, SHORTEST = 64 * 1024, 4 * 1024  # what a summary may still hold when others filled most of it
-SHOWN = 10  # annotations; GitHub shows ten of a kind for each step
 
 
 def write(report: GateReport, junit_file: str | None, markdown_file: str | None, summary_file: str | None) -> None:
@@ -24,10 +33,140 @@ def write(report: GateReport, junit_file: str | None, markdown_file: str | None,
     if junit_file:
         write_text(junit_file, junit(report))
     if markdown_file:
-        write_text(markdown_file, comparison_markdown.gate(report))
+        write_text(markdown_file, gate_markdown(report))
     if summary_file:
-        pages = (comparison_markdown.gate(report, limit) for limit in (comparison_markdown.LIMIT, SHORTER, SHORTEST))
-        any(append_text(summary_file, page, comparison_markdown.LIMIT) for page in pages)
+        pages = (gate_markdown(report, limit) for limit in (LIMIT, SHORTER, SHORTEST))
+        any(append_text(summary_file, page, LIMIT) for page in pages)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A piece of the page: text that always stands, and rows that may be cut at the end."""
+
+    head: str
+    rows: Sequence[str] = ()
+    tail: str = ""
+
+
+def comparison_markdown(result: Comparison, limit: int = LIMIT) -> str:
+    """What changed between two runs."""
+    return fitted(list(_compared(result)), limit)
+
+
+def gate_markdown(report: GateReport, limit: int = LIMIT) -> str:
+    """A gate's verdict, its checks, and what changed."""
+    mark = "❌" if report.tripped else MARKS[report.verdict]
+    order = ("regressed", "inconclusive", "pass")
+    rows = []
+    for check in sorted(report.checks, key=lambda check: order.index(check.verdict)):
+        lines = "<br>".join(map(text, (check.message, *check.details)))
+        rows.append(_row(f"{MARKS[check.verdict]} {check.verdict}", text(check.planner), text(check.name), lines))
+    head = f"## {mark} evalkit {gate_sentence(report)}\n\n| verdict | planner | check | found |\n|---|---|---|---|\n"
+    return fitted([Section(head, rows, "\n"), *_compared(report.comparison)], limit)
+
+
+def fitted(sections: Sequence[Section], limit: int) -> str:
+    """All sections in fewer bytes than `limit`: every head and tail, and of the rows as many as there is room for."""
+    room = limit - 1 - sum(_bytes(part.head) + _bytes(part.tail) + ROOM for part in sections)
+    pieces = []
+    for section in sections:
+        rows = []
+        for row in section.rows:
+            room -= _bytes(row)
+            if room < 0:
+                break
+            rows.append(row)
+        left_out = len(section.rows) - len(rows)
+        pieces += [section.head, *rows, f"\n… and {left_out} more\n" if left_out else "", section.tail]
+        room = max(room, 0)
+    page = "".join(pieces)
+    return page if _bytes(page) < limit else page.encode("utf-8")[: max(limit - 1, 0)].decode("utf-8", "ignore")
+
+
+def _bytes(part: str) -> int:
+    return len(part.encode("utf-8"))
+
+
+def text(value: object) -> str:
+    """Text for a cell: escaped, no mention of a person or an issue, not too long."""
+    plain = str(value)
+    escaped = markdown(plain if len(plain) <= LONGEST_CELL else f"{plain[:LONGEST_CELL]}…")
+    for mention in (r"\@", r"\#", "www"):
+        escaped = escaped.replace(mention, f"{mention}<!-- -->")
+    return escaped
+
+
+def _compared(result: Comparison) -> Iterator[Section]:
+    """How much, how sure, where."""
+    yield Section(f"### {text(result.new.name)} against {text(result.base.name)}\n\n", _notes(result), "\n")
+    head = f"| planner | papers | base | new | {result.metric} difference, 95% | p | Holm | verdict | could see |\n"
+    yield Section(head + "|---|--:|--:|--:|--:|--:|--:|---|--:|\n", [_planner(item) for item in result.headline], "\n")
+    if result.corrected:
+        head = "| planner | labelled papers | base | new | corrected difference, 95% | verdict | could see |\n"
+        head = f"{NO_TEST}\n\n{head}|---|--:|--:|--:|--:|---|--:|\n"
+        yield Section(head, [_by_labels(item) for item in result.corrected], "\n")
+    yield from _moved(result)
+    signatures = (("base", result.base.signature), ("new", result.new.signature))
+    yield Section("".join(f"<sub>{name}: {text(signature)}</sub><br>\n" for name, signature in signatures))
+
+
+def _row(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |\n"
+
+
+def _verdict(change: FigureChange) -> str:
+    return f"{MARKS.get(change.verdict, '⚠️')} {change.verdict}"
+
+
+def _planner(change: FigureChange) -> str:
+    tests = (p_value(change.p), p_value(change.p_holm), _verdict(change))
+    return _row(text(change.planner), *change_cells(change), *tests, number(change.detectable))
+
+
+def _by_labels(change: FigureChange) -> str:
+    """One planner's row of a figure that labels correct."""
+    *sides, difference = change_cells(change)
+    return _row(
+        text(change.planner), *sides, f"{change.figure} {difference}", _verdict(change), number(change.detectable)
+    )
+
+
+def _notes(result: Comparison) -> list[str]:
+    """Lines that a reader must not miss."""
+    notes = [
+        f"- **forced**: {name} is {text(base)} in base and {text(new)} in new; not like with like\n"
+        for name, (base, new) in result.forced.items()
+    ]
+    notes += [f"- {text(warning)}\n" for warning in result.warnings]
+    for side, planners, papers in zip((result.base, result.new), result.only_planners, result.only_papers, strict=True):
+        notes += [f"- planner only in {text(side.name)}: {text(planner)}\n" for planner in planners]
+        notes += [f"- paper only in {text(side.name)}: {text(paper)} ({text(name)})\n" for name, paper in papers]
+    return notes
+
+
+def _moved(result: Comparison) -> Iterator[Section]:
+    """Failures, gold entries and papers that changed; foldable, the largest changes first."""
+    if len(result.failures):
+        rows = [_row(*map(text, row.values())) for row in records(result.failures)]
+        yield _folded(f"No longer read: {len(rows)}", ("planner", "paper", "kind", "base", "new"), rows)
+    for change in ("lost", "gained"):
+        entries = records(result.entries[result.entries["change"] == change])
+        rows = [_row(*map(text, entry_cells(row))) for row in entries]
+        if rows:
+            heads = ("planner", "paper", "gold entry", "plan entry, base → new")
+            yield _folded(f"Gold entries {change}: {len(rows)}", heads, rows)
+    moved = records(result.moved_papers)
+    if moved:
+        cells = [paper_cells(row) for row in moved]
+        rows = [_row(text(planner), text(paper), *sides) for planner, paper, *sides in cells]
+        title = f"Papers that changed: {len(moved)} of {len(result.papers)}"
+        yield _folded(title, ("planner", "paper", "base", "new", "difference"), rows)
+
+
+def _folded(title: str, heads: Sequence[str], rows: Sequence[str]) -> Section:
+    """A table that opens on a click."""
+    head = f"<details><summary>{title}</summary>\n\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}\n"
+    return Section(head, rows, "\n</details>\n\n")
 
 
 def junit(report: GateReport) -> str:
@@ -82,7 +221,7 @@ def workflow_commands(report: GateReport) -> Iterator[str]:
 def command(kind: str, title: str, message: str) -> str:
     """One workflow command; signs that would end a field or the command are escaped as the runner expects."""
     title = _escaped(safe_terminal(title)[:200]).replace(":", "%3A").replace(",", "%2C")
-    return f"::{kind} title={title}::{_escaped(safe_terminal(message)[:LONGEST])}"
+    return f"::{kind} title={title}::{_escaped(safe_terminal(message)[:LONGEST_ANNOTATION])}"
 
 
 def _escaped(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The page of two runs: lost and gained first, differences, charts, papers, and both alignments."""
+"""The page of two runs and its charts: lost and gained first, differences, papers, and both alignments."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from evalkit.comparison import Comparison, FigureChange, compare, snapshot_of
-from evalkit.metrics.figures import TITLES
+from evalkit.metrics.figures import TITLES, shown_in
 from evalkit.report import browser_data, chart_style
-from evalkit.report.comparison_charts import CHARTS
+from evalkit.report.browser_data import CLASSES
+from evalkit.report.chart_style import SERIES, Charts, colour, colours, draw, label, labels, registered
 from evalkit.report.comparison_text import gold_entry, interval, plan_entries, planner_name
-from evalkit.report.error_classes import CLASSES
 from evalkit.report.escaping import address
 from evalkit.report.html import LARGEST_INLINE, Page, browser_page, drawn
 from evalkit.report.values import brackets, defined
@@ -20,6 +22,8 @@ from evalkit.storage.runs import Run
 from evalkit.text import normalise_id
 
 View = dict[str, Any]
+CHARTS: Charts = {}
+PAPERS = 30  # of a chart
 HEADLINE = "match_f1"
 SHOWN = 200  # entries in the page's own list; the browser has all
 SECTIONS = (
@@ -52,9 +56,13 @@ def _view(result: Comparison) -> View:
     """Everything the page's server-made part shows."""
     counts = result.entries["change"].value_counts()
     only = zip((result.base.name, result.new.name), result.only_planners, result.only_papers, strict=True)
+    forced = [
+        f"Not like with like: {name} is {base} in {result.base.name} and {new} in {result.new.name}."
+        for name, (base, new) in result.forced.items()
+    ]
     return {
         "verdict": verdict(result),
-        "warnings": [*_forced(result), *result.warnings],
+        "warnings": [*forced, *result.warnings],
         "metric": TITLES.get(result.metric, result.metric),
         "target": result.target,
         "changes": _changes(result.headline),
@@ -67,12 +75,6 @@ def _view(result: Comparison) -> View:
         "only": [{"run": name, "planners": planners, "papers": papers[:SHOWN]} for name, planners, papers in only],
         "signatures": [(side.name, list(asdict(side.signature).items())) for side in (result.base, result.new)],
     }
-
-
-def _forced(result: Comparison) -> Iterator[str]:
-    """What differs beside the plans, where the user said to go on."""
-    for name, (base, new) in result.forced.items():
-        yield f"Not like with like: {name} is {base} in {result.base.name} and {new} in {result.new.name}."
 
 
 def verdict(result: Comparison) -> str:
@@ -107,21 +109,19 @@ def _by_labels(result: Comparison) -> str:
 
 
 def _changes(items: Sequence[FigureChange]) -> list[View]:
-    """The rows of a table of changes, their intervals drawn to one scale."""
-    ends = (abs(end) for item in items for end in (item.low, item.high) if end is not None)
-    largest = max(ends, default=0.0) or 1.0
-    return [_change(item, largest) for item in items]
-
-
-def _change(item: FigureChange, largest: float) -> View:
-    """A row of the table of changes; the interval's ends as shares of the widest one, for its little picture."""
+    """The rows of a table of changes; an interval's ends are shares of the widest one, for its little picture."""
+    largest = max((abs(end) for item in items for end in (item.low, item.high) if end is not None), default=0.0) or 1.0
 
     def share(value: float | None) -> float | None:
         return None if value is None else (value / largest + 1) / 2
 
-    places = {"at": share(item.difference), "from": share(item.low), "to": share(item.high)}
-    own = {"planner": planner_name(item), "link": address(item.planner), "p": item.p_holm, "needed": item.papers_needed}
-    return asdict(item) | places | own
+    return [
+        asdict(item)
+        | {"at": share(item.difference), "from": share(item.low), "to": share(item.high)}
+        | {"planner": planner_name(item), "link": address(item.planner)}
+        | {"p": item.p_holm, "needed": item.papers_needed}
+        for item in items
+    ]
 
 
 def _entry(row: dict[Any, Any]) -> View:
@@ -174,3 +174,88 @@ def _entry_changes(result: Comparison) -> dict[str, dict[str, list[list[str]]]]:
         own = changes.setdefault(normalise_id(row["paper"]), {}).setdefault(row["planner"], [])
         own.append([row["gold_name"], row["gold_part"], row["change"]])
     return changes
+
+
+def chart(result: Comparison, kind: str) -> Any:
+    """Draw one of CHARTS for this comparison; in a notebook it shows itself."""
+    return draw(CHARTS, kind, result, "chart of a comparison")
+
+
+def _moves(rows: list[dict[str, Any]], title: str, order: list[str], names: list[str]) -> Any:
+    """Points with intervals around zero; several planners in one row lie one below the other."""
+    import altair as alt
+
+    scale = alt.Scale(domain=names[: len(SERIES)], range=colours(SERIES)[: len(names)])
+    legend = alt.Legend(title=None, orient="bottom", columns=2) if len(names) > 1 else None
+    base = alt.Chart(pd.DataFrame(rows, columns=["row", "name", "value", "low", "high"])).encode(
+        y=alt.Y("row:N", sort=order, title=None),
+        yOffset=alt.YOffset("name:N", sort=names) if order != names else alt.YOffset(),
+        color=alt.value(colour("c0")) if order == names else alt.Color("name:N", scale=scale, legend=legend),
+    )
+    zero = alt.Chart(pd.DataFrame([{"at": 0.0}])).mark_rule(color=colour("muted")).encode(x="at:Q")
+    x = alt.X("value:Q", title=title)
+    ends = {"x": alt.X("low:Q", title=title), "x2": "high:Q"}
+    marks = base.mark_rule(strokeWidth=2.5, opacity=0.5).encode(**ends) + base.mark_point(
+        filled=True, size=70, opacity=1
+    ).encode(x=x)
+    step = 34 if order == names else 14 * max(2, len(names))
+    return (zero + marks).properties(width=400, height=alt.Step(step) if order == names else step * len(order))
+
+
+def _change_rows(result: Comparison, figures: list[str]) -> list[dict[str, Any]]:
+    """What a chart needs of the changes in these figures."""
+    names = labels([change.planner for change in result.headline])
+    return [
+        {"row": TITLES.get(change.figure, change.figure), "name": names[change.planner], "value": change.difference,
+         "low": change.low, "high": change.high}
+        for change in result.changes if change.figure in figures and change.difference is not None
+    ]  # fmt: skip
+
+
+@registered(CHARTS, "changes", "Better or worse, and how sure is that?")
+def changes(result: Comparison) -> Any:
+    """Difference with its 95% interval over the papers that both have. Right of the line is better."""
+    rows = [row | {"row": row["name"]} for row in _change_rows(result, [result.metric])]
+    names = [str(row["name"]) for row in rows]
+    return _moves(rows, f"{TITLES.get(result.metric, result.metric)}, new minus base", names, names)
+
+
+@registered(CHARTS, "figures", "Better or worse at what?")
+def figures(result: Comparison) -> Any:
+    """The other figures on the same papers."""
+    beside = [
+        name for name in shown_in("page") if name != result.metric and any(c.figure == name for c in result.changes)
+    ]
+    rows = _change_rows(result, beside)
+    names = list(dict.fromkeys(str(row["name"]) for row in rows))
+    order = [TITLES[name] for name in beside if any(row["row"] == TITLES[name] for row in rows)]
+    return _moves(rows, "new minus base", order, names[: len(SERIES)])
+
+
+@registered(CHARTS, "papers", "On which papers?")
+def papers(result: Comparison) -> Any:
+    """Papers that moved, from base to new; of many, the 30 that moved most."""
+    import altair as alt
+
+    moved = result.moved_papers.head(PAPERS)
+    names = labels([change.planner for change in result.headline])
+    several = len(names) > 1
+    rows = [
+        {"row": label(f"{row['paper']} · {names[row['planner']]}" if several else row["paper"], 60),
+         "base": row["base"], "new": row["new"], "way": "gained" if row["difference"] > 0 else "lost",
+         "angle": 90 if row["difference"] > 0 else 270}
+        for row in moved.sort_values("difference", ascending=False, kind="stable").to_dict("records")
+    ]  # fmt: skip
+    order = list(dict.fromkeys(row["row"] for row in rows))
+    frame = pd.DataFrame(rows, columns=["row", "base", "new", "way", "angle"])
+    scale = alt.Scale(domain=["gained", "lost"], range=colours(("c0", "c1")))
+    base = alt.Chart(frame).encode(
+        y=alt.Y("row:N", sort=order, title=None),
+        color=alt.Color("way:N", scale=scale, legend=alt.Legend(title=None, orient="bottom")),
+    )
+    x = alt.X("base:Q", title=TITLES.get(result.metric, result.metric), scale=alt.Scale(domain=[0, 1]))
+    lines = base.mark_rule(strokeWidth=2).encode(x=x, x2="new:Q")
+    heads = base.mark_point(shape="triangle", filled=True, size=80, opacity=1).encode(
+        x=alt.X("new:Q"), angle=alt.Angle("angle:Q", scale=None)
+    )
+    return (lines + heads).properties(width=420, height=alt.Step(18))

@@ -1,26 +1,28 @@
-"""What a terminal shows of comparisons, gates and baselines. Texts are disarmed.
+"""What a terminal shows of comparisons, gates and baselines, and the cells that Markdown and pages share with it.
 
-Everything from plans and gold stands inside the borders of a table, so that no text begins a line: CI systems take
-lines that begin with certain signs for commands.
+Everything from plans and gold is disarmed and stands inside the borders of a table, so that no text begins a line: CI
+systems take lines that begin with certain signs for commands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-import pandas as pd
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from evalkit.comparison import Comparison, FigureChange, GateReport, Snapshot, scores
 from evalkit.metrics.figures import FIGURES, shown_in
+from evalkit.report.console import planner_table
 from evalkit.report.escaping import plain
 from evalkit.report.values import brackets, number, p_value
 
 BESIDE = {name: FIGURES[name].label for name in shown_in("beside")}
 SHOWN = 15  # rows of a table of changes; the rest is counted, and whole in --json
 STYLES = {"better": "green", "worse": "red", "regressed": "red", "inconclusive": "yellow", "pass": "green"}
+NO_TEST = "corrected by labels: the 95% interval decides, planner by planner; swapping papers is no test for such sums"
 
 
 def interval(change: FigureChange) -> str:
@@ -28,117 +30,23 @@ def interval(change: FigureChange) -> str:
     return number(change.difference, signed=True) + brackets(change.low, change.high, 3, signed=True)
 
 
-def comparison(result: Comparison) -> Iterator[RenderableType]:
-    """Yield how much changed, how sure that is, and where."""
-    yield from forced(result)
-    yield _headline(result)
-    yield from by_labels(result)
-    for warning in result.warnings:
-        yield Text(f"warning: {plain(warning)}", style="yellow")
-    yield _beside(result)
-    yield from changed(result)
-    yield Text(f"base signature: {result.base.signature}\nnew signature:  {result.new.signature}", style="dim")
+def change_cells(change: FigureChange) -> tuple[str, ...]:
+    """Return papers, base, new, and the difference with its interval."""
+    return str(change.papers), number(change.base), number(change.new), interval(change)
 
 
-def forced(result: Comparison) -> Iterator[Text]:
-    """Say what differs beside the plans, when the user said to go on."""
-    for name, (base, new) in result.forced.items():
-        yield Text(f"forced: {name} is {plain(base)} in base and {plain(new)} in new; not like with like", style="red")
-
-
-def _headline(result: Comparison) -> Table:
-    """One row a planner: the metric that decides."""
-    title = f"{plain(result.new.name)} against {plain(result.base.name)}: {result.metric}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("planner", overflow="fold", min_width=12)
-    heads = ("papers", "base", "new", "difference [95%]", "p", "Holm", "verdict", "could see")
-    for head in (*heads, f"to see {result.target:g}"):
-        table.add_column(head, justify="right", no_wrap=head != "verdict")
-    for change in result.headline:
-        sides = (str(change.papers), number(change.base), number(change.new), Text(interval(change)))
-        tests = (p_value(change.p), p_value(change.p_holm), _verdict(change))
-        needed = "–" if change.papers_needed is None else f"{change.papers_needed} papers"
-        table.add_row(Text(plain(planner_name(change))), *sides, *tests, number(change.detectable), needed)
-    return table
-
-
-def planner_name(change: FigureChange) -> str:
-    """Return a planner's name, and the one it had before."""
-    return change.planner if change.planner == change.was else f"{change.was} → {change.planner}"
-
-
-def _verdict(change: FigureChange) -> Text:
-    return Text(change.verdict, style=STYLES.get(change.verdict, ""))
-
-
-NO_TEST = "corrected by labels: the 95% interval decides, planner by planner; swapping papers is no test for such sums"
-
-
-def by_labels(result: Comparison) -> Iterator[RenderableType]:
-    """One row a planner and figure that labels correct, and what the verdict rests on."""
-    if not result.corrected:
-        return
-    table = Table(title="Corrected by labels", title_justify="left")
-    table.add_column("planner", overflow="fold", min_width=12)
-    for head in ("figure", "labelled", "base", "new", "difference [95%]", "verdict", "could see"):
-        table.add_column(head, justify="right")
-    for change in result.corrected:
-        cells = (change.figure, str(change.papers), number(change.base), number(change.new), interval(change))
-        table.add_row(Text(plain(change.planner)), *map(Text, cells), _verdict(change), number(change.detectable))
-    yield table
-    yield Text(NO_TEST, style="dim")
-
-
-def _beside(result: Comparison) -> Table:
-    """One row a planner: other figures, as they are now and how they moved."""
-    table = Table(title="Beside it: new (difference)", title_justify="left")
-    table.add_column("planner", overflow="fold", min_width=12)
-    figures = [name for name in BESIDE if any(change.figure == name for change in result.changes)]
-    for name in figures:
-        table.add_column(BESIDE[name], justify="right")
-    for change in result.headline:
-        others = [(result.change(change.planner, name), FIGURES[name].digits) for name in figures]
-        cells = [
-            Text(f"{number(other.new, digits)} ({number(other.difference, digits, signed=True)})")
-            for other, digits in others
-        ]
-        table.add_row(Text(plain(change.planner)), *cells)
-    return table
-
-
-def changed(result: Comparison) -> Iterator[RenderableType]:
-    """Gold entries, papers and failures that changed, the largest first, and what only one side has."""
-    entries = result.entries
-    if len(entries):
-        counts = entries["change"].value_counts()
-        title = f"Gold entries: {counts.get('lost', 0)} lost, {counts.get('gained', 0)} gained"
-        rows = [_entry(row) for row in _first(entries)]
-        yield _table(title, ("", "planner", "paper", "gold entry", "plan entry, base → new"), rows, len(entries))
-    moved = result.moved_papers
-    if len(moved):
-        rows = [_paper(row) for row in _first(moved)]
-        heads = ("planner", "paper", "base", "new", "difference")
-        yield _table(f"Papers that changed: {len(moved)} of {len(result.papers)}", heads, rows, len(moved))
-    if len(result.failures):
-        rows = [tuple(map(str, row.values())) for row in _first(result.failures)]
-        yield _table("No longer read", tuple(result.failures.columns), rows, len(result.failures))
-    yield from unshared(result)
-
-
-def _first(frame: pd.DataFrame) -> list[dict[str, object]]:
-    return [{str(name): value for name, value in row.items()} for row in frame.head(SHOWN).to_dict("records")]
-
-
-def _entry(row: dict[str, object]) -> tuple[str, ...]:
-    return str(row["change"]), str(row["planner"]), str(row["paper"]), gold_entry(row), plan_entries(row)
-
-
-def _paper(row: dict[str, object]) -> tuple[str, ...]:
+def paper_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    """Return planner, paper, base, new and the difference of a paper that moved."""
     cells = (number(row["base"]), number(row["new"]), number(row["difference"], signed=True))
     return str(row["planner"]), str(row["paper"]), *cells
 
 
-def gold_entry(row: dict[str, object]) -> str:
+def entry_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    """Return planner, paper, the gold entry that was lost or gained, and the plan entries that had or have it."""
+    return str(row["planner"]), str(row["paper"]), gold_entry(row), plan_entries(row)
+
+
+def gold_entry(row: Mapping[Any, Any]) -> str:
     """A gold entry's texts in a line; of a baseline, its name."""
     parts = [row["gold_name"]]
     if row["gold_part"] and row["gold_part"] != row["gold_name"]:
@@ -147,7 +55,7 @@ def gold_entry(row: dict[str, object]) -> str:
     return " · ".join(str(part) for part in (*parts, action) if part)
 
 
-def plan_entries(row: dict[str, object]) -> str:
+def plan_entries(row: Mapping[Any, Any]) -> str:
     """Which plan entry had the gold entry before and has it now; samples of one paper as shares."""
     before, after = (
         f"{row[f'{side}_entry'] or ('matched' if row[f'{side}_share'] else 'none')}" for side in ("base", "new")
@@ -158,7 +66,97 @@ def plan_entries(row: dict[str, object]) -> str:
     return f"{before} → {after}{part}{samples}"
 
 
-def _table(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]], of: int) -> Table:
+def planner_name(change: FigureChange) -> str:
+    """Return a planner's name, and the one it had before."""
+    return change.planner if change.planner == change.was else f"{change.was} → {change.planner}"
+
+
+def comparison(result: Comparison) -> Iterator[RenderableType]:
+    """Yield how much changed, how sure that is, and where."""
+    yield from _forced(result)
+    yield _headline(result)
+    if result.corrected:
+        heads = ("figure", "labelled", "base", "new", "difference [95%]", "verdict", "could see")
+        table = planner_table("Corrected by labels", heads, folded=heads)
+        for change in result.corrected:
+            cells = map(Text, (change.figure, *change_cells(change)))
+            table.add_row(Text(plain(change.planner)), *cells, _verdict(change), number(change.detectable))
+        yield table
+        yield Text(NO_TEST, style="dim")
+    yield from _warnings(result)
+    yield _beside(result)
+    yield from _moved(result)
+    yield Text(f"base signature: {result.base.signature}\nnew signature:  {result.new.signature}", style="dim")
+
+
+def _forced(result: Comparison) -> Iterator[Text]:
+    """Say what differs beside the plans, when the user said to go on."""
+    for name, (base, new) in result.forced.items():
+        yield Text(f"forced: {name} is {plain(base)} in base and {plain(new)} in new; not like with like", style="red")
+
+
+def _warnings(result: Comparison) -> Iterator[Text]:
+    for warning in result.warnings:
+        yield Text(f"warning: {plain(warning)}", style="yellow")
+
+
+def _headline(result: Comparison) -> Table:
+    """One row a planner: the metric that decides."""
+    heads = ("papers", "base", "new", "difference [95%]", "p", "Holm", "verdict", "could see")
+    title = f"{plain(result.new.name)} against {plain(result.base.name)}: {result.metric}"
+    table = planner_table(title, (*heads, f"to see {result.target:g}"), folded=("verdict",))
+    for change in result.headline:
+        cells = map(Text, (*change_cells(change), p_value(change.p), p_value(change.p_holm)))
+        needed = "–" if change.papers_needed is None else f"{change.papers_needed} papers"
+        name = Text(plain(planner_name(change)))
+        table.add_row(name, *cells, _verdict(change), number(change.detectable), needed)
+    return table
+
+
+def _verdict(change: FigureChange) -> Text:
+    return Text(change.verdict, style=STYLES.get(change.verdict, ""))
+
+
+def _beside(result: Comparison) -> Table:
+    """One row a planner: other figures, as they are now and how they moved."""
+    figures = {name: head for name, head in BESIDE.items() if any(change.figure == name for change in result.changes)}
+    table = planner_table("Beside it: new (difference)", figures.values(), folded=figures.values())
+    for change in result.headline:
+        others = [(result.change(change.planner, name), FIGURES[name].digits) for name in figures]
+        cells = [
+            Text(f"{number(other.new, digits)} ({number(other.difference, digits, signed=True)})")
+            for other, digits in others
+        ]
+        table.add_row(Text(plain(change.planner)), *cells)
+    return table
+
+
+def _moved(result: Comparison) -> Iterator[RenderableType]:
+    """Gold entries, papers and failures that changed, the largest first, and what only one side has."""
+    entries, papers, failures = result.entries, result.moved_papers, result.failures
+    if len(entries):
+        counts = entries["change"].value_counts()
+        title = f"Gold entries: {counts.get('lost', 0)} lost, {counts.get('gained', 0)} gained"
+        rows = [(str(row["change"]), *entry_cells(row)) for row in entries.head(SHOWN).to_dict("records")]
+        yield _table(title, ("", "planner", "paper", "gold entry", "plan entry, base → new"), rows, len(entries))
+    if len(papers):
+        rows = [paper_cells(row) for row in papers.head(SHOWN).to_dict("records")]
+        heads = ("planner", "paper", "base", "new", "difference")
+        yield _table(f"Papers that changed: {len(papers)} of {len(result.papers)}", heads, rows, len(papers))
+    if len(failures):
+        rows = [tuple(map(str, row.values())) for row in failures.head(SHOWN).to_dict("records")]
+        yield _table("No longer read", tuple(failures.columns), rows, len(failures))
+    sides = (result.base, result.new)
+    for side, planners, only in zip(sides, result.only_planners, result.only_papers, strict=True):
+        if planners:
+            yield Text(f"planners only in {plain(side.name)}: {', '.join(map(plain, planners))}", style="yellow")
+        if only:
+            listed = ", ".join(f"{plain(paper)} ({plain(planner)})" for planner, paper in only[:SHOWN])
+            more = f" and {len(only) - SHOWN} more" if len(only) > SHOWN else ""
+            yield Text(f"papers only in {plain(side.name)}: {listed}{more}", style="yellow")
+
+
+def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], of: int) -> Table:
     """A table of texts with how many rows it leaves out."""
     more = f" (the first {len(rows)}; --json has all)" if of > len(rows) else ""
     table = Table(title=title + more, title_justify="left")
@@ -169,35 +167,21 @@ def _table(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]], of: 
     return table
 
 
-def unshared(result: Comparison) -> Iterator[Text]:
-    """Planners and papers that only one side has."""
-    sides = (result.base, result.new)
-    for side, planners, papers in zip(sides, result.only_planners, result.only_papers, strict=True):
-        if planners:
-            yield Text(f"planners only in {plain(side.name)}: {', '.join(map(plain, planners))}", style="yellow")
-        if papers:
-            listed = ", ".join(f"{plain(paper)} ({plain(planner)})" for planner, paper in papers[:SHOWN])
-            more = f" and {len(papers) - SHOWN} more" if len(papers) > SHOWN else ""
-            yield Text(f"papers only in {plain(side.name)}: {listed}{more}", style="yellow")
-
-
 def gate(report: GateReport) -> Iterator[RenderableType]:
     """Yield each check with its verdict, what changed, and what it comes to."""
-    yield from forced(report.comparison)
-    table = Table(title=f"{plain(report.comparison.new.name)} against {plain(report.comparison.base.name)}",
-                  title_justify="left")  # fmt: skip
+    result = report.comparison
+    yield from _forced(result)
+    table = Table(title=f"{plain(result.new.name)} against {plain(result.base.name)}", title_justify="left")
     for head in ("verdict", "planner", "check", "found"):
         table.add_column(head, overflow="fold")
     for check in report.checks:
-        message = "\n".join(plain(line) for line in (check.message, *check.details))
-        verdict = Text(check.verdict, style=STYLES[check.verdict])
-        table.add_row(verdict, Text(plain(check.planner)), Text(plain(check.name)), Text(message))
+        texts = (plain(check.planner), plain(check.name), "\n".join(map(plain, (check.message, *check.details))))
+        table.add_row(Text(check.verdict, style=STYLES[check.verdict]), *map(Text, texts))
     yield table
-    if report.comparison.corrected:
+    if result.corrected:
         yield Text(NO_TEST, style="dim")
-    for warning in report.comparison.warnings:
-        yield Text(f"warning: {plain(warning)}", style="yellow")
-    yield from changed(report.comparison)
+    yield from _warnings(result)
+    yield from _moved(result)
     yield Text(gate_sentence(report), style="bold red" if report.tripped else "bold")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 
 import pandas as pd
@@ -26,12 +26,9 @@ SHOWN_DIAGNOSTICS = 8
 def leaderboard(run: Run) -> Table:
     """Return the planners, best first; the best of each column carries a star."""
     frame = run.leaderboard
-    title = "Leaderboard (macro means over papers; * best; p against the best, Holm)"
-    table = Table(title=title, title_justify="left")
-    table.add_column("planner", overflow="fold", min_width=12)
     ranked = "rank" in frame
-    for title in ("papers", *(("rank", "p best") if ranked else ()), *COLUMNS.values()):
-        table.add_column(title, justify="right", no_wrap=True)
+    heads = ("papers", *(("rank", "p best") if ranked else ()), *COLUMNS.values())
+    table = planner_table("Leaderboard (macro means over papers; * best; p against the best, Holm)", heads)
     best = {name: frame[name].max() for name in COLUMNS}
     for _, row in frame.iterrows():
         cells = [_starred(row, name, best[name]) for name in COLUMNS]
@@ -40,8 +37,16 @@ def leaderboard(run: Run) -> Table:
     return table
 
 
+def planner_table(title: str, heads: Iterable[str], *, folded: Collection[str] = ()) -> Table:
+    """Return a table whose rows are planners; its other columns stand at the right, in one line unless folded."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("planner", overflow="fold", min_width=12)
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=head not in folded)
+    return table
+
+
 def _rank(row: pd.Series) -> str:
-    """A rank with its interval, where it could be another one."""
     if pd.isna(row["rank"]):
         return "–"
     low, high = row["rank_low"], row["rank_high"]
@@ -140,26 +145,18 @@ def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 def paper(run: Run, paper: str, planner: str) -> Group:
     """Return gold and one plan side by side: what matched and why, what was missed, what was spurious."""
     rows = run.pairs[(run.pairs["paper"] == paper) & (run.pairs["planner"] == planner)]
-    table = Table(show_lines=True, expand=True)
-    table.add_column("")
-    table.add_column("gold", ratio=2, overflow="fold")
-    table.add_column("plan", ratio=2, overflow="fold")
-    table.add_column("why", ratio=2, overflow="fold")
+    table = Table("", show_lines=True, expand=True)
+    for head in ("gold", "plan", "why"):
+        table.add_column(head, ratio=2, overflow="fold")
     for _, row in rows[rows["status"] != "candidate"].iterrows():
         table.add_row(row["status"], _side(row, "gold"), _side(row, "plan"), _evidence(row, rows))
-    scores = run.papers[(run.papers["paper"] == paper) & (run.papers["planner"] == planner)]
-    return Group(Text(_headline(scores, paper, planner), style="bold"), table)
-
-
-def _headline(scores: pd.DataFrame, paper: str, planner: str) -> str:
-    """One line of figures above the table."""
-    row = scores.iloc[0]
-    figures = ", ".join(f"{title} {number(row[name])}" for name, title in COLUMNS.items() if name in row)
-    return f"{safe_terminal(paper)} · {safe_terminal(planner)} · {row['status']} · {figures}"
+    scores = run.papers[(run.papers["paper"] == paper) & (run.papers["planner"] == planner)].iloc[0]
+    figures = ", ".join(f"{title} {number(scores[name])}" for name, title in COLUMNS.items() if name in scores)
+    headline = f"{safe_terminal(paper)} · {safe_terminal(planner)} · {scores['status']} · {figures}"
+    return Group(Text(headline, style="bold"), table)
 
 
 def _side(row: pd.Series, side: str) -> Text:
-    """An entry's texts, one below the other."""
     if pd.isna(row[f"{side}_entry"]):
         return Text("")
     lines = [f"{int(row[f'{side}_entry'])}. {_text(row[f'{side}_name'])}", _text(row[f"{side}_part"])]
@@ -196,14 +193,11 @@ def _reasons(row: pd.Series) -> Sequence[str]:
 
 
 def _text(value: object) -> str:
-    """A cell as harmless text."""
     return safe_terminal(text(value))
 
 
 def show(parts: Iterable[RenderableType]) -> None:
     """Print to standard output; colours and NO_COLOR are rich's business, and pipes get plain text."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)
+    console = Console() if Console().is_terminal else Console(width=200)
     for part in parts:
         console.print(part, highlight=False)

@@ -17,7 +17,7 @@ from evalkit.errors import InputError
 from evalkit.metrics import ablationbench
 from evalkit.metrics.ablationbench import COMPAT_FIGURES, AuthorRow, as_names
 from evalkit.metrics.figures import shown_in
-from evalkit.report.error_classes import keyed
+from evalkit.report.browser_data import keyed
 from evalkit.report.values import text
 from evalkit.settings import fingerprint
 from evalkit.storage.runs import Run
@@ -126,7 +126,6 @@ def plans(run: Run) -> Files:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    """A row of JSON lines."""
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
@@ -247,10 +246,10 @@ def _log(run: Run, planner: str, samples: list[dict[str, Any]], row: Mapping[Any
 @_exporter("metrics-json")
 def metrics(run: Run) -> Files:
     """One flat object of numbers for experiment trackers: `<planner>/<figure>`; what is undefined is left out."""
-    cells = {
-        f"{row['planner']}/{name}": _number(value)
+    numbers = {
+        f"{row['planner']}/{name}": figure
         for row in keyed(run.leaderboard).to_dict("records")
         for name, value in row.items()
+        if (figure := _number(value)) is not None
     }
-    numbers = {name: value for name, value in cells.items() if value is not None}
     return {"metrics.json": json.dumps(numbers, ensure_ascii=False, indent=1) + "\n"}

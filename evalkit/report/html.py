@@ -66,7 +66,10 @@ def drawn(kinds: Mapping[str, ChartKind], subject: Any) -> list[dict[str, Any]]:
 
 def render(template: str, **content: Any) -> str:
     """Return a page from its template, with style and script inlined and pinned by their hashes."""
-    css, script = _asset("report.css"), _script()
+    figures = script_json([FIGURES[name].words for name in shown_in("browser")])
+    modules = "\n".join(_asset(name) for name in SCRIPTS)  # in a scope of their own, behind the names of figures
+    script = f'(() => {{\n"use strict";\nconst figureNames = {figures};\n{modules}}})();\n'
+    css = _asset("report.css")
     text = _environment().get_template(template).render(
         css=css, script=script, policy=policy(css, script), version=version("evalkit"), **content
     )  # fmt: skip
@@ -82,20 +85,11 @@ def policy(css: str, script: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """How a policy names a script or a style."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}"
 
 
 def _asset(name: str) -> str:
-    """A file that ships beside this module."""
     return read_text(shipped(f"report/assets/{name}"))
-
-
-def _script() -> str:
-    """Return the page's script: names of figures, then its modules, in a scope of their own."""
-    figures = script_json([FIGURES[name].words for name in shown_in("browser")])
-    head = f'"use strict";\nconst figureNames = {figures};\n'
-    return "(() => {\n" + head + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
 
 
 def _environment() -> Any:

@@ -53,12 +53,14 @@ def gate(report: GateReport) -> str:
 
 def baseline(side: Snapshot) -> str:
     """Return a baseline's scores and signature."""
-    return dump(_baseline(side))
+    return dump(_side(side) | {"scores": scores(side)})
 
 
 def baselines(sides: Mapping[str, Snapshot]) -> str:
     """Return all baselines by path."""
-    return dump({"baselines": [{"path": path} | _baseline(side) for path, side in sides.items()]})
+    return dump(
+        {"baselines": [{"path": path} | _side(side) | {"scores": scores(side)} for path, side in sides.items()]}
+    )
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -100,10 +102,6 @@ def _comparison(result: Comparison) -> dict[str, Any]:
 
 def _side(side: Snapshot) -> dict[str, Any]:
     return {"name": side.name, "signature": asdict(side.signature)}
-
-
-def _baseline(side: Snapshot) -> dict[str, Any]:
-    return _side(side) | {"scores": scores(side)}
 
 
 def _plain(value: Any) -> Any:

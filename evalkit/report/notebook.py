@@ -5,17 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evalkit.comparison import Comparison
-from evalkit.report import (
-    chart_style,
-    charts,
-    comparison_charts,
-    comparison_page,
-    comparison_text,
-    escaping,
-    leaderboard_tables,
-)
+from evalkit.report import chart_style, charts, comparison_page, comparison_text, escaping, leaderboard_tables
 from evalkit.report.run_page import title, verdict
-from evalkit.report.values import number, p_value
+from evalkit.report.values import p_value
 from evalkit.storage.runs import Run
 
 if TYPE_CHECKING:
@@ -29,7 +21,7 @@ def run_chart(run: Run, kind: str) -> alt.TopLevelMixin:
 
 def comparison_chart(result: Comparison, kind: str) -> alt.TopLevelMixin:
     """One of the charts of a comparison's report."""
-    return chart_style.coloured(comparison_charts.chart(result, kind))
+    return chart_style.coloured(comparison_page.chart(result, kind))
 
 
 def run_html(run: Run) -> str:
@@ -40,13 +32,11 @@ def run_html(run: Run) -> str:
 
 def comparison_html(result: Comparison) -> str:
     """The verdict and one row a planner."""
-    heads = "".join(
-        f"<th>{head}</th>" for head in ("planner", "papers", "base", "new", "difference [95%]", "p", "verdict")
-    )
+    titles = ("planner", "papers", "base", "new", "difference [95%]", "p", "verdict")
+    heads = "".join(f"<th>{title}</th>" for title in titles)
     rows = []
     for item in result.headline:
-        sides = (str(item.papers), number(item.base), number(item.new), comparison_text.interval(item))
-        cells = (*sides, p_value(item.p_holm), item.verdict)
+        cells = (*comparison_text.change_cells(item), p_value(item.p_holm), item.verdict)
         rows.append(f"<tr><th>{escaping.html(item.planner)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     lost, gained = ((result.entries["change"] == change).sum() for change in ("lost", "gained"))
     moved = f"<p>Gold entries: {lost} lost, {gained} gained.</p>"

@@ -12,8 +12,8 @@ import pandas as pd
 
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report import browser_data, chart_style
+from evalkit.report.browser_data import CLASSES, counts
 from evalkit.report.charts import CHARTS
-from evalkit.report.error_classes import CLASSES, counts
 from evalkit.report.escaping import address
 from evalkit.report.html import LARGEST_INLINE, Page, browser_page, drawn
 from evalkit.report.values import brackets, defined
@@ -49,6 +49,7 @@ def title(run: Run) -> str:
 def _view(run: Run) -> View:
     """Everything the page's server-made part shows."""
     figures = [FIGURES[name] for name in COLUMNS]
+    cases = counts(run).groupby("planner").sum()
     return {
         "verdict": verdict(run),
         "warnings": list(run.meta.get("warnings", ())),
@@ -58,10 +59,14 @@ def _view(run: Run) -> View:
         "most": _scale_end(run),
         "doubt": _doubt(run),
         "classes": [{"kind": kind, "title": name, "meaning": text} for kind, (name, text) in CLASSES.items()],
-        "errors": list(_errors(run)),
+        "errors": [
+            {"planner": planner, "link": address(planner),
+             "cells": [{"kind": kind, "count": int(cases.loc[planner, kind])} for kind in CLASSES]}
+            for planner in run.leaderboard["planner"]
+        ],
         "signature": list(asdict(run.signature).items()),
         "problems": list(_diagnostics(run)),
-    }
+    }  # fmt: skip
 
 
 def verdict(run: Run) -> str:
@@ -101,12 +106,10 @@ def _facts(run: Run) -> Iterator[View]:
 
 
 def _fact(name: str, shown: object, note: str = "", alarm: bool = False) -> View:
-    """One number of the strip."""
     return {"name": name, "value": shown, "note": note, "alarm": alarm}
 
 
 def _leaderboard(run: Run) -> Iterator[View]:
-    """The leaderboard's rows."""
     frame = run.leaderboard
     # The only planner is not the best of anything.
     best = {name: frame[name].max() if len(frame) > 1 else None for name in ("match_f1", *COLUMNS)}
@@ -142,14 +145,6 @@ def _doubt(run: Run) -> View | None:
          "all": defined(row["match_f1_if_all"])} for row in run.leaderboard.to_dict("records")
     ]  # fmt: skip
     return {"count": totals["borderline_pairs"], "pairs": totals["pairs"], "rows": rows}
-
-
-def _errors(run: Run) -> Iterator[View]:
-    """How many cases of each class every planner has."""
-    table = counts(run).groupby("planner").sum()
-    for planner in run.leaderboard["planner"]:
-        cells = [{"kind": kind, "count": int(table.loc[planner, kind])} for kind in CLASSES]
-        yield {"planner": planner, "link": address(planner), "cells": cells}
 
 
 def _diagnostics(run: Run) -> Iterator[View]:
