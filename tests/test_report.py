@@ -190,6 +190,13 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         run_page(small_run(), "data")
 
 
+def test_a_run_by_judges_has_a_page() -> None:
+    """Judges vote: the chart of probabilities has no threshold to mark."""
+    run = small_run()
+    by_judges = run.replace(meta={**run.meta, "signature": {**run.meta["signature"], "thresholds": "majority"}})
+    assert run_page(by_judges, "report-data").text.count("<svg") == run_page(run, "report-data").text.count("<svg")
+
+
 def test_undefined_figures_are_dashes(page: str) -> None:
     board = small_run().leaderboard
     assert board["replacement_f1"].isna().any() or board["metric_f1"].isna().all()

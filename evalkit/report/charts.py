@@ -242,10 +242,14 @@ def probabilities(run: Run) -> Any:
         y=alt.Y("pairs:Q", title="pairs", stack="zero"), order="order:Q",
         color=alt.Color("outcome:N", scale=scale, legend=legend),
     )  # fmt: skip
-    threshold = float(run.meta["signature"]["thresholds"].split("/")[-1])
-    lines = alt.Chart(_frame([{"at": threshold}])).mark_rule(color=colour("ink"), strokeDash=[4, 3]).encode(x="at:Q")
+    layers = [bars]
+    limits = run.signature.thresholds
+    if limits != "majority":  # recorded judges vote, and have no threshold
+        rule = alt.Chart(_frame([{"at": float(limits.split("/")[-1])}])).mark_rule(
+            color=colour("ink"), strokeDash=[4, 3]
+        )
+        layers.append(rule.encode(x="at:Q"))
     doubt = pairs.loc[is_true(pairs["borderline"]), "match_probability"].astype(float)
-    layers = [bars, lines]
     if len(doubt):
         band = alt.Chart(_frame([{"low": doubt.min(), "high": doubt.max()}])).mark_rect(
             opacity=0.12, color=colour("c4")
