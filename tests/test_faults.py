@@ -32,7 +32,7 @@ OUTCOMES: dict[str, Counter[str]] = {}
 # A process that has everything loaded and forks a run for each line it reads, so that a kill meets work, not imports.
 WARM = """
 import json, os, sys
-import evalkit.cli.score, evalkit.scoring.pipeline, evalkit.scoring.aggregate, evalkit.storage.runs
+import evalkit.cli.score, evalkit.scoring.pipeline, evalkit.scoring.run_writer, evalkit.storage.runs
 import evalkit.scoring.executors, evalkit.report.console, evalkit.report.run_page
 import scipy.optimize, scipy.special, rapidfuzz.process
 from evalkit.cli import main
