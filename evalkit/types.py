@@ -67,7 +67,7 @@ class Ablation(Portable):
 
 
 def entry_tree(entry: Ablation) -> dict[str, Any]:
-    """An entry as the JSON object that plans and labels hold; what is unspecified is left out."""
+    """Return an entry as the JSON object that plans and labels hold, without what is unspecified."""
     tree: dict[str, Any] = {"name": entry.name, "ablated_part": entry.part}
     if entry.action:
         tree["action"] = entry.action.value
@@ -218,7 +218,7 @@ class Counts:
         return Counts(*(getattr(self, name) + getattr(other, name) for name in COUNT_NAMES))
 
     def values(self) -> tuple[float, ...]:
-        """The sums in the order of COUNT_NAMES."""
+        """Return the sums in the order of COUNT_NAMES."""
         return tuple(getattr(self, name) for name in COUNT_NAMES)
 
 

@@ -70,7 +70,7 @@ def group() -> None:
 
 
 def main() -> None:
-    """The console script: a user's mistake becomes one line and its exit code, a bug stays a traceback."""
+    """Run the console script: a user's mistake becomes one line and its exit code, a bug stays a traceback."""
     # A run makes many small things that all stay; Python's search for cycles among them took a twentieth of its time.
     gc.set_threshold(50_000, 20, 20)
     try:

@@ -95,12 +95,12 @@ def author(
 
 
 def _named(names: Names) -> tuple[str, ...]:
-    """The names in a row's value, none for null."""
+    """Return the names in a row's value, none for null."""
     return () if names is None else (names,) if isinstance(names, str) else names
 
 
 def _valid(names: Names, known: set[str], rules: Collection[str]) -> bool:
-    """Whether a row's partners make it a match."""
+    """Return whether a row's partners make it a match."""
     if names is None:
         return False
     inside = [name in known for name in _named(names)]
@@ -136,7 +136,7 @@ def reviewer(
 
 
 def _entry_by_entry(plan: Sequence[str], rows: Sequence[ReviewerRow]) -> list[bool]:
-    """The verdict on each plan entry; the n-th entry of a name belongs to the n-th row of it, no row is no."""
+    """Return the verdict on each plan entry: the n-th entry of a name takes the n-th row of it, and no row is no."""
     by_name: dict[str, list[bool]] = {}
     for row in rows:
         by_name.setdefault(row.plan, []).append(row.in_review)
@@ -217,7 +217,7 @@ def _lifted(
     corrected: Sequence[Judged] | None,
     count: Callable[[Sequence[Judged], Sequence[str]], Tally],
 ) -> tuple[tuple[str, Tally], ...]:
-    """The tally after each rule is lifted, one after another; without its own vote, from the rows of the other."""
+    """Return the tally after each rule is lifted, one by one; without its own vote, from the rows of the other."""
     names, steps = list(rules), []
     for nth, name in enumerate(names, 1):
         if name == "vote-by-rows" and corrected is not None:
@@ -250,7 +250,7 @@ def differences(scores: Mapping[str, Sequence[tuple[CompatScore, Tally]]]) -> di
 
 
 def _difference(after: float | None, before: float | None) -> float:
-    """What a step adds; a mean that is not defined adds nothing."""
+    """Return what a step adds; a mean that is not defined adds nothing."""
     return 0.0 if after is None or before is None else after - before
 
 

@@ -60,7 +60,7 @@ def plan_status(plan: Plan) -> PlanStatus:
 
 
 def _distinct(indices: Iterable[int]) -> int:
-    """How many different entries: in group alignment one entry may stand in several pairs."""
+    """Count different entries: in group alignment one entry may stand in several pairs."""
     return len(set(indices))
 
 
@@ -97,7 +97,7 @@ def _overlaps(pairs: Sequence[tuple[Ablation, Ablation]]) -> dict[str, float]:
 
 
 def _ranking(matched: Sequence[Pair], gold: int, plan: int) -> dict[str, float]:
-    """What the plan's own order is worth; gain is for gold that no earlier entry matched, so repeating wins nothing."""
+    """Return the rank-aware counts; only gold that no earlier entry matched is a gain, so repeating wins nothing."""
     first: dict[int, int] = {}
     for pair in sorted(matched, key=lambda pair: pair.plan):
         first.setdefault(pair.gold, pair.plan)

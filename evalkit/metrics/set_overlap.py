@@ -125,7 +125,7 @@ def option_name(text: str) -> Name:
 
 
 def _readings(text: str) -> list[tuple[str, ...]]:
-    """The words outside brackets, then those of each bracket; units and arrows are no words and fall away."""
+    """Return the words outside brackets, then those of each bracket; units and arrows are no words."""
     parts = [BRACKETS.sub(" ", text), *(a or b for a, b in BRACKETS.findall(text))]
     readings = [tuple(_words(part)) for part in parts]
     return [words for words in readings if words] or [tuple(_words(text))]
@@ -167,7 +167,6 @@ class _Compared(NamedTuple):
 
 @lru_cache(maxsize=65536)
 def _compared(words: Words) -> _Compared:
-    """A reading as it is compared."""
     own = frozenset(words)
     numbers = frozenset(word for word in own if any(map(str.isdigit, word)))
     return _Compared(own, numbers, own & NEGATIONS, frozenset(word[:STEM] for word in own), " ".join(sorted(own)))

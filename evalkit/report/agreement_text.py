@@ -155,7 +155,7 @@ def _decisions(rows: Mapping[str, Mapping[str, float | None]], title: str) -> Ta
 
 
 def _risk_coverage(points: Sequence[Mapping[str, float | None]]) -> Text:
-    """What F1 would be, were the pairs nearest the threshold decided by the labels."""
+    """Show what F1 would be if labels decided the pairs nearest the threshold."""
     curve = ", ".join(f"{point['share']:.0%}: {number(point['f1'])}" for point in points)
     return Text(f"match F1 with the nearest pairs decided by the labels: {curve}")
 

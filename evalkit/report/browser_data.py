@@ -64,7 +64,7 @@ def classified(pairs: pd.DataFrame) -> pd.Series:
 
 
 def _repeated(pairs: pd.DataFrame) -> pd.Series:
-    """Whether each row's plan entry says the same as another entry of its plan."""
+    """Return whether each row's plan entry says the same as another entry of its plan."""
     entries = keyed(pairs[pairs["plan_entry"].notna() & (pairs["status"] != "candidate")])
     texts = [
         entries[name].astype(object).where(entries[name].notna(), "").map(normalise)
@@ -171,14 +171,14 @@ def documents(run: Run) -> Iterator[dict[str, Any]]:
 
 
 def _entries(pairs: Iterable[Row], side: str) -> list[list[Any]]:
-    """The entries of one side in their order, as [name, part, action, list of options, metrics]."""
+    """Return the entries of one list in order, as [name, part, action, list of options, metrics]."""
     own = {row[f"{side}_entry"]: row for row in pairs if not pd.isna(row[f"{side}_entry"])}
     entries = [[text(own[number][name]) for name in SIDES[side]] for number in sorted(own)]
     return [[*texts, from_cell(options), metrics] for *texts, options, metrics in entries]
 
 
 def _pair(row: Row) -> list[Any]:
-    """A row of pairs: [class, gold, plan, part, match, borderline, options, metrics, for, against, decided_by]."""
+    """Return a pair as [class, gold, plan, part, match, borderline, options, metrics, for, against, decided_by]."""
     numbers = [_whole(row["gold_entry"]), _whole(row["plan_entry"])]
     probabilities = [_number(row["part_probability"]), _number(row["match_probability"])]
     shared = [_whole(row["shared_options"], 0), _whole(row["shared_metrics"], 0)]
@@ -191,7 +191,7 @@ def _indices(names: Sequence[str]) -> dict[str, int]:
 
 
 def _whole(value: Any, first: int = 1) -> int | None:
-    """A count or an entry's number as a whole number, entries from 0; None where there is none."""
+    """Return a count, or an entry's number counted from 0; None where there is none."""
     return None if pd.isna(value) else int(value) - first
 
 

@@ -38,13 +38,13 @@ def write(run: Run, kind: str, path: str) -> None:
 
 
 def _board(run: Run) -> tuple[pd.DataFrame, list[str]]:
-    """The leaderboard with a printable `name` column, and those names best first."""
+    """Return the leaderboard with a printable `name` column, and these names, best first."""
     names = labels(run.leaderboard["planner"].tolist())
     return run.leaderboard.copy().assign(name=run.leaderboard["planner"].map(names)), list(names.values())
 
 
 def _frame(rows: Any, columns: list[str] | None = None) -> pd.DataFrame:
-    """A frame that altair takes as it is: texts as objects."""
+    """Return a frame that altair takes as it is, with texts as objects."""
     frame = pd.DataFrame(rows, columns=columns)
     return frame.astype(dict.fromkeys(frame.select_dtypes(include=["string"]).columns, object))
 
@@ -182,7 +182,7 @@ def papers(run: Run) -> Any:
 
 
 def link(paper: str, planner: str) -> str:
-    """The deep link to one plan in the browser."""
+    """Return the deep link to one plan in the browser."""
     return f"#paper={address(paper)}&planner={address(planner)}"
 
 

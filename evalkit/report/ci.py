@@ -49,12 +49,12 @@ class Section:
 
 
 def comparison_markdown(result: Comparison, limit: int = LIMIT) -> str:
-    """What changed between two runs."""
+    """Render what changed between two runs."""
     return fitted(list(_compared(result)), limit)
 
 
 def gate_markdown(report: GateReport, limit: int = LIMIT) -> str:
-    """A gate's verdict, its checks, and what changed."""
+    """Render a gate's verdict, its checks, and what changed."""
     mark = "❌" if report.tripped else MARKS[report.verdict]
     order = ("regressed", "inconclusive", "pass")
     rows = []
@@ -97,7 +97,7 @@ def text(value: object) -> str:
 
 
 def _compared(result: Comparison) -> Iterator[Section]:
-    """How much, how sure, where."""
+    """Render how much changed, how sure that is, and where."""
     yield Section(f"### {text(result.new.name)} against {text(result.base.name)}\n\n", _notes(result), "\n")
     head = f"| planner | papers | base | new | {result.metric} difference, 95% | p | Holm | verdict | could see |\n"
     yield Section(head + "|---|--:|--:|--:|--:|--:|--:|---|--:|\n", [_planner(item) for item in result.headline], "\n")
@@ -124,7 +124,7 @@ def _planner(change: FigureChange) -> str:
 
 
 def _by_labels(change: FigureChange) -> str:
-    """One planner's row of a figure that labels correct."""
+    """Render one planner's row of a figure that labels correct."""
     *sides, difference = change_cells(change)
     return _row(
         text(change.planner), *sides, f"{change.figure} {difference}", _verdict(change), number(change.detectable)
@@ -164,13 +164,13 @@ def _moved(result: Comparison) -> Iterator[Section]:
 
 
 def _folded(title: str, heads: Sequence[str], rows: Sequence[str]) -> Section:
-    """A table that opens on a click."""
+    """Render a table that opens on a click."""
     head = f"<details><summary>{title}</summary>\n\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}\n"
     return Section(head, rows, "\n</details>\n\n")
 
 
 def junit(report: GateReport) -> str:
-    """One test suite a planner, one test case a check; what was found stands in `message` and in the body."""
+    """Render one test suite a planner and one test case a check, with the text in `message` and in the body."""
     root = ElementTree.Element("testsuites", _counts(report, report.checks) | {"name": "evalkit gate"})
     for planner in dict.fromkeys(check.planner for check in report.checks):
         checks = tuple(check for check in report.checks if check.planner == planner)
@@ -182,14 +182,13 @@ def junit(report: GateReport) -> str:
 
 
 def _counts(report: GateReport, checks: tuple[Check, ...]) -> dict[str, str]:
-    """The attributes that say how it went."""
     failures = sum(report.fails(check) for check in checks)
     skipped = sum(check.verdict == "inconclusive" for check in checks if not report.fails(check))
     return {"tests": str(len(checks)), "failures": str(failures), "errors": "0", "skipped": str(skipped), "time": "0"}
 
 
 def _case(report: GateReport, check: Check) -> ElementTree.Element:
-    """A check: failed, skipped where it is inconclusive and that may pass, or passed with what was found."""
+    """Render a check: failed, skipped where it is inconclusive and that may pass, or passed with its text."""
     place = {"classname": xml(f"evalkit.gate.{check.planner}"), "name": xml(check.name), "time": "0"}
     case = ElementTree.Element("testcase", place)
     body = xml("\n".join((check.message, *check.details)))
@@ -219,7 +218,7 @@ def workflow_commands(report: GateReport) -> Iterator[str]:
 
 
 def command(kind: str, title: str, message: str) -> str:
-    """One workflow command; signs that would end a field or the command are escaped as the runner expects."""
+    """Return a workflow command, with the signs escaped that would end a field or the command."""
     title = _escaped(safe_terminal(title)[:200]).replace(":", "%3A").replace(",", "%2C")
     return f"::{kind} title={title}::{_escaped(safe_terminal(message)[:LONGEST_ANNOTATION])}"
 

@@ -53,7 +53,6 @@ def comparison_page(runs: dict[str, Run], folder: str, force: bool, largest_inli
 
 
 def _view(result: Comparison) -> View:
-    """Everything the page's server-made part shows."""
     counts = result.entries["change"].value_counts()
     only = zip((result.base.name, result.new.name), result.only_planners, result.only_papers, strict=True)
     forced = [
@@ -78,7 +77,7 @@ def _view(result: Comparison) -> View:
 
 
 def verdict(result: Comparison) -> str:
-    """What it comes to, in a sentence."""
+    """Say in a sentence what the comparison shows."""
     headline, name = result.headline, TITLES.get(result.metric, result.metric)
     if len(headline) == 1:
         only = headline[0]
@@ -93,14 +92,14 @@ def verdict(result: Comparison) -> str:
 
 
 def _counted(items: Sequence[FigureChange]) -> str:
-    """How many planners are better, worse, or neither."""
+    """Say how many planners are better, worse, or neither."""
     verdicts = [item.verdict for item in items]
     kinds = ("better", "worse", "inconclusive", "no change")
     return ", ".join(f"{verdicts.count(kind)} {kind}" for kind in kinds if kind in verdicts)
 
 
 def _by_labels(result: Comparison) -> str:
-    """What labels make of it, as a sentence more; they can say otherwise."""
+    """Say what labels make of it; they can say otherwise."""
     if not result.corrected:
         return ""
     only = result.corrected[0]
@@ -109,7 +108,7 @@ def _by_labels(result: Comparison) -> str:
 
 
 def _changes(items: Sequence[FigureChange]) -> list[View]:
-    """The rows of a table of changes; an interval's ends are shares of the widest one, for its little picture."""
+    """Return the rows of a table of changes; an interval's ends are shares of the widest one, for its small picture."""
     largest = max((abs(end) for item in items for end in (item.low, item.high) if end is not None), default=0.0) or 1.0
 
     def share(value: float | None) -> float | None:
@@ -125,14 +124,13 @@ def _changes(items: Sequence[FigureChange]) -> list[View]:
 
 
 def _entry(row: dict[Any, Any]) -> View:
-    """A gold entry that was gained or lost."""
     link = f"paper={address(row['paper'])}&planner={address(row['planner'])}"
     shown = {name: row[name] for name in ("change", "planner", "paper")}
     return shown | {"link": link, "gold": gold_entry(row), "plan": plan_entries(row)}
 
 
 def _index(new: Run, result: Comparison) -> View:
-    """The list of plans that both runs have: figures of new, what base had, and what was gained and lost."""
+    """Return the plans that both runs have: figures of new, what base had, and what was gained and lost."""
     index = browser_data.index(new)
     papers = {normalise_id(name): number for number, name in enumerate(index["papers"])}
     planners = {name: number for number, name in enumerate(index["planners"])}
@@ -152,7 +150,7 @@ def _index(new: Run, result: Comparison) -> View:
 
 
 def _documents(base: Run, new: Run, result: Comparison) -> Iterator[View]:
-    """The documents of new, each with base's beside it; base's planners are counted as new's are."""
+    """Yield the documents of new, each with base's beside it; base's planners are counted as new's are."""
     names = dict(result.pairs)
     order = {name: number for number, name in enumerate(new.leaderboard["planner"])}
     numbers = [order.get(names.get(planner, ""), -1) for planner in base.leaderboard["planner"]]
@@ -203,7 +201,7 @@ def _moves(rows: list[dict[str, Any]], title: str, order: list[str], names: list
 
 
 def _change_rows(result: Comparison, figures: list[str]) -> list[dict[str, Any]]:
-    """What a chart needs of the changes in these figures."""
+    """Return what a chart needs of the changes in these figures."""
     names = labels([change.planner for change in result.headline])
     return [
         {"row": TITLES.get(change.figure, change.figure), "name": names[change.planner], "value": change.difference,

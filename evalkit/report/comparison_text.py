@@ -47,7 +47,7 @@ def entry_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
 
 
 def gold_entry(row: Mapping[Any, Any]) -> str:
-    """A gold entry's texts in a line; of a baseline, its name."""
+    """Return a gold entry's texts in a line; of a baseline, its name."""
     parts = [row["gold_name"]]
     if row["gold_part"] and row["gold_part"] != row["gold_name"]:
         parts.append(row["gold_part"])
@@ -56,7 +56,7 @@ def gold_entry(row: Mapping[Any, Any]) -> str:
 
 
 def plan_entries(row: Mapping[Any, Any]) -> str:
-    """Which plan entry had the gold entry before and has it now; samples of one paper as shares."""
+    """Return which plan entry had the gold entry before and has it now; samples of one paper as shares."""
     before, after = (
         f"{row[f'{side}_entry'] or ('matched' if row[f'{side}_share'] else 'none')}" for side in ("base", "new")
     )
@@ -101,7 +101,7 @@ def _warnings(result: Comparison) -> Iterator[Text]:
 
 
 def _headline(result: Comparison) -> Table:
-    """One row a planner: the metric that decides."""
+    """Return one row a planner: the metric that decides."""
     heads = ("papers", "base", "new", "difference [95%]", "p", "Holm", "verdict", "could see")
     title = f"{plain(result.new.name)} against {plain(result.base.name)}: {result.metric}"
     table = planner_table(title, (*heads, f"to see {result.target:g}"), folded=("verdict",))
@@ -118,7 +118,7 @@ def _verdict(change: FigureChange) -> Text:
 
 
 def _beside(result: Comparison) -> Table:
-    """One row a planner: other figures, as they are now and how they moved."""
+    """Return one row a planner: other figures, as they are now and how they moved."""
     figures = {name: head for name, head in BESIDE.items() if any(change.figure == name for change in result.changes)}
     table = planner_table("Beside it: new (difference)", figures.values(), folded=figures.values())
     for change in result.headline:
@@ -157,7 +157,7 @@ def _moved(result: Comparison) -> Iterator[RenderableType]:
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], of: int) -> Table:
-    """A table of texts with how many rows it leaves out."""
+    """Return a table of texts, with how many rows it leaves out."""
     more = f" (the first {len(rows)}; --json has all)" if of > len(rows) else ""
     table = Table(title=title + more, title_justify="left")
     for head in heads:
@@ -186,7 +186,7 @@ def gate(report: GateReport) -> Iterator[RenderableType]:
 
 
 def gate_sentence(report: GateReport) -> str:
-    """What a gate's checks come to, in a sentence."""
+    """Say in a sentence what a gate's checks come to."""
     counts = {name: sum(check.verdict == name for check in report.checks) for name in ("regressed", "inconclusive")}
     summary = f"{len(report.checks)} checks, {counts['regressed']} regressed, {counts['inconclusive']} inconclusive"
     if report.tripped:
@@ -196,7 +196,7 @@ def gate_sentence(report: GateReport) -> str:
 
 
 def baseline(side: Snapshot) -> Iterator[RenderableType]:
-    """A kept baseline: each planner's figures, and what pins them."""
+    """Show a baseline: each planner's figures, and what pins them."""
     table = Table(title=f"Baseline {plain(side.name)}", title_justify="left")
     figures = {"match_f1": FIGURES["match_f1"].label} | BESIDE
     for head in ("planner", "papers", "gold matched", *figures.values()):
@@ -211,7 +211,7 @@ def baseline(side: Snapshot) -> Iterator[RenderableType]:
 
 
 def baselines(sides: Mapping[str, Snapshot]) -> Table | Text:
-    """One row a baseline: where it lies, and its best planner."""
+    """Show one row a baseline: where it lies, and its best planner."""
     if not sides:
         return Text("no baselines; `evalkit baseline set RUN` makes one")
     table = Table("file", "planners", "best planner", "match F1", "gold", "plans")

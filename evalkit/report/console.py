@@ -54,7 +54,7 @@ def _rank(row: pd.Series) -> str:
 
 
 def _starred(row: pd.Series, name: str, best: float) -> Text:
-    """A cell that says whether it holds its column's best value; only the headline has room for its interval."""
+    """Return a cell with a star on its column's best value; only the headline has room for its interval."""
     cell = number(row[name], FIGURES[name].digits)
     if name == "match_f1":
         cell += brackets(row.get("match_f1_low"), row.get("match_f1_high"))
@@ -182,7 +182,7 @@ def _evidence(row: pd.Series, rows: pd.DataFrame) -> Text:
 
 
 def _reasons(row: pd.Series) -> Sequence[str]:
-    """How probable, what spoke for and against, and who decided if not the matcher."""
+    """Say how probable a pair is, what spoke for and against it, and who decided if not the matcher."""
     doubt = ", borderline" if row["borderline"] is True or row["borderline"] == "True" else ""
     lines = [f"match {number(row['match_probability'], 2)}, part {number(row['part_probability'], 2)}{doubt}"]
     lines += [f"{sign} {_text(row[name])}" for sign, name in (("+", "speaks_for"), ("-", "speaks_against"))

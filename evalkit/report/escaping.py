@@ -45,7 +45,7 @@ def latex(text: str) -> str:
 
 
 def _known(c: str) -> str:
-    """A letter itself where every LaTeX can set it, else the nearest that it can, else a question mark."""
+    """Return a letter that every LaTeX can set: itself, else the nearest one, else a question mark."""
     if c.isascii() or (c.isalpha() and ord(c) < 0x180):
         return c
     bare = "".join(part for part in unicodedata.normalize("NFKD", c) if part.isascii() and part.isalnum())

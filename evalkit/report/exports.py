@@ -53,7 +53,7 @@ class Case:
 
 
 def cases(run: Run) -> Iterator[Case]:
-    """Every plan of a run, the missing ones too."""
+    """Yield every plan of a run, the missing ones too."""
     pairs = dict(list(keyed(run.pairs).groupby(["planner", "paper", "sample"], sort=False)))
     for row in keyed(run.plans).to_dict("records"):
         key = (row["planner"], row["paper"], row["sample"])
@@ -64,7 +64,7 @@ def cases(run: Run) -> Iterator[Case]:
 
 
 def _entries(frame: pd.DataFrame, side: str) -> tuple[dict[str, Any], ...]:
-    """One side's entries in their order, in the words of the published format."""
+    """Return one list's entries in order, in the words of the published format."""
     rows = frame.dropna(subset=[f"{side}_entry"]).drop_duplicates(f"{side}_entry").sort_values(f"{side}_entry")
     return tuple(
         {
@@ -93,18 +93,18 @@ def _exporter(name: str) -> Callable[[Export], Export]:
 
 
 def place(*parts: str) -> str:
-    """A path inside the target folder, whatever the names are: planners may be folders, nothing leads outside."""
+    """Return a path in the target folder, whatever the names are: planners may be folders; nothing leads outside it."""
     steps = [step for part in parts for step in part.split("/") if step]
     return "/".join(_short(_UNSAFE.sub("_", step) if step.strip(". ") else "_" * len(step)) for step in steps) or "_"
 
 
 def _short(step: str) -> str:
-    """A step that any file system takes: the beginning of a long one, and the hash of all of it."""
+    """Return a step that any file system takes: the beginning of a long one, and the hash of all of it."""
     return step if len(step.encode()) <= LONGEST else f"{step[: LONGEST // 5]}-{fingerprint(step)[:12]}"
 
 
 def _file(case: Case) -> str:
-    """Where a plan's rows stand; the samples of a paper stand side by side, as `paper.2`."""
+    """Return where a plan's rows stand; samples of a paper stand side by side, as `paper.2`."""
     name = f"{case.paper}.{case.sample}" if case.sample else case.paper
     return f"{place(case.planner)}/{place(name.replace('/', '_'))}.jsonl"
 
@@ -144,7 +144,7 @@ def judge(run: Run) -> Files:
 
 
 def _evaluation(case: Case) -> dict[str, Any]:
-    """One paper's row of evaluations.json, by that benchmark's rules; what was judged here cost nothing."""
+    """Return one paper's row of evaluations.json, by that benchmark's rules; what was judged here cost nothing."""
     tally, hits = ablationbench.author(
         [entry["name"] for entry in case.gold], [entry["name"] for entry in case.plan], case.rows
     )
@@ -162,7 +162,7 @@ def _evaluation(case: Case) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | int | None:
-    """A cell as a number of Python's, None for what is none."""
+    """Return a cell as a Python number, or None."""
     if isinstance(value, str | bool) or value is None or pd.isna(value):
         return None
     return float(value) if float(value) % 1 else int(value)
@@ -188,14 +188,14 @@ def inspect_logs(run: Run) -> Files:
 
 
 def _figures(row: Mapping[Any, Any]) -> dict[str, float]:
-    """The figures of a row that have a value; counts and intervals stay in the run."""
+    """Return the figures of a row that have a value; counts and intervals stay in the run."""
     logged = (name for name in map(str, row) if _OF_FIGURE.sub("", name) in LOGGED or name in ALSO_LOGGED)
     numbers = {name: _number(row[name]) for name in logged}
     return {name: float(value) for name, value in numbers.items() if value is not None}
 
 
 def _sample(case: Case, row: Mapping[Any, Any]) -> dict[str, Any]:
-    """One paper: gold is the target, the plan (of several, the first) the answer; a figure without a value no score."""
+    """Return one paper: gold is the target, the first plan the answer; a figure without a value is no score."""
     answer = "\n".join(_line(entry).strip() for entry in case.plan)
     return {
         "id": case.paper,
@@ -213,7 +213,7 @@ def _sample(case: Case, row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _log(run: Run, planner: str, samples: list[dict[str, Any]], row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A whole log: what was run, the means over papers, the samples."""
+    """Return a whole log: what was run, the means over papers, the samples."""
     papers = [sample["id"] for sample in samples]
     return {
         "version": 2,
@@ -245,7 +245,7 @@ def _log(run: Run, planner: str, samples: list[dict[str, Any]], row: Mapping[Any
 
 @_exporter("metrics-json")
 def metrics(run: Run) -> Files:
-    """One flat object of numbers for experiment trackers: `<planner>/<figure>`; what is undefined is left out."""
+    """Export one flat object of numbers for experiment trackers: `<planner>/<figure>`, without what is undefined."""
     numbers = {
         f"{row['planner']}/{name}": figure
         for row in keyed(run.leaderboard).to_dict("records")

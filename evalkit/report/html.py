@@ -104,5 +104,5 @@ def _environment() -> Any:
 
 
 def _disarmed(value: Any) -> Any:
-    """A plain text without what could steer a page's direction; what a template calls safe passes."""
+    """Return a plain text without what could steer a page's direction; what a template calls safe passes."""
     return safe_terminal(value) if type(value) is str else value

@@ -47,7 +47,7 @@ class Cell:
         return brackets(self.low, self.high).strip()
 
     def marked(self, bold: str, dagger: str) -> str:
-        """The figure with its mark; `bold` is a format."""
+        """Return the figure with its mark; `bold` is a format."""
         return bold.format(self.figure) if self.mark == "best" else self.figure + dagger * (self.mark == "tied")
 
 
@@ -103,7 +103,6 @@ def _cells(run: Run, name: str, columns: Sequence[str], intervals: bool) -> dict
 
 
 def _cell(row: Mapping[Any, Any], column: str, mark: str, intervals: bool) -> Cell:
-    """One figure of one planner."""
     bounded = intervals and column != "rank"
     low, high = (defined(row.get(f"{column}_{end}")) if bounded else None for end in ("low", "high"))
     figure = FIGURES.get(column.removesuffix("_micro"))
@@ -172,7 +171,7 @@ def latex(board: Table, standalone: bool) -> str:
 
 
 def _latex_cell(cell: Cell | None) -> str:
-    """A cell of a LaTeX table; a dash without a dagger where it is undefined."""
+    """Return a cell of a LaTeX table; a dash without a dagger where it is undefined."""
     if cell is None or cell.value is None:
         return "" if cell is None else "--"
     figure = cell.marked(r"\textbf{{{}}}", r"$^{\dagger}$")
@@ -215,7 +214,7 @@ def json(board: Table, standalone: bool) -> str:
 
 
 def _records(board: Table) -> Iterator[dict[str, object]]:
-    """One record a run and planner."""
+    """Yield one record a run and planner."""
     width = len(board.columns)
     for nth, (run, signature) in enumerate(zip(board.runs, board.signatures, strict=True)):
         for planner, cells in board.rows:
@@ -229,7 +228,7 @@ def _records(board: Table) -> Iterator[dict[str, object]]:
 
 
 def _legend(board: Table, best: str, dagger: str) -> str:
-    """What the marks say."""
+    """Say what the marks mean."""
     cells = [cell for _, row in board.rows for cell in row if cell is not None]
     notes = [f"{best}: best of its column"]
     if any(cell.mark == "tied" for cell in cells):
@@ -240,7 +239,7 @@ def _legend(board: Table, best: str, dagger: str) -> str:
 
 
 def _signed(board: Table, before: str = "", after: str = "") -> list[str]:
-    """What pins the numbers, one line a run."""
+    """Return what pins the numbers, one line a run."""
     return [
         f"{before}{escaping.plain(run).replace('`', ' ')} {sign}{after}"
         for run, sign in zip(board.runs, board.signatures, strict=True)

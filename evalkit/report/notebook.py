@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 
 def run_chart(run: Run, kind: str) -> alt.TopLevelMixin:
-    """One of the charts of a run's report."""
+    """Return one of the charts of a run's report."""
     return chart_style.coloured(charts.chart(run, kind))
 
 
 def comparison_chart(result: Comparison, kind: str) -> alt.TopLevelMixin:
-    """One of the charts of a comparison's report."""
+    """Return one of the charts of a comparison's report."""
     return chart_style.coloured(comparison_page.chart(result, kind))
 
 
 def run_html(run: Run) -> str:
-    """The verdict and the leaderboard."""
+    """Return the verdict and the leaderboard."""
     board = leaderboard_tables.html(leaderboard_tables.table({"": run}), False)
     return f"<div><b>{escaping.html(title(run))}</b><p>{escaping.html(verdict(run))}</p>{board}</div>"
 
 
 def comparison_html(result: Comparison) -> str:
-    """The verdict and one row a planner."""
+    """Return the verdict and one row a planner."""
     titles = ("planner", "papers", "base", "new", "difference [95%]", "p", "verdict")
     heads = "".join(f"<th>{title}</th>" for title in titles)
     rows = []

@@ -15,7 +15,7 @@ class Advance(Protocol):
 
 @contextmanager
 def bar() -> Iterator[Advance]:
-    """A callback `(what, done, total, note)` that draws bars with rate and time left, and draws nothing in a pipe."""
+    """Open a callback `(what, done, total, note)` that draws bars with rate and time left, and nothing in a pipe."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

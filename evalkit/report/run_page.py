@@ -47,7 +47,6 @@ def title(run: Run) -> str:
 
 
 def _view(run: Run) -> View:
-    """Everything the page's server-made part shows."""
     figures = [FIGURES[name] for name in COLUMNS]
     cases = counts(run).groupby("planner").sum()
     return {
@@ -91,7 +90,7 @@ def verdict(run: Run) -> str:
 
 
 def _facts(run: Run) -> Iterator[View]:
-    """The strip of numbers below the title."""
+    """Yield the strip of numbers below the title."""
     totals, status = run.meta["totals"], run.plans["status"].value_counts()
     planned, every = int(status.get("planned", 0)), len(run.plans)
     absent = [f"{int(status[name])} {name}" for name in ("missing", "empty", "unreadable") if status.get(name)]
@@ -129,14 +128,14 @@ def _leaderboard(run: Run) -> Iterator[View]:
 
 
 def _scale_end(run: Run) -> float:
-    """Where the little scale of match F1 ends: the next fifth above everything on it."""
+    """Return where the small scale of match F1 ends: the next fifth above everything on it."""
     names = [name for name in ("match_f1", "match_f1_high") if name in run.leaderboard]
     highest = defined(run.leaderboard[names].max().max())
     return min(1.0, math.ceil(highest * 5 + 1e-9) / 5) if highest else 1.0
 
 
 def _doubt(run: Run) -> View | None:
-    """What the headline would be if every borderline pair fell one way, or the other."""
+    """Say what the headline would be if every borderline pair fell one way, or the other."""
     totals = run.meta["totals"]
     if not totals["borderline_pairs"]:
         return None
@@ -148,7 +147,7 @@ def _doubt(run: Run) -> View | None:
 
 
 def _diagnostics(run: Run) -> Iterator[View]:
-    """What was found on reading, by kind, errors first, with one example of each."""
+    """Yield the diagnostics by kind, errors first, with one example of each."""
     rank = {"error": 0, "warning": 1, "note": 2}
     groups = list(run.diagnostics.groupby(["severity", "code"], sort=True))
     for (severity, code), rows in sorted(groups, key=lambda group: (rank.get(str(group[0][0]), 3), -len(group[1]))):

@@ -92,7 +92,7 @@ def parse_prompt(text: str, path: str, places: Sequence[str]) -> Prompt:
 
 
 def speaks_to_judge(question: Question) -> bool:
-    """Whether one of the two entries speaks to the judge; such a pair is not asked about."""
+    """Return whether one of the two entries speaks to the judge; such a pair is not asked about."""
     texts = (text for e in (question.gold, question.plan) for text in (e.name, e.part, *e.replacements))
     return any(_SPEAKS_TO_JUDGE.search(text) for text in texts)
 

@@ -156,7 +156,7 @@ class Judgements:
 
 
 def _fits(judgement: Judgement, gold: Plan, plan: Plan) -> bool:
-    """Whether a judge who was shown known lists saw these: gold as it is, and at least the plan's (uncut) entries."""
+    """Return whether a judge who was shown known lists saw these: this gold, and at least the plan's uncut entries."""
     if judgement.lists is None:
         return True
     golds, plans = judgement.lists
