@@ -69,7 +69,7 @@ def test_damaged_plans_too(text: str, planner: str | None, paper: str | None) ->
 
 
 def plans_of(
-    documents: Sequence[Document], store: Store | None, *, strict: bool = False, gold: bool = False
+    documents: Sequence[Document], store: Store, *, strict: bool = False, gold: bool = False
 ) -> list[tuple[Plan, ...]]:
     """The plans of each document, by way of the cache."""
     contents = parse_documents(documents, store, strict=strict, gold=gold)
@@ -167,13 +167,13 @@ def test_a_second_run_reads_neither_plans_nor_gold_again(store: Store, monkeypat
 def test_read_plans_takes_a_store_and_says_the_same_with_it(store: Store) -> None:
     for gold, path in ((False, shipped("sample/plans")), (True, shipped("references"))):
         plain = read_plans(path, gold=gold)
-        assert repr(read_plans(path, gold=gold, store=store)) == repr(plain)
-        assert repr(read_plans(path, gold=gold, store=store)) == repr(plain)
+        assert repr(read_plans(path, gold=gold, cache=store)) == repr(plain)
+        assert repr(read_plans(path, gold=gold, cache=store)) == repr(plain)
 
 
 def test_names_that_the_settings_give_are_not_kept(store: Store) -> None:
     pred, renaming = shipped("sample/plans"), Settings(planners={"sample-planner/careful": "other"})
-    before = {plan.planner for plan in read_plans(pred, store=store).plans}
-    after = {plan.planner for plan in read_plans(pred, renaming, store=store).plans}
+    before = {plan.planner for plan in read_plans(pred, cache=store).plans}
+    after = {plan.planner for plan in read_plans(pred, renaming, cache=store).plans}
     assert after == before - {"sample-planner/careful"} | {"other"}
-    assert {plan.planner for plan in read_plans(pred, store=store).plans} == before
+    assert {plan.planner for plan in read_plans(pred, cache=store).plans} == before

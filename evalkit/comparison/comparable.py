@@ -1,4 +1,4 @@
-"""Whether two snapshots may be compared, and which planners and papers of them belong together."""
+"""Decide whether two snapshots may be compared, and pair their planners and papers."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,16 +43,16 @@ class LoadedPlans:
 
     @property
     def errors(self) -> int:
-        """How many things were left out."""
+        """The number of things that were left out."""
         return sum(item.severity == "error" for item in self.diagnostics)
 
 
 def read_plans(
-    source: Source, settings: Settings | None = None, *, gold: bool = False, store: Store | None = None
+    source: Source, settings: Settings | None = None, *, gold: bool = False, cache: Store | None = None
 ) -> LoadedPlans:
     """Read every plan (or gold list) below a path; plans that are given already pass through.
 
-    With a store, a text that was parsed before is not parsed again.
+    With a cache, a text that was parsed before is not parsed again.
     """
     settings = settings or Settings()
     if not isinstance(source, str | Path):
@@ -60,19 +60,19 @@ def read_plans(
         return LoadedPlans(tuple(plans), tuple(item for plan in plans for item in plan.diagnostics))
     plans, diagnostics = [], []
     for batch in batched(documents(source, planners=not gold), BATCH):
-        for item in _parsed(batch, settings, store, gold=gold):
+        for item in _parsed(batch, settings, cache, gold=gold):
             if isinstance(item, Diagnostic):
                 diagnostics.append(item)
             else:
                 of_document, _ = item
                 plans.extend(of_document)
-                diagnostics.extend(found for plan in of_document for found in plan.diagnostics)
+                diagnostics.extend(problem for plan in of_document for problem in plan.diagnostics)
     return LoadedPlans(tuple(plans), tuple(diagnostics))
 
 
-def load_gold(source: Source, settings: Settings, store: Store | None) -> tuple[dict[str, Plan], list[Diagnostic]]:
+def load_gold(source: Source, settings: Settings, cache: Store | None) -> tuple[dict[str, Plan], list[Diagnostic]]:
     """Return gold by normalised paper id, and what was wrong with it; gold without a single paper is an error."""
-    loaded = read_plans(source, settings, gold=True, store=store)
+    loaded = read_plans(source, settings, gold=True, cache=cache)
     gold, problems = gold_by_paper(loaded.plans)
     problems = [*loaded.diagnostics, *problems]
     if not settings.allow_drafts:
@@ -90,12 +90,12 @@ def is_draft(gold: Plan) -> bool:
     return any(item.code == "draft" for item in gold.diagnostics)
 
 
-def read_plan_refs(source: Source, settings: Settings, executor: Map, store: Store | None) -> Iterator[list[ReadItem]]:
+def read_plan_refs(source: Source, settings: Settings, executor: Map, cache: Store | None) -> Iterator[list[ReadItem]]:
     """Read plans as `read_plans` does, as references with encoded plans; an executor with workers starts at once."""
     if not isinstance(source, str | Path):
         return executor(partial(_given_batch, settings=settings), batched(source, BATCH))
     batches = batched(documents(source, planners=True), BATCH)
-    return executor(partial(_read_batch, settings=settings, store=store), batches)
+    return executor(partial(_read_batch, settings=settings, cache=cache), batches)
 
 
 def no_plans_error(source: Source, diagnostics: Sequence[Diagnostic]) -> InputError:
@@ -107,16 +107,16 @@ def _given_batch(plans: list[Plan], settings: Settings) -> list[ReadItem]:
     return [(plan_ref(plan, settings), _encode(plan)) for plan in plans]
 
 
-def _read_batch(items: list[Document | Diagnostic], settings: Settings, store: Store | None) -> list[ReadItem]:
+def _read_batch(items: list[Document | Diagnostic], settings: Settings, cache: Store | None) -> list[ReadItem]:
     """Read a batch of documents in a worker."""
     result: list[ReadItem] = []
-    for item in _parsed(items, settings, store):
+    for item in _parsed(items, settings, cache):
         if isinstance(item, Diagnostic):
             result.append(item)
         else:
             plans, content = item
             # A document of many plans is cut up, so that a worker decodes only the plan that it scores.
-            contents = [content] if len(plans) == 1 else map(_encode, plans)
+            contents = [content] if content is not None and len(plans) == 1 else map(_encode, plans)
             result.extend((plan_ref(plan, settings), one) for plan, one in zip(plans, contents, strict=True))
     return result
 
@@ -133,41 +133,40 @@ def plan_ref(plan: Plan, settings: Settings) -> PlanRef:
 
 
 def _parsed(
-    items: Sequence[Document | Diagnostic], settings: Settings, store: Store | None, *, gold: bool = False
-) -> Iterator[Diagnostic | tuple[list[Plan], bytes]]:
-    """Yield the plans of each document under the names of the settings, with their encoding, and the diagnostics."""
+    items: Sequence[Document | Diagnostic], settings: Settings, cache: Store | None, *, gold: bool = False
+) -> Iterator[Diagnostic | tuple[list[Plan], bytes | None]]:
+    """Yield the plans of each document under the names of the settings, with their cached encoding, and diagnostics."""
     texts = [item for item in items if isinstance(item, Document)]
-    contents = iter(parse_documents(texts, store, strict=settings.strict, gold=gold))
+    contents = (
+        iter(parse_documents(texts, cache, strict=settings.strict, gold=gold)) if cache is not None else repeat(None)
+    )
     for item in items:
         if isinstance(item, Diagnostic):
             yield item
+            continue
+        content = next(contents)
+        if content is None:
+            plans = parse_document(item, strict=settings.strict, gold=gold)
         else:
-            content = next(contents)
             plans = decode_plans(content, item.path, item.planner, item.paper)
-            yield [_renamed(plan, settings) for plan in plans], content
+        yield [_renamed(plan, settings) for plan in plans], content
 
 
 def parse_documents(
-    texts: Sequence[Document], store: Store | None, *, strict: bool = False, gold: bool = False
+    texts: Sequence[Document], cache: Store, *, strict: bool = False, gold: bool = False
 ) -> list[bytes]:
     """Return the encoded plans of each document: cached, or parsed now and then cached."""
     unnamed = [_without_path(document) for document in texts]
-    keys = [_cache_key(document, strict, gold) for document in unnamed] if store is not None else [b""] * len(texts)
-    cached = store.get(keys) if store is not None else {}
+    keys = [_cache_key(document, strict, gold) for document in unnamed]
+    contents = cache.get(keys)
     new: dict[bytes, bytes] = {}
-    contents = []
     for document, key in zip(unnamed, keys, strict=True):
-        content = cached.get(key)
-        if content is None:
-            content = encode_plans(parse_document(document, strict=strict, gold=gold))
-            if store is not None:
-                cached[key] = content
-                if len(document.text) <= LARGEST_CACHED:
-                    new[key] = content
-        contents.append(content)
-    if store is not None:
-        store.put(new)
-    return contents
+        if key not in contents:
+            contents[key] = encode_plans(parse_document(document, strict=strict, gold=gold))
+            if len(document.text) <= LARGEST_CACHED:
+                new[key] = contents[key]
+    cache.put(new)
+    return [contents[key] for key in keys]
 
 
 def _without_path(document: Document) -> Document:
