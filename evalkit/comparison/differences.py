@@ -25,7 +25,7 @@ SECONDARY_FIGURES = (*HEADLINES, "match_f1_micro", *(name for name in shown_in("
 
 
 class ResamplingOptions(TypedDict):
-    """What every function that resamples or swaps is given."""
+    """Options of every function that resamples or permutes."""
 
     resamples: int
     seed: int

@@ -15,7 +15,7 @@ from evalkit.text import nearest
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a value of a key must be: in words, and as a test."""
+    """The expected value of a key: in words, and as a test."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -55,7 +55,7 @@ ENTRIES = Expected(
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one rule demands of every planner that its pattern names; what is None is not demanded."""
+    """One rule for every planner that its pattern names; a field that is None checks nothing."""
 
     name: str = _key("", TEXT)
     planner: str = _key("*", TEXT)

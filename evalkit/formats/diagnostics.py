@@ -1,4 +1,4 @@
-"""What can be said about a document (CODES), and the context of one parse, which collects it.
+"""The codes of diagnostics (CODES), and the context of one parse, which collects them.
 
 A note is a repair, a warning a doubt, an error something left out; `strict` turns notes into errors.
 """
@@ -14,7 +14,7 @@ from evalkit.text import repair
 from evalkit.types import Diagnostic, Document, Plan, Severity
 
 Report = Callable[[str, str, int], None]
-"""What a parser reports to: code, message and line."""
+"""Report a diagnostic: code, message and line."""
 LISTED = 200  # diagnostics of one code that a plan lists; the rest is counted, so that no garbage fills the memory
 
 

@@ -25,7 +25,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
     "metrics": ("metrics", "metric", "evaluationmetrics", "measures", "reportedmetrics", "metricstoreport"),
 }  # fmt: skip
-# Keys of entries beside their five fields that are no mistake.
+# Known keys of entries that are not one of the five fields.
 OTHER_KEYS = frozenset(
     ("id", "index", "rank", "number", "priority", "importance", "rationale", "reason", "reasoning", "motivation",
      "description", "details", "hypothesis", "justification", "note", "notes", "comment", "source", "confidence",

@@ -27,7 +27,7 @@ PAPER = ("paper", "paperid", "id", "papertitle")
 PLANNER = ("planner", "plannerid", "model")
 TRACE = ("trace", "reasoningtrace", "reasoning", "discussion")
 SAMPLE = ("sample", "sampleid")
-# What a list's document may say of it beside; it is kept for `convert`, and nothing rests on it.
+# Further keys of a document that `convert` keeps; no score depends on them.
 ABOUT = {
     name.replace("_", ""): name
     for name in ("title", "source", "confidence", "extracted_by", "prompt", "num_ablation_suggestions", "review_text")

@@ -40,7 +40,7 @@ class LogisticModel:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How features become probabilities, from which probability on they count, and where that comes from."""
+    """Two logistic models, the thresholds of their probabilities, and the labels that they were fitted on."""
 
     id: str
     matcher: str

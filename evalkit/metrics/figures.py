@@ -42,11 +42,11 @@ class Figure:
     meaning: str
     formula: Formula
     macro: bool = True
-    """Whether its mean over papers makes sense."""
+    """Whether it is averaged over papers."""
     micro: bool = True
-    """Whether it makes sense of sums over papers."""
+    """Whether it is computed from sums over papers."""
     label: str = ""
-    """Its name in texts; a figure without one goes by its own name."""
+    """Its name in texts; empty for the name of the figure."""
     column: str = ""
     """The title of its column where the label would be too long."""
     shown: Sequence[Output] = ()

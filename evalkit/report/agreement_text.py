@@ -1,4 +1,4 @@
-"""What a terminal shows of judges, labels, calibrations and AblationBench: who decided what, and how far they agree."""
+"""Console text about judges, labels, calibrations and AblationBench."""
 
 from __future__ import annotations
 

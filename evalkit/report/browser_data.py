@@ -1,4 +1,4 @@
-"""What a run's page shows case by case: the class of every pair and plan, and the data of the alignment browser.
+"""Data of the alignment browser: the class of every pair and plan, and one document a paper.
 
 Nothing here is markup; the page's script shows every text as text.
 """

@@ -1,4 +1,4 @@
-"""What CI systems read of a comparison or a gate: Markdown, JUnit XML, a job summary, annotations of GitHub Actions.
+"""Output for CI systems: Markdown, JUnit XML, a job summary, annotations of GitHub Actions.
 
 Texts from plans and gold are escaped: in Markdown none becomes a link, an image, a mention of a person or of an issue.
 """

@@ -1,4 +1,4 @@
-"""What a terminal shows of comparisons, gates and baselines, and the cells that Markdown and pages share with it.
+"""Console text of comparisons, gates and baselines, and the cells that Markdown and pages share with it.
 
 Everything from plans and gold is disarmed and stands inside the borders of a table, so that no text begins a line: CI
 systems take lines that begin with certain signs for commands.

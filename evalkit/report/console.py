@@ -1,4 +1,4 @@
-"""What a terminal shows of runs and documents: the leaderboard, gold beside plan, diagnostics. Texts are disarmed."""
+"""Console text of runs and documents: leaderboard, gold beside plan, diagnostics. Texts of plans are made harmless."""
 
 from __future__ import annotations
 

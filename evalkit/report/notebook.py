@@ -1,4 +1,4 @@
-"""What a notebook shows in place of a run or a comparison: HTML, which needs no extra, and charts."""
+"""Show a run or a comparison in a notebook: HTML, which needs no extra, and charts."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ DECIDING_PACKAGES = ("python", "ftfy", "numpy", "rapidfuzz", "scipy")
 
 
 class Reward(float):
-    """A number that says why it is what it is. It is a float in every other respect."""
+    """A float with the reason for its value and the scored plan."""
 
     reason: str
     scored: ScoredPlan | None

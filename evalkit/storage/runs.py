@@ -39,7 +39,7 @@ KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What pins the numbers of a run. Two runs may be compared when nothing but `plans` differs."""
+    """Everything that the numbers of a run depend on. Two runs are comparable when nothing but `plans` differs."""
 
     version: str
     settings: str
@@ -86,7 +86,7 @@ def content_hash(plans: Iterable[PlanContent]) -> str:
 
 
 class Run:
-    """What a scoring gave: five frames, and `meta` as it stands in run.json.
+    """The result of a scoring: five frames, and `meta` as in run.json.
 
     The pairs and plans of a run that was written to `folder` while it was scored are read when they are asked for.
     """
@@ -124,7 +124,7 @@ class Run:
 
     @property
     def signature(self) -> Signature:
-        """What pins this run's numbers."""
+        """The signature of this run."""
         return Signature(**self.meta["signature"])
 
     def plans_of(self, paper: str, planner: str | None = None) -> list[tuple[str, str]]:

@@ -52,7 +52,7 @@ class MarkedPair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What one judge wrote about one plan: rows by name, or marked pairs. None stands for any planner or sample.
+    """One judge's verdict on one plan: rows by name, or marked pairs. None stands for any planner or sample.
 
     `lists` are the names of the gold and plan entries that the judge was shown, where that is known. `sides` are the
     rows of a reply in which gold and plan are called A and B or B and A.
