@@ -157,6 +157,11 @@ class Settings:
             " no number."
         ),
     )  # fmt: skip
+    planner_from: str = _setting(
+        "document", "Take planners from documents, or paths.", choices=("document", "path"), note=(
+            'What names a planner: "document" (its heading or field, else its path) or "path" (its folders alone).'
+        ),
+    )  # fmt: skip
     planners: Mapping[str, str] = _setting(
         dict, read=_read_names, example={'"gpt4o-run-3"': '"lm-planner/gpt-4o"', '"old/*.md"': '"lm-planner/earlier"'},
         note=(
@@ -195,7 +200,7 @@ class Settings:
         Model, calibration and judge are pinned by their contents elsewhere in the signature, not by where they lie.
         """
         values = asdict(self)
-        for name in ("model", "calibration", "baseline", "compat", "offline", "judge"):
+        for name in ("model", "calibration", "baseline", "compat", "offline", "planner_from", "judge"):
             del values[name]
         return fingerprint(values)[:12]
 

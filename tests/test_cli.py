@@ -69,6 +69,20 @@ def test_json_is_one_document_on_standard_output(project: Path) -> None:
     assert document["errors"][0]["path"] == "plans/bad/001.json"
 
 
+def test_planners_named_by_their_folders(project: Path) -> None:
+    """Two prompts of one model carry one heading: the message says what tells them apart, and that does."""
+    text = "# lab/model/001\n\n## Ablation Plan\n\n### Gate\n- **Part**: gate\n- **Action**: REMOVE\n"
+    for prompt, more in (("short", ""), ("long", "- **Metrics**: F1\n")):
+        (project / "prompts" / prompt).mkdir(parents=True)
+        (project / "prompts" / prompt / "001.md").write_text(text + more)
+    arguments = (*SCORE, "--pred", "prompts", "--json")
+    board = json.loads(evalkit(*arguments, "--out", "one", cwd=project).stdout)
+    assert [row["planner"] for row in board["leaderboard"]] == ["lab/model"]
+    assert "--planner-from path" in board["errors"][0]["message"]
+    board = json.loads(evalkit(*arguments, "--planner-from", "path", "--out", "two", cwd=project).stdout)
+    assert sorted(row["planner"] for row in board["leaderboard"]) == ["long", "short"]
+
+
 def test_two_runs_of_the_same_are_identical(project: Path) -> None:
     for name in ("one", "two"):
         assert evalkit(*SCORE, "--out", name, cwd=project).returncode == 0

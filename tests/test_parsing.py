@@ -151,10 +151,10 @@ def test_a_repair_costs_nothing_and_is_reported(text: str, code: str, line: int)
 
 def test_strict_turns_repairs_into_errors() -> None:
     """The entries stay, warnings stay warnings."""
-    plan = read_one(f"[{A.replace('REMOVE', 'removed')},{A.replace('REMOVE', 'frob')}]", strict=True)
+    plan = read_one(f"[{A.replace('REMOVE', 'removed')},{A.replace('REMOVE', 'not removed')}]", strict=True)
     assert len(plan.ablations) == 2
     severities = {diagnostic.code: diagnostic.severity for diagnostic in plan.diagnostics}
-    assert (severities["action-synonym"], severities["action-unknown"]) == ("error", "warning")
+    assert (severities["action-synonym"], severities["action-ambiguous"]) == ("error", "warning")
 
 
 @pytest.mark.parametrize(
@@ -192,6 +192,31 @@ def test_lists(field: str, value: str, items: tuple[str, ...]) -> None:
     """Numbers stay as they were written; texts become lists where they are lists."""
     entry = read_one(f'{{"name": "A", "ablated_part": "p", "action": "ADD", "{field}": {value}}}').ablations[0]
     assert (entry.metrics if field == "metrics" else entry.replacements) == items
+
+
+@pytest.mark.parametrize("gold", [False, True])
+def test_an_unknown_action_is_an_error_of_its_entry(gold: bool) -> None:
+    """The entry stays, and the message names the nearest action, in plans and in gold."""
+    plan = read_one(f"[{A},\n{A.replace('REMOVE', 'Repalce')}]", gold=gold)
+    assert [entry.action for entry in plan.ablations] == [Action.REMOVE, None]
+    (found,) = [item for item in plan.diagnostics if item.code == "unknown-action"]
+    assert (found.severity, found.path, found.line) == ("error", "plan", 2)
+    assert found.message == "expected REMOVE, REPLACE or ADD, found 'Repalce'; did you mean REPLACE?"
+
+
+def test_no_entries_says_what_was_seen_and_what_is_read() -> None:
+    plan = read_one("## Ablation Plan\n\nWe would look into the gate.\n\n## Notes\n")
+    (found,) = [item for item in plan.diagnostics if item.code == "no-entries"]
+    assert "seen: markdown headings of 11 words" in found.message
+    assert "read are JSON or YAML lists" in found.message
+
+
+def test_two_shapes_in_one_document_say_which_was_read() -> None:
+    """One block of fields and two objects: the objects are more, and the document says so."""
+    plan = read_one(markdown(f"### C\n- **Part**: r\n- **Action**: REMOVE\n\n[{A},\n{B}]"))
+    assert plan.ablations == (ENTRY_A, ENTRY_B)
+    (found,) = [item for item in plan.diagnostics if item.code == "several-shapes"]
+    assert found.message.endswith("found 2 as JSON and 1 as blocks of fields; read the JSON")
 
 
 # One bad entry.
@@ -317,7 +342,7 @@ def test_what_is_no_plan(text: str, code: str) -> None:
         ("REMOVE", Action.REMOVE), ("Removed", Action.REMOVE), ("drop", Action.REMOVE), ("without", Action.REMOVE),
         ("turn off", Action.REMOVE), ("REPLACE", Action.REPLACE), ("Substitute with", Action.REPLACE),
         ("vary", Action.REPLACE), ("swap", Action.REPLACE), ("add", Action.ADD), ("Insert", Action.ADD),
-        ("compare", None), ("remove or replace", None), ("not removed", None),
+        ("remove or replace", None), ("not removed", None),
     ],
 )  # fmt: skip
 def test_actions(word: str, action: Action | None) -> None:

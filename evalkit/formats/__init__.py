@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from evalkit.errors import InputError
-from evalkit.formats import json, markdown, reply, yaml
+from evalkit.formats import json, markdown, reply, shapes, yaml
 from evalkit.formats.diagnostics import CODES, ParseContext, Report
 from evalkit.formats.entries import Node
-from evalkit.formats.layouts import read_plans
+from evalkit.formats.layouts import final_lists, read_plans
 from evalkit.text import repair_document
-from evalkit.types import Document, Plan
+from evalkit.types import Diagnostic, Document, Plan
 
 __all__ = ["CODES", "FORMATS", "Format", "parse_document", "recognise", "write_plans"]
 
@@ -30,10 +30,16 @@ class Format:
 
 def _data(parse: Callable[[str, Report], list[Node]]) -> Callable[[str, ParseContext], list[Plan]]:
     """Read plans from the document trees of a format of data."""
-    return lambda text, context: read_plans(parse(text, context.report), context)
+    return lambda text, context: read_plans(final_lists(parse(text, context.report), text, 1, context), context)
 
 
-# The first that recognises a text reads it, so the strictest signs come first.
+# A reading without entries that reports one of these has taken something else for its format; others say: no entries.
+DOUBTS = frozenset(
+    ("text-around-data", "text-between-data", "bare-word", "not-an-entry", "entry-unreadable", "entry-without-content",
+     "unread-line", "plan-heading-missing", "missing-comma", "code-fence", "yaml-requoted")
+)  # fmt: skip
+READ = "read are JSON or YAML lists, headings with '- **Action**: ...', '1. **Name** - Action: ...', and tables"
+# The first that recognises a text and finds entries in it reads it, so the strictest signs come first.
 FORMATS: Mapping[str, Format] = {
     format_.name: format_
     for format_ in (
@@ -65,20 +71,46 @@ def parse_document(
     text, repairs = repair_document(document.text)
     for repair in repairs:
         context.report(*repair)
-    format_ = FORMATS[format_name] if format_name else recognise(text)
-    if format_ and text.strip():
-        return tuple(format_.read(text, context))
-    if text.strip():
-        message = f"expected one of {', '.join(FORMATS)}, found text that begins {text.strip()[:40]!r}"
-        context.report("not-recognised", message, 1)
-    else:
+    if not text.strip():
         context.report("empty-document", "expected a plan, found an empty document")
+        return (context.finish(Plan("", None, ())),)
+    readers = [FORMATS[format_name]] if format_name else list(_readers(text))
+    if readers:
+        return tuple(_read(text, context, readers))
+    message = f"expected one of {', '.join(FORMATS)}, found text that begins {text.strip()[:40]!r}"
+    context.report("not-recognised", f"{message}; seen: {shapes.seen(text)}; {READ}", 1)
     return (context.finish(Plan("", None, ())),)
+
+
+def _readers(text: str) -> Iterator[Format]:
+    """Yield the formats that take a text for one of their own, strictest signs first."""
+    return (format_ for format_ in FORMATS.values() if format_.recognises(text))
 
 
 def recognise(text: str) -> Format | None:
     """Return the first format that takes a text for one of its own."""
-    return next((format_ for format_ in FORMATS.values() if format_.recognises(text)), None)
+    return next(_readers(text), None)
+
+
+def _read(text: str, context: ParseContext, readers: Sequence[Format]) -> list[Plan]:
+    """Return the plans of the first format that finds entries; of the first format where none does."""
+    repairs, first = context.take(), list[Plan]()
+    for format_ in readers:
+        inner = ParseContext(context.document, context.strict, context.gold)
+        for item in repairs:
+            inner.report(item.code, item.message, item.line)
+        plans = format_.read(text, inner)
+        codes = {item.code for plan in plans for item in plan.diagnostics}
+        if any(plan.ablations for plan in plans) or not codes & DOUBTS:
+            return plans
+        first = first or plans
+    said = f"; seen: {shapes.seen(text)}; {READ}"
+    return [replace(plan, diagnostics=tuple(_told(plan.diagnostics, said))) for plan in first]
+
+
+def _told(items: Iterable[Diagnostic], said: str) -> Iterator[Diagnostic]:
+    """Yield diagnostics, `no-entries` with what was seen and what would have been read."""
+    return (replace(one, message=one.message + said) if one.code == "no-entries" else one for one in items)
 
 
 def write_plans(plans: Sequence[Plan], format_name: str) -> str:

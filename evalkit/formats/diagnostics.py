@@ -6,7 +6,8 @@ A note is a repair, a warning a doubt, an error something left out; `strict` tur
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -66,12 +67,16 @@ CODES: dict[str, Code] = {
         text_around_data="Text before or after the data was passed over.",
         tag_unclosed="A reply did not close its predictions or discussion tag.",
         yaml_requoted="YAML values that needed quotes were read as if they had them.",
+        table_row="The entries stood in a markdown table; each of its rows is one.",
+        listed_entry="The entries stood in a list, their fields in the text of an item.",
+        options_in_text="Options stood in one text and were split.",
+        earlier_draft="A list was followed by another one of the same; the last whole one was taken.",
+        kept_reply="The plan stood in the kept answer of a language model's server.",
         yaml_tabs="YAML was indented by tabs; they were read as spaces.",
     ),
     **_table(
         "warning",
         action_missing="A plan's entry names no action; it is kept with the action unspecified.",
-        action_unknown="The action is none that is known; the entry is kept with the action unspecified.",
         action_ambiguous="The action names more than one; the entry is kept with the action unspecified.",
         replacement_missing="An entry replaces or adds and names no replacement.",
         replacement_unexpected="An entry removes and still names a replacement; it is kept.",
@@ -84,6 +89,7 @@ CODES: dict[str, Code] = {
         text_between_data="Text between objects was passed over.",
         unread_line="A line inside a plan is neither an entry nor a field of one; it was passed over.",
         truncated="The data ended in the middle; what was there has been read.",
+        several_shapes="Entries stood there in two shapes; those of the one that held more were taken.",
         plan_heading_missing="There is no 'Ablation Plan' heading; entries were looked for in the whole document.",
         tag_missing="A reply has no predictions tag; data was looked for in the whole reply.",
         only_counted="A reference says how many suggestions there are and not what they are.",
@@ -94,6 +100,7 @@ CODES: dict[str, Code] = {
     **_table(
         "error",
         no_paper="Neither the document nor its path says which paper it is about.",
+        unknown_action="The action is none that is known; the entry is kept, and is no full match of any other.",
         not_an_entry="Something that is no object stands where an entry belongs; it was left out.",
         entry_without_content="An entry has neither a name nor a part; it was left out.",
         entry_unreadable="An entry could not be read; it was left out, its neighbours were not.",
@@ -123,6 +130,14 @@ class ParseContext:
         if self._counts[code] <= LISTED:
             self._diagnostics.append(Diagnostic(self._severity(code), code, message, self.document.path, line))
 
+    @contextmanager
+    def named(self, planner: str, paper: str) -> Iterator[None]:
+        """Let a heading give the names that the data below it lacks, for the length of a block."""
+        document = self.document
+        self.document = replace(document, planner=planner or document.planner, paper=paper or document.paper)
+        yield
+        self.document = document
+
     def _severity(self, code: str) -> Severity:
         severity = CODES[code].severity
         if code == "no-entries" and self.gold:
@@ -135,6 +150,10 @@ class ParseContext:
         for code, message, offset in repairs:
             self.report(code, message, line + offset - 1 if lines else line)
         return repaired.strip()
+
+    def reported(self, code: str) -> bool:
+        """Was something of this code reported since the last plan?"""
+        return self._counts[code] > 0
 
     def take(self) -> list[Diagnostic]:
         """Return what was reported since the last plan, in the order of lines, and forget it."""

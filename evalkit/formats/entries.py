@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -202,12 +203,22 @@ def _action(node: Node | None, entry: Node, context: ParseContext) -> Action | N
     words = tokens(text.replace("_", " "))
     actions = {_ACTION_OF[word] for word in words if word in _ACTION_OF}
     message = f"expected REMOVE, REPLACE or ADD, found {text[:40]!r}"
-    if len(actions) != 1 or "not" in words:
-        context.report("action-ambiguous" if len(actions) > 1 else "action-unknown", message, line)
+    if len(actions) > 1 or (actions and "not" in words):
+        context.report("action-ambiguous", message, line)
+        return None
+    if not actions:
+        near = get_close_matches(" ".join(words), _ACTION_OF, n=1, cutoff=0.6)
+        hint = f"; did you mean {_ACTION_OF[near[0]]}?" if near else ""
+        context.report("unknown-action", message + hint, line)
         return None
     action = actions.pop()
     context.report("action-synonym", f"{message}; read as {action}", line)
     return action
+
+
+def action_in(word: str) -> Action | None:
+    """Return the action that a word stands for, if it stands for one."""
+    return next((_ACTION_OF[token] for token in tokens(word)[:1] if token in _ACTION_OF), None)
 
 
 def _items(node: Node | None, field: str, context: ParseContext) -> tuple[str, ...]:
@@ -240,7 +251,19 @@ def _split_list(text: str, field: str) -> tuple[str, ...]:
     if len(lines) > 1 and all(line.startswith(_BULLETS) for line in lines):
         return tuple(line[2:].strip() for line in lines if line[2:].strip())
     items = split_outside_brackets(text, ";")
-    return split_outside_brackets(text, ",") if len(items) < 2 and field == "metrics" else items
+    if len(items) < 2 and field == "metrics":
+        return split_outside_brackets(text, ",")
+    return split_options(text) if len(items) < 2 else items
+
+
+def split_options(text: str) -> tuple[str, ...]:
+    """Split options in one text, "a / b" and "2, 4, 8"; a comma in prose separates nothing."""
+    items = tuple(piece.strip() for piece in text.split(" / ") if piece.strip())
+    if len(items) > 1:
+        return items
+    items = split_outside_brackets(text, ",")
+    short = len(items) > 2 and all(len(item.split()) <= 2 for item in items)
+    return items if short or (items and all(item[:1].isdigit() for item in items)) else (text,)
 
 
 def plan_trees(plans: Sequence[Plan]) -> Any:

@@ -11,12 +11,13 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
-from evalkit.formats import json
+from evalkit.formats import blocks, json, shapes
 from evalkit.formats.diagnostics import ParseContext
-from evalkit.formats.entries import Members, Node, field_of, key_of, on_line, read_entries
-from evalkit.text import repair
+from evalkit.formats.entries import Members, Node, as_text, field_of, key_of, on_line, read_entries
+from evalkit.text import normalise, repair
 from evalkit.types import Diagnostic, Plan
 
 LISTS = frozenset(
@@ -35,6 +36,15 @@ ABOUT = {
 DEEPEST = 4
 _TAG = re.compile(r"<(/?)(discussion|predictions)>", re.IGNORECASE)
 _LINE_TAG = re.compile(r"^[ \t]*+<(?:discussion|predictions)>", re.IGNORECASE | re.MULTILINE)
+_REPLY_KEYS = frozenset(
+    ("message", "content", "parts", "tool_calls", "function", "function_call", "functionCall", "args", "body",
+     "choices", "output", "candidates")
+)  # fmt: skip
+_DEEPEST_REPLY = 8
+_FINAL = re.compile(
+    r"\b(?:final(?:ly|ized|ised)?|revised|refined|improved|corrected|updated|instead|second (?:draft|version))\b",
+    re.IGNORECASE,
+)
 _Owner: TypeAlias = tuple[str, str, str]  # paper, planner and sample, as far as the document says
 _NOBODY: _Owner = ("", "", "")
 
@@ -44,41 +54,85 @@ def is_tagged(text: str) -> bool:
     return _LINE_TAG.search(text) is not None
 
 
-def sections(text: str, context: ParseContext) -> tuple[str, str, int]:
+def sections(text: str, context: ParseContext, first_line: int = 1) -> tuple[str, str, int]:
     """Return the discussion, the predictions (all of a text without tags), and the line on which these begin.
 
     The predictions begin behind the discussion if that is closed, else at the last opening tag.
     """
+    _line = partial(_line_of, text, first_line)
     tags = defaultdict[str, list[re.Match[str]]](list)
     for tag in _TAG.finditer(text):
         tags[tag.group(1) + tag.group(2).casefold()].append(tag)
     if not tags:
-        return "", text, 1
+        return "", text, first_line
     closed, opened = ([tag.end() for tag in tags[name]] for name in ("/discussion", "predictions"))
     if opened:
         start = next((end for end in opened if closed and end > closed[0]), opened[-1])
         ends = [tag.start() for tag in tags["/predictions"] if tag.start() >= start]
         if not ends:
-            context.report("tag-unclosed", "expected </predictions>, found the end of the text", _line(text, start))
+            context.report("tag-unclosed", "expected </predictions>, found the end of the text", _line(start))
     else:
         start, ends = closed[-1] if closed else 0, []
         message = "expected <predictions>, found none; looked for data in what is there"
-        context.report("tag-missing", message, _line(text, start))
-    trace, line = "", 1
+        context.report("tag-missing", message, _line(start))
+    trace, line = "", first_line
     if tags["discussion"]:
         begin = tags["discussion"][0].end()
-        line = _line(text, begin)
+        line = _line(begin)
         if closed:
             end = tags["/discussion"][0].start()
         else:
             context.report("tag-unclosed", "expected </discussion>, found none", line)
             end = next((tag.start() for tag in tags["predictions"] if tag.end() == start), start)
         trace = text[begin:end]
-    return context.clean(trace, line, lines=True), text[start : ends[-1] if ends else len(text)], _line(text, start)
+    return context.clean(trace, line, lines=True), text[start : ends[-1] if ends else len(text)], _line(start)
 
 
-def _line(text: str, pos: int) -> int:
-    return text.count("\n", 0, pos) + 1
+def _line_of(text: str, first_line: int, pos: int) -> int:
+    return text.count("\n", 0, pos) + first_line
+
+
+def final_lists(nodes: list[Node], text: str, first_line: int, context: ParseContext) -> list[Node]:
+    """Leave out lists that a later one says anew: what stands before it calls it final, or it repeats their parts.
+
+    Of several the last whole one counts, so one that the end of the text cut off gives way to the one before it.
+    """
+    whole = [node for node in nodes if (entries := _entries_of(node)) and len(entries) > 1]
+    if len(whole) < 2:
+        return nodes
+    lines, parts = text.split("\n"), [_parts(node) for node in whole]
+    last = len(whole) - 1
+    ahead = " ".join(lines[max(0, whole[last].line - first_line - 6) : whole[last].line - first_line])
+    again = sum(part in set().union(*parts[:last]) for part in parts[last])
+    if not _FINAL.search(ahead) and 2 * again < len(parts[last]):
+        return nodes
+    if context.reported("truncated") and len(parts[last]) < len(parts[last - 1]):
+        last -= 1
+    for number, node in enumerate(whole):
+        if number != last:
+            message = f"expected one list, found {len(parts[number])} entries beside those of line {whole[last].line}"
+            context.report("earlier-draft", f"{message}; only those were taken", node.line)
+    dropped = {id(node) for number, node in enumerate(whole) if number != last}
+    return [node for node in nodes if id(node) not in dropped]
+
+
+def _entries_of(node: Node) -> tuple[Node, ...]:
+    """Return the entries of a list, or of the list in an object, that names no paper."""
+    value = node.value
+    if isinstance(value, dict):
+        content = None if any(key_of(label) in PAPER for label in value) else _content(value)
+        value = content[1].value if content else ()
+    items = value if isinstance(value, tuple) else ()
+    return items if all(isinstance(item.value, dict) and _is_entry(item.value) for item in items) else ()
+
+
+def _parts(node: Node) -> list[str]:
+    """Return the normalised parts of a list's entries, or their names where there are none."""
+    parts = []
+    for entry in _entries_of(node):
+        texts = {field_of(label): as_text(inner) for label, inner in entry.value.items()}  # type: ignore[union-attr]
+        parts.append(normalise(texts.get("ablated_part") or texts.get("name") or ""))
+    return parts
 
 
 @dataclass(slots=True)
@@ -147,11 +201,13 @@ class _Grouper:
     def _embedded(self, node: Node, text: str, owner: _Owner, depth: int) -> None:
         """Open a text that was itself a value (a kept reply, JSONL in a string), all of it on its line."""
         group, values = self.group(owner, node.line), list[Node]()
-        if is_tagged(text) or json.has_data(text):
+        if is_tagged(text) or json.has_data(text) or "\n" in text.strip():
             inner = ParseContext(self.context.document, self.context.strict, self.context.gold)
             trace, body, _ = sections(text, inner)
             group.traces.append(trace)
-            values = json.read_values(body, inner.report)
+            body = blocks.below_plan(body)
+            _, values = shapes.best(body, inner, 1, ("data", "blocks", "table", "list"))
+            values = final_lists(values, body, 1, inner)
             for diagnostic in inner.take():
                 self.context.report(diagnostic.code, diagnostic.message, node.line)
         for value in values:
@@ -163,8 +219,12 @@ class _Grouper:
         """Open an object that is no entry: a plan, a kept reply, or a table of papers or of entries."""
         counts = (inner.value for label, inner in value.items() if key_of(label) == "numablationsuggestions")
         count = text if isinstance(text := next(counts, ""), str) else ""
-        if (reply := _reply_text(value)) is not None:
-            self._embedded(reply, str(reply.value), owner, depth + 1)
+        if replies := _replies(value):
+            for reply in replies:
+                if isinstance(reply.value, str):
+                    self._embedded(reply, reply.value, owner, depth + 1)
+                else:
+                    self.visit(reply, owner, min(depth + 1, DEEPEST - 1))
         elif (content := _content(value, gold=self.context.gold)) is not None:
             self._plan_object(node.line, value, *content, owner, depth)
         elif count.isdecimal() and len(count) < 4:  # AblationBench's reviewer data has a number in place of a list
@@ -248,10 +308,38 @@ def _content(value: Members, *, gold: bool = False) -> tuple[str, Node] | None:
     return None
 
 
-def _reply_text(value: Members) -> Node | None:
-    """Return the text of a chat completion as it was kept: choices[0].message.content."""
-    choices = value.get("choices")
-    node = choices.value[0] if choices and isinstance(choices.value, tuple) and choices.value else None
-    for key in ("message", "content"):
-        node = node.value.get(key) if node is not None and isinstance(node.value, dict) else None
-    return node if node is not None and isinstance(node.value, str) else None
+def _replies(value: Members) -> list[Node]:
+    """Return what a language model's server said, as texts or as arguments of a tool; a tool's arguments come alone.
+
+    Known are chat completions, Anthropic's messages, OpenAI's responses, Gemini's candidates and Ollama's messages.
+    """
+    roots = [value[key] for key in ("choices", "output", "candidates", "message", "response") if key in value]
+    if {"role", "content"} <= value.keys() or {"type", "content"} <= value.keys():
+        roots.append(Node(0, value))
+    texts, arguments = list[Node](), list[Node]()
+    for root in roots:
+        _open_reply(root, texts, arguments, 0)
+    return arguments or texts
+
+
+def _open_reply(node: Node, texts: list[Node], arguments: list[Node], depth: int) -> None:
+    """Walk down the known keys of a server's answer to the texts and arguments in it; of several choices the first."""
+    value = node.value
+    if depth > _DEEPEST_REPLY or value is None or isinstance(value, str):
+        return
+    if isinstance(value, tuple):
+        for item in value[: 1 if depth == 0 and not _typed(value) else None]:
+            _open_reply(item, texts, arguments, depth + 1)
+        return
+    for key, inner in value.items():
+        if key in ("arguments", "input"):
+            arguments.append(inner)
+        elif key in ("content", "text") and isinstance(inner.value, str):
+            texts.append(inner)
+        elif key in _REPLY_KEYS:
+            _open_reply(inner, texts, arguments, depth + 1)
+
+
+def _typed(items: tuple[Node, ...]) -> bool:
+    """Are these the parts of one answer, each with its type, and not choices between answers?"""
+    return any(isinstance(item.value, dict) and "type" in item.value for item in items)

@@ -1,38 +1,37 @@
-"""Raw model replies: read the plans in prose, tags, fences and data as a model sent them."""
+"""Raw model replies: read the plans in prose, tags, fences, data, tables and lists as a model sent them."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
 
-from evalkit.formats import json, markdown, yaml
+from evalkit.formats import markdown, shapes
 from evalkit.formats.diagnostics import ParseContext
-from evalkit.formats.layouts import is_tagged, read_plans, sections
+from evalkit.formats.layouts import final_lists, is_tagged, read_plans, sections
 from evalkit.types import Plan
 
-_KEYS = "name|ablated[_ ]part|part|component|action|paper|planner|ablations|entries|plans?"
-_YAML = re.compile(rf"^(?:- )?(?:{_KEYS})[ \t]*+:(?:[ \t]|$)|^- \{{", re.IGNORECASE | re.MULTILINE)
+# Models that think aloud open with it; some servers leave out the opening tag.
+_THOUGHT = re.compile(
+    r"\s*(?:<(?:think|thinking|thought|reasoning)>)?(.*)</(?:think|thinking|thought|reasoning)>",
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 def recognises(text: str) -> bool:
-    """Is this prose with the tags, or with JSON or YAML in it?"""
-    return is_tagged(text) or json.has_data(text) or _YAML.search(text) is not None
+    """Is this prose with the tags, or with entries in one of the known shapes?"""
+    return is_tagged(text) or any(shape.seen(text) for shape in shapes.SHAPES.values())
 
 
 def read(text: str, context: ParseContext) -> list[Plan]:
-    """Return every plan of a reply: the data between the tags, the discussion as its trace."""
-    trace, body, line = sections(text, context)
-    if json.has_data(body):
-        return read_plans(json.read_values(body, context.report, line), context, trace)
-    if markdown.has_plan(body):
+    """Return every plan of a reply: the list that holds most entries, the discussion as its trace."""
+    thought, line = _THOUGHT.match(text), 1
+    said = context.clean(thought.group(1), 1, lines=True) if thought else ""
+    if thought:
+        line, text = text.count("\n", 0, thought.end()) + 1, text[thought.end() :]
+    trace, body, offset = sections(text, context, line)
+    trace, line = "\n\n".join(filter(None, (said, trace))), offset
+    if not shapes.SHAPES["data"].seen(body) and markdown.has_plan(body):
         plans = markdown.read("\n" * (line - 1) + body, context)
         return [replace(plan, trace=plan.trace or trace) for plan in plans]
-    # YAML goes from its first key to the end of its fence.
-    match = _YAML.search(body)
-    start = match.start() if match else len(body)
-    before, (data, fence, _) = body[:start], body[start:].partition("\n```")
-    if fence:
-        context.report("code-fence", "expected data alone, found it in a code fence", line)
-    elif match and before.strip():
-        context.report("text-around-data", f"expected data alone, found {before.strip()[:40]!r}", line)
-    return read_plans(yaml.read_values(data, context.report, line + before.count("\n")), context, trace)
+    _, nodes = shapes.best(body, context, line, ("data", "yaml", "blocks", "table", "list"))
+    return read_plans(final_lists(nodes, body, line, context), context, trace)

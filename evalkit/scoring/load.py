@@ -149,7 +149,7 @@ def _parsed(
             plans = parse_document(item, strict=settings.strict, gold=gold)
         else:
             plans = decode_plans(content, item.path, item.planner, item.paper)
-        yield [_renamed(plan, settings) for plan in plans], content
+        yield [_renamed(plan, settings, item.planner) for plan in plans], content
 
 
 def parse_documents(
@@ -190,9 +190,10 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def _renamed(plan: Plan, settings: Settings) -> Plan:
+def _renamed(plan: Plan, settings: Settings, of_path: str | None = None) -> Plan:
     """Apply the settings' names of planners and papers; their keys are names, or globs on paths."""
-    planner = _mapped(plan.planner, plan.path, settings.planners)
+    first = of_path if settings.planner_from == "path" and plan.planner else None
+    planner = _mapped(first or plan.planner, plan.path, settings.planners)
     paper = _mapped(plan.paper, plan.path, settings.papers) or plan.paper
     return plan if (planner, paper) == (plan.planner, plan.paper) else replace(plan, planner=planner, paper=paper)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import PurePath
 
 from evalkit.settings import Settings, content_digest
 from evalkit.storage.cache import decode_plans, encode_plans
@@ -147,7 +148,10 @@ def _duplicate(ref: PlanRef, first: PlanRef) -> Diagnostic:
     message = f"a plan of {ref.planner!r} for {ref.paper!r} was read from {first.path} already; this one is not used"
     if not ref.digest or ref.digest == first.digest:
         return Diagnostic("note", "repeats", f"{message}; it says {'the same' if ref.digest else 'nothing'}", ref.path)
-    return Diagnostic("error", "duplicate-plan", message, ref.path)
+    hint = "" if PurePath(ref.path).parent == PurePath(first.path).parent else (
+        "; if these are plans of different prompts under one heading, --planner-from path tells them apart"
+    )  # fmt: skip
+    return Diagnostic("error", "duplicate-plan", message + hint, ref.path)
 
 
 def as_sample(ref: PlanRef, gold: Mapping[str, Plan]) -> PlanRef:
