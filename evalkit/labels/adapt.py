@@ -18,7 +18,7 @@ from evalkit import stats
 from evalkit.errors import InputError
 from evalkit.labels.evaluate import Vectors, decisions, ranking
 from evalkit.labels.fitting import Pairs, figures, table_of, thresholds_of, with_id
-from evalkit.matching.calibration import Calibration, LogisticModel, log_odds, probabilities, sigmoid
+from evalkit.matching.calibration import Calibration, LogisticModel, Models, log_odds, probabilities, sigmoid
 from evalkit.matching.features import FEATURES, Features
 from evalkit.storage.label_files import LabelledPlan
 
@@ -91,12 +91,14 @@ def _choose_freedom(pairs: Pairs, base: Calibration, train: Flags) -> float | No
 
 
 def _moved(pairs: Pairs, base: Calibration, freedom: float | None, train: Flags) -> Calibration:
-    """Return the base with both models moved towards the training pairs."""
+    """Return the base with its models moved towards the training pairs."""
     if freedom is None:
         return base
-    part = _fit(pairs, base.part, pairs.part, train, freedom)
-    match = _fit(pairs, base.match, pairs.match, train & pairs.part & ~pairs.unspecified, freedom)
-    return replace(base, part=part, match=match)
+    models = {
+        name: _fit(pairs, getattr(base.models, name), truth, train & where, freedom)
+        for name, (truth, where) in pairs.targets().items()
+    }
+    return replace(base, models=Models(**models))
 
 
 def _fit(pairs: Pairs, model: LogisticModel, truth: Flags, train: Flags, freedom: float) -> LogisticModel:
@@ -110,7 +112,7 @@ def _fit(pairs: Pairs, model: LogisticModel, truth: Flags, train: Flags, freedom
     # Only weights that the base has may move, so that what it can explain stays the same.
     used = (spread > 1e-9) & np.array([name in model.weights for name in pairs.names]) & bool(freedom)
     scaled = (values[:, used] - means[used]) / spread[used]
-    odds = log_odds(Features(pairs.names, values), model)
+    odds = log_odds(Features(pairs.names, values, pairs.needs[train]), model)
 
     def loss(move: Array) -> tuple[float, Array]:
         stretch, shift, gains = move[0], move[1], move[2:]
@@ -159,8 +161,8 @@ def _report(
 
 def _named(pairs: Pairs, moved: Calibration, after: tuple[Array, Array], fitted_on: Mapping[str, Any]) -> Calibration:
     """Return the moved calibration with its own figures, feature versions and id."""
-    used = {*moved.part.weights, *moved.match.weights}
-    versions = {name: FEATURES[name].version for name in sorted(used)}
-    part, match = figures(pairs, after[0], pairs.part), figures(pairs, after[1], pairs.match)
+    versions = {name: FEATURES[name].version for name in sorted(moved.models.features)}
+    part = figures(pairs, after[0], pairs.part, np.ones(len(after[0])))
+    match = figures(pairs, after[1], pairs.match, pairs.weights)
     measured = {"folds": FOLDS, "part": part, "match": match}
     return with_id(replace(moved, versions=versions, fitted_on=dict(fitted_on), cross_validation=measured))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.labels.planners import PlanFigure, planner_errors
 from evalkit.matching.assign import align
 from evalkit.matching.calibration import Calibration, probabilities
 from evalkit.matching.embeddings import TextVectors
@@ -26,45 +27,58 @@ SHARES = (0.0, 0.02, 0.05, 0.07, 0.10)
 Matrix = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Vectors = Mapping[str, TextVectors]
-Matched = tuple[set[tuple[int, int]], set[tuple[int, int]]]  # pairs by the matcher, and by the labels
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A labelled plan with the probabilities of its pairs `[gold, plan]`."""
+    """A labelled plan with the probabilities of its pairs `[gold, plan]`, and the thresholds that decide them."""
 
     row: LabelledPlan
     part: Matrix
     match: Matrix
+    limits: Thresholds
 
 
 def agreement(rows: Sequence[LabelledPlan], calibration: Calibration, vectors: Vectors | None) -> dict[str, Any]:
     """Return how well a calibration agrees with the labels of these plans."""
-    predictions = [Prediction(row, *probabilities(features(row.gold, row.plan, vectors), calibration)) for row in rows]
-    return report(predictions, calibration.thresholds, calibration.id)
+    limits = calibration.thresholds
+    predictions = [
+        Prediction(row, *probabilities(features(row.gold, row.plan, vectors), calibration), limits) for row in rows
+    ]
+    return report(predictions, calibration.id)
 
 
-def report(predictions: Sequence[Prediction], limits: Thresholds, calibration: str) -> dict[str, Any]:
+def report(predictions: Sequence[Prediction], calibration: str) -> dict[str, Any]:
     """Return the agreement of probabilities with labels, wherever they come from (held out or not)."""
-    tasks = sorted({one.row.task for one in predictions})
+    limit = predictions[0].limits.match
     chances, truth = _flat(predictions, "match")
-    matched = [(_matched(one, limits, labels=False), _matched(one, limits, labels=True)) for one in predictions]
-    planners = _planners(predictions, matched)
     return {
         "schema_version": SCHEMA_VERSION,
         "calibration": calibration,
         "rows": len(predictions),
         "papers": len({one.row.paper for one in predictions}),
         "pairs": len(truth),
-        **_both(predictions, limits),
-        "by_task": {task: _both([one for one in predictions if one.row.task == task], limits) for task in tasks},
-        "after_assignment": _assigned(predictions, matched),
-        "per_planner": planners,
-        "mean_absolute_error": _mean([abs(p["f1_labels"] - p["f1_matcher"]) for p in planners]),
-        "rank_correlation": rank_correlation([p["f1_labels"] for p in planners], [p["f1_matcher"] for p in planners]),
-        "risk_coverage": risk_coverage(chances, truth, limits.match),
+        **_decided(predictions),
+        "by_task": by_task(predictions),
+        "after_assignment": _assigned(predictions),
+        **planner_errors(_figures(predictions)),
+        "risk_coverage": risk_coverage(chances, truth, limit),
         "reliability": reliability(chances, truth),
-        "worst": _worst(predictions, limits),
+        "worst": _worst(predictions),
+    }
+
+
+def by_task(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Return the figures of pairs and planners by kind of gold list."""
+    kinds = {task: [one for one in predictions if one.row.task == task] for task in {p.row.task for p in predictions}}
+    return {
+        task: {
+            "rows": len(some),
+            "papers": len({one.row.paper for one in some}),
+            **_decided(some),
+            "planners": planner_errors(_figures(some)),
+        }
+        for task, some in sorted(kinds.items())
     }
 
 
@@ -74,59 +88,58 @@ def _flat(predictions: Sequence[Prediction], what: str) -> tuple[Matrix, Flags]:
     return chances, np.concatenate([getattr(one.row, f"{what}_table")[one.row.known_table] for one in predictions])
 
 
-def _both(predictions: Sequence[Prediction], limits: Thresholds) -> dict[str, Any]:
+def _decided(predictions: Sequence[Prediction]) -> dict[str, Any]:
     """Return decision and ranking figures, for matches and for parts."""
     result = {}
-    for what, limit in (("match", limits.match), ("part", limits.part)):
+    for what in ("match", "part"):
         chances, truth = _flat(predictions, what)
-        result[what] = decisions(chances >= limit, truth) | ranking(chances, truth)
+        limits = np.repeat(
+            [getattr(p.limits, what) for p in predictions], [p.row.known_table.sum() for p in predictions]
+        )
+        result[what] = decisions(chances >= limits, truth) | ranking(chances, truth)
     return result
 
 
-def _matched(one: Prediction, limits: Thresholds, *, labels: bool) -> set[tuple[int, int]]:
+def _matched(one: Prediction, *, labels: bool) -> set[tuple[int, int]]:
     """Return the pairs that are aligned one-to-one and match fully, by the labels or by the matcher."""
     row = one.row
     part, match = (row.part_table.astype(float), row.match_table.astype(float)) if labels else (one.part, one.match)
-    alignment = align(part, match, (row.gold, row.plan), limits, "one-to-one")
+    alignment = align(part, match, (row.gold, row.plan), one.limits, "one-to-one", candidates=False)
     return {(pair.gold, pair.plan) for pair in alignment.pairs if pair.matched}
 
 
-def _assigned(predictions: Sequence[Prediction], matched: Sequence[Matched]) -> dict[str, float | None]:
+def _assigned(predictions: Sequence[Prediction]) -> dict[str, float | None]:
     """Compare full matches after assignment with those that the labels' own assignment keeps."""
-    hits = sum(len(matcher & one.row.match) for one, (matcher, _) in zip(predictions, matched, strict=True))
-    decided, true = sum(len(matcher) for matcher, _ in matched), sum(len(labels) for _, labels in matched)
+    matched = [(one.row, _matched(one, labels=False)) for one in predictions]
+    hits = sum(len(pairs & row.match) for row, pairs in matched)
+    decided = sum(len(pairs) for _, pairs in matched)
+    true = sum(len(_matched(one, labels=True)) for one in predictions)
     precision, recall = (hits / decided if decided else None), (min(hits / true, 1.0) if true else None)
     return {"precision": precision, "recall": recall, "f1": f1(hits, decided, true)}
 
 
-def _planners(predictions: Sequence[Prediction], matched: Sequence[Matched]) -> list[dict[str, Any]]:
-    """Return each planner's macro match F1 as the labels have it and as the matcher has it."""
-    table: dict[str, list[tuple[float, float]]] = {}
-    for one, (matcher, labels) in zip(predictions, matched, strict=True):
-        entries = len(one.row.gold) + len(one.row.plan)
-        table.setdefault(one.row.planner, []).append((2 * len(labels) / entries, 2 * len(matcher) / entries))
+def _figures(predictions: Sequence[Prediction]) -> list[PlanFigure]:
+    """Return match F1 of every plan as the labels have it and as the matcher has it."""
     return [
-        {
-            "planner": planner,
-            "plans": len(pairs),
-            "f1_labels": _mean([labels for labels, _ in pairs]),
-            "f1_matcher": _mean([matcher for _, matcher in pairs]),
-        }
-        for planner, pairs in sorted(table.items())
+        PlanFigure(
+            one.row.paper,
+            one.row.planner,
+            *(
+                2 * len(_matched(one, labels=labels)) / (len(one.row.gold) + len(one.row.plan))
+                for labels in (True, False)
+            ),
+        )
+        for one in predictions
     ]
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _worst(predictions: Sequence[Prediction], limits: Thresholds) -> list[dict[str, Any]]:
+def _worst(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     """Return the wrongly decided pairs whose probability is furthest from their label."""
     wrong = [
         (abs(float(one.match[g, p]) - ((g, p) in one.row.match)), index, g, p)
         for index, one in enumerate(predictions)
         for g, p in np.ndindex(one.match.shape)
-        if (one.match[g, p] >= limits.match) != ((g, p) in one.row.match) and (g, p) not in one.row.undecided
+        if (one.match[g, p] >= one.limits.match) != ((g, p) in one.row.match) and (g, p) not in one.row.undecided
     ]
     wrong.sort(key=lambda item: (-item[0], *item[1:]))
 
@@ -202,6 +215,17 @@ def f1_threshold(chances: Matrix, truth: Flags) -> float:
     return round(threshold, 3)
 
 
+def balanced_threshold(chances: Matrix, truth: Flags, weights: Matrix) -> float:
+    """Return the threshold that decides as much weight of pairs as the labels do, to three decimals.
+
+    Where as many pairs are decided as are true, what is missed makes up for what is wrongly given, and a planner's
+    figure is off by chance only; F1 is within a few thousandths of the best one can have.
+    """
+    order = np.argsort(-chances, kind="stable")
+    place = int(np.searchsorted(np.cumsum(weights[order]), weights[truth].sum()))
+    return round(float(chances[order[min(place, len(order) - 1)]]), 3)
+
+
 def risk_coverage(chances: Matrix, truth: Flags, threshold: float) -> list[dict[str, float | None]]:
     """Return F1 if somebody decided just the pairs nearest the threshold rightly, by the share of pairs so decided."""
     nearest = np.argsort(np.abs(chances - threshold), kind="stable")
@@ -212,12 +236,3 @@ def risk_coverage(chances: Matrix, truth: Flags, threshold: float) -> list[dict[
         decided[mended] = truth[mended]
         curve.append({"share": share, "f1": f1(int((decided & truth).sum()), int(decided.sum()), int(truth.sum()))})
     return curve
-
-
-def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Return Spearman's correlation; no value for fewer than three, or where all are equal."""
-    if len(first) < 3 or len(set(first)) < 2 or len(set(second)) < 2:
-        return None
-    from scipy.stats import spearmanr
-
-    return float(spearmanr(first, second).statistic)

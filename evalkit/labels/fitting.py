@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,47 +16,73 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import InputError
-from evalkit.labels.evaluate import Vectors, decisions, f1_threshold, ranking, reliability, risk_coverage
-from evalkit.matching.calibration import Calibration, LogisticModel, dump_calibration, model_probabilities
+from evalkit.labels.evaluate import (
+    Prediction,
+    Vectors,
+    balanced_threshold,
+    by_task,
+    decisions,
+    ranking,
+    reliability,
+    risk_coverage,
+)
+from evalkit.matching.calibration import Calibration, LogisticModel, Models, dump_calibration, model_probabilities
 from evalkit.matching.features import FEATURES, Features, features
+from evalkit.matching.rules import Need, Needs
 from evalkit.storage.label_files import LabelledPlan
 from evalkit.types import Thresholds
 
 FOLDS = 5
 BORDERLINE_SHARE = 0.07  # of all pairs, the nearest to the threshold
+WRITTEN = "reference"  # the task of rows whose gold was written, the kind of gold that users have
+WRITTEN_WEIGHT = 4.0  # how often these count when a threshold is chosen
 FAMILIES = {
     "hybrid": ("lexical", "embedding", "logic"),
     "lexical": ("lexical", "logic"),
     "embedding": ("embedding", "logic"),
 }
 # Inverse strength of the ridge penalty on standardised features; figures are flat within a factor of three.
-PENALTY = {"part": 0.007, "match": 0.05}
-# What the second model sees: few pairs share a part, and what they are about says little on whether they match fully.
-# Actions and options do, and how much of the words of either side is found again.
-ACTION_FEATURES = re.compile(
-    r"options\.|act\.|sweep\.|option\.|part\.|phrase\.|name\.|list\."
+PENALTY = {"part": 0.007, "removal": 0.02, "overlap": 0.05}
+# What the two models of options see: few pairs share a part, and what they are about says little on whether they match
+# fully. Actions and options do, and how much of the words of either side is found again.
+OPTION_FEATURES = re.compile(
+    r"options\.|removal\.|act\.|sweep\.|option\.|part\.|phrase\.|name\.|list\."
     r"|(?:word|meaning)\.(?:options>\w+|part>part|title>title|head>head)\.(?:mean|least|sum)$"
 )
+SEEN_BY: Mapping[str, Callable[[str], object]] = {
+    "part": lambda feature: not feature.startswith("removal."),
+    "removal": OPTION_FEATURES.match,
+    "overlap": OPTION_FEATURES.match,
+}
 
 Array = NDArray[np.float64]
-Models = tuple[LogisticModel, LogisticModel]  # a pair shares its part, and matches once it does
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """All labelled pairs in one table: `values` are `[pair, feature]`, the rest `[pair]`; `folds` are of their papers,
-    and `unspecified` says where gold leaves open what is done."""
+    `needs` says what a pair needs to match, and `weights` how much it counts when thresholds are chosen."""
 
     names: tuple[str, ...]
     values: Array
     part: NDArray[np.bool_]
     match: NDArray[np.bool_]
     folds: NDArray[np.intp]
-    unspecified: NDArray[np.bool_]
+    needs: Needs
+    weights: Array
 
-    def seen(self, rows: NDArray[np.bool_] | slice = slice(None)) -> Features:
+    def seen(self, rows: Flags | slice = slice(None)) -> Features:
         """Return some of the pairs, as a matcher sees them."""
-        return Features(self.names, self.values[rows], self.unspecified[rows])
+        return Features(self.names, self.values[rows], self.needs[rows])
+
+    def targets(self) -> dict[str, tuple[Flags, Flags]]:
+        """Return what each model predicts, and of which pairs, both `[pair]`."""
+        return {
+            "part": (self.part, np.ones(len(self.part), np.bool_)),
+            "removal": (self.match, self.part & (self.needs == Need.REMOVAL)),
+            "overlap": (self.match, self.part & (self.needs == Need.OVERLAP)),
+        }
 
 
 def fold_of(paper: str, seed: str = "") -> int:
@@ -70,7 +96,6 @@ def table_of(rows: Sequence[LabelledPlan], matcher: str, vectors: Vectors | None
     names = tuple(name for name in tables[0].names if FEATURES[name].family in FAMILIES[matcher])
     columns = [tables[0].names.index(name) for name in names]
     known = [row.known_table for row in rows]
-    open_gold = (np.zeros(t.values.shape[:2], np.bool_) if t.unspecified is None else t.unspecified for t in tables)
 
     def decided(arrays: Iterable[NDArray[Any]]) -> NDArray[Any]:
         return np.concatenate([array[where] for array, where in zip(arrays, known, strict=True)])
@@ -81,7 +106,8 @@ def table_of(rows: Sequence[LabelledPlan], matcher: str, vectors: Vectors | None
         decided(row.part_table for row in rows),
         decided(row.match_table for row in rows),
         np.repeat([fold_of(row.paper, seed) for row in rows], [int(where.sum()) for where in known]),
-        decided(open_gold),
+        decided(table.needs for table in tables),
+        np.repeat([WRITTEN_WEIGHT if row.task == WRITTEN else 1.0 for row in rows], [int(one.sum()) for one in known]),
     )
 
 
@@ -108,18 +134,26 @@ def fit_linear(names: Sequence[str], values: Array, truth: NDArray[np.bool_], pe
     )
 
 
-def fit(pairs: Pairs, train: NDArray[np.bool_], penalty: Mapping[str, float] = PENALTY) -> Models:
-    """Fit to the pairs in `train`; the second model to those that share a part and whose action gold names."""
-    shared = train & pairs.part & ~pairs.unspecified
-    _require_both(pairs.part[train], "share a part")
-    _require_both(pairs.match[shared], "match, of those that share a part")
-    columns = [column for column, name in enumerate(pairs.names) if ACTION_FEATURES.match(name)]
-    names, values = [pairs.names[column] for column in columns], pairs.values[:, columns]
-    part = fit_linear(pairs.names, pairs.values[train], pairs.part[train], penalty["part"])
-    return part, fit_linear(names, values[shared], pairs.match[shared], penalty["match"])
+def fit(pairs: Pairs, train: Flags, penalty: Mapping[str, float] = PENALTY) -> Models:
+    """Fit to the pairs in `train`; the models of options to those that share a part and need such an option."""
+    require_both(pairs.part[train], "share a part")
+    require_both(pairs.match[train & pairs.part], "match, of those that share a part")
+    models = {}
+    for name, (truth, where) in pairs.targets().items():
+        columns = [column for column, feature in enumerate(pairs.names) if SEEN_BY[name](feature)]
+        rows = train & where
+        few = truth[rows].all() or not truth[rows].any()
+        names, values = [pairs.names[column] for column in columns], pairs.values[:, columns][rows]
+        models[name] = constant(truth[rows]) if few else fit_linear(names, values, truth[rows], penalty[name])
+    return Models(**models)
 
 
-def _require_both(truth: NDArray[np.bool_], what: str) -> None:
+def constant(truth: Flags) -> LogisticModel:
+    """Return a model that knows no feature: the odds of labels that all say the same, one of each kind added."""
+    return LogisticModel({}, {}, round(float(np.log((truth.sum() + 1) / ((~truth).sum() + 1))), 6))
+
+
+def require_both(truth: Flags, what: str) -> None:
     """Refuse labels that say the same of every pair."""
     if len(truth) == 0 or truth.all() or not truth.any():
         raise InputError(
@@ -130,7 +164,7 @@ def _require_both(truth: NDArray[np.bool_], what: str) -> None:
 
 def predict(pairs: Pairs, models: Models) -> tuple[Array, Array]:
     """Return the probabilities `[pair]` of a shared part and of a match."""
-    return model_probabilities(pairs.seen(), *models)
+    return model_probabilities(pairs.seen(), models)
 
 
 def held_out(pairs: Pairs, penalty: Mapping[str, float] = PENALTY) -> tuple[Array, Array]:
@@ -154,15 +188,32 @@ def calibrate(
         )
     pairs = table_of(rows, matcher, vectors)
     part, match = held_out(pairs)
-    of_part, of_match = fit(pairs, np.ones(len(part), dtype=bool))
-    used = {*of_part.weights, *of_match.weights}
+    models = fit(pairs, np.ones(len(part), dtype=bool))
     unnamed = Calibration(
-        "", matcher, thresholds_of(pairs, part, match), of_part, of_match,
-        {name: FEATURES[name].version for name in pairs.names if name in used},
+        "", matcher, thresholds_of(pairs, part, match), models,
+        {name: FEATURES[name].version for name in pairs.names if name in models.features},
         {**fitted_on, "papers": len(papers), "rows": len(rows), "pairs": len(part), "penalty": PENALTY},
-        {"folds": FOLDS, "part": figures(pairs, part, pairs.part), "match": figures(pairs, match, pairs.match)},
+        {
+            "folds": FOLDS,
+            "part": figures(pairs, part, pairs.part, np.ones(len(part))),
+            "match": figures(pairs, match, pairs.match, pairs.weights),
+            "by_task": by_task(predictions(rows, pairs, part, match)),
+        },
     )  # fmt: skip
     return with_id(unnamed)
+
+
+def predictions(rows: Sequence[LabelledPlan], pairs: Pairs, part: Array, match: Array) -> list[Prediction]:
+    """Return held-out probabilities as predictions, each fold decided by the thresholds that the others chose."""
+    limits = {fold: thresholds_of(pairs, part, match, pairs.folds != fold) for fold in range(FOLDS)}
+    result, start = [], 0
+    for row in rows:
+        known = row.known_table
+        pieces = slice(start, start := start + int(known.sum()))
+        tables = np.zeros((2, *known.shape))
+        tables[:, known] = part[pieces], match[pieces]
+        result.append(Prediction(row, tables[0], tables[1], limits[fold_of(row.paper)]))
+    return result
 
 
 def with_id(calibration: Calibration) -> Calibration:
@@ -171,21 +222,23 @@ def with_id(calibration: Calibration) -> Calibration:
     return replace(calibration, id=f"{calibration.matcher}-{digest}")
 
 
-def thresholds_of(pairs: Pairs, part: Array, match: Array) -> Thresholds:
-    """Return the thresholds for F1 on held-out predictions, and the borderline band around the match threshold."""
-    limit = f1_threshold(match, pairs.match)
+def thresholds_of(pairs: Pairs, part: Array, match: Array, some: Flags | slice = slice(None)) -> Thresholds:
+    """Return the thresholds by held-out predictions, and the borderline band around the match threshold."""
+    part, match, weights = part[some], match[some], pairs.weights[some]
+    limit = balanced_threshold(match, pairs.match[some], weights)
     nearest = np.sort(match[np.argsort(np.abs(match - limit), kind="stable")[: round(BORDERLINE_SHARE * len(match))]])
     low, high = round(float(nearest[0]), 3), round(float(nearest[-1]), 3)
-    return Thresholds(f1_threshold(part, pairs.part), limit, low, high)
+    of_parts = balanced_threshold(part, pairs.part[some], np.ones(len(part)))
+    # A match shares its part: the threshold of parts is not the higher one.
+    return Thresholds(min(of_parts, limit), limit, low, high)
 
 
-def figures(pairs: Pairs, chances: Array, truth: NDArray[np.bool_]) -> dict[str, Any]:
+def figures(pairs: Pairs, chances: Array, truth: Flags, weights: Array) -> dict[str, Any]:
     """Measure held-out predictions; each fold is decided by the threshold that the other folds chose."""
     decided = np.zeros(len(chances), dtype=bool)
     for fold in np.unique(pairs.folds):
         out = pairs.folds == fold
-        decided[out] = chances[out] >= f1_threshold(chances[~out], truth[~out])
+        decided[out] = chances[out] >= balanced_threshold(chances[~out], truth[~out], weights[~out])
     result = decisions(decided, truth) | ranking(chances, truth)
-    limit = f1_threshold(chances, truth)
-    curve = risk_coverage(chances, truth, limit)
+    curve = risk_coverage(chances, truth, balanced_threshold(chances, truth, weights))
     return result | {"reliability": reliability(chances, truth), "risk_coverage": curve}

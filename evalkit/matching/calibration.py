@@ -1,8 +1,9 @@
-"""Turn features of pairs into probabilities by a calibration: two fitted models, thresholds, where they come from.
+"""Turn features of pairs into probabilities by a calibration: three fitted models, thresholds, where they come from.
 
-Two logistic models: the first says whether two entries share a part, the second whether they match fully once they do;
-their product is the probability of a full match, so that a match is never likelier than its part. Weights and features
-lie on grids on which sums are exact (see `features`), so no order of entries changes a bit of a probability.
+The first model says whether two entries share a part. What a pair that does still needs to match, its actions say (see
+`rules`): an option that amounts to removing the part, or an option that both have, each by a model of its own. The
+product is the probability of a full match, so that a match is never likelier than its part. Weights and features lie on
+grids on which sums are exact (see `features`), so no order of entries changes a bit of a probability.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from numpy.typing import NDArray
 
 from evalkit.errors import InputError
 from evalkit.matching.features import FEATURES, Features
+from evalkit.matching.rules import Need
 from evalkit.types import Thresholds
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 GRID = 2.0**20
 Matrix = NDArray[np.float64]  # [gold, plan]
 
@@ -39,14 +41,32 @@ class LogisticModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Models:
+    """Whether two entries share a part; and, of entries that do, whether an option amounts to removing it, and whether
+    an option of the one is an option of the other."""
+
+    part: LogisticModel
+    removal: LogisticModel
+    overlap: LogisticModel
+
+    def of(self, need: Need) -> tuple[LogisticModel, ...]:
+        """Return the models that decide on a pair with this need."""
+        return (self.part, *({Need.REMOVAL: (self.removal,), Need.OVERLAP: (self.overlap,)}.get(need, ())))
+
+    @property
+    def features(self) -> set[str]:
+        """The names of all features that have a weight."""
+        return {*self.part.weights, *self.removal.weights, *self.overlap.weights}
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
-    """Two logistic models, the thresholds of their probabilities, and the labels that they were fitted on."""
+    """Fitted models, the thresholds of their probabilities, and the labels that they were fitted on."""
 
     id: str
     matcher: str
     thresholds: Thresholds
-    part: LogisticModel
-    match: LogisticModel
+    models: Models
     versions: Mapping[str, int]
     fitted_on: Mapping[str, Any] = field(default_factory=dict)
     cross_validation: Mapping[str, Any] = field(default_factory=dict)
@@ -56,16 +76,19 @@ class Calibration:
 
 def probabilities(features: Features, calibration: Calibration) -> tuple[Matrix, Matrix]:
     """Return the probabilities of a shared part and of a full match of every pair, to six decimals."""
-    part, match = model_probabilities(features, calibration.part, calibration.match)
+    part, match = model_probabilities(features, calibration.models)
     return np.round(part, 6), np.round(match, 6)
 
 
-def model_probabilities(features: Features, part: LogisticModel, match: LogisticModel) -> tuple[Matrix, Matrix]:
-    """Return both probabilities by these models; where gold leaves open what is done, sharing the part is matching."""
-    shared, match_given_part = sigmoid(log_odds(features, part)), sigmoid(log_odds(features, match))
-    if features.unspecified is not None:
-        match_given_part = np.where(features.unspecified, 1.0, match_given_part)
-    return shared, shared * match_given_part
+def model_probabilities(features: Features, models: Models) -> tuple[Matrix, Matrix]:
+    """Return both probabilities by these models and by the rules."""
+    part = sigmoid(log_odds(features, models.part))
+    match = part.copy()
+    match[features.needs == Need.IMPOSSIBLE] = 0.0
+    for need, model in ((Need.REMOVAL, models.removal), (Need.OVERLAP, models.overlap)):
+        needed = features.needs == need
+        match[needed] *= sigmoid(log_odds(features, model))[needed]
+    return part, match
 
 
 def log_odds(features: Features, model: LogisticModel) -> Matrix:
@@ -100,7 +123,7 @@ def load_calibration(text: str, path: str) -> Calibration:
         if version != SCHEMA_VERSION:
             raise InputError(f"{path}: schema_version {version}, expected {SCHEMA_VERSION}; fit it anew")
         table["thresholds"] = Thresholds(**table["thresholds"])
-        table["part"], table["match"] = LogisticModel(**table["part"]), LogisticModel(**table["match"])
+        table["models"] = Models(**{name: LogisticModel(**model) for name, model in table["models"].items()})
         calibration = Calibration(**table)
         _check(calibration, path)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
@@ -110,13 +133,13 @@ def load_calibration(text: str, path: str) -> Calibration:
 
 def _check(calibration: Calibration, path: str) -> None:
     """Check that its numbers are finite, and that its features exist here in the version it was fitted with."""
-    models = (calibration.part, calibration.match)
+    models = (calibration.models.part, calibration.models.removal, calibration.models.overlap)
     weights = (value for model in models for value in (model.intercept, *model.weights.values()))
     middles = (value for model in models for value in model.middle.values())
     for value in (*astuple(calibration.thresholds), *weights, *middles):
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"{value!r:.40} is not a finite number")
-    for name in {**calibration.part.weights, **calibration.match.weights}:
+    for name in sorted(calibration.models.features):
         if name not in FEATURES:
             raise InputError(f"{path}: feature {name!r} does not exist in this version of evalkit; fit it anew")
         fitted, here = calibration.versions.get(name), FEATURES[name].version

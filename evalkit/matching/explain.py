@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from evalkit.matching.calibration import Calibration
 from evalkit.matching.features import FEATURES, Features
 from evalkit.matching.features.traits import ASPECTS
+from evalkit.matching.rules import Need
 
 Evidence = tuple[tuple[str, float], ...]
+Reasons = tuple[tuple[str, ...], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64], list[int]]
 Texts = tuple[str, str]  # when a reason speaks for a match, and when it speaks against one
 NOTICED = 0.25  # log-odds that a reason must have added to be named
 
@@ -48,8 +50,20 @@ def explain(features: Features, calibration: Calibration, places: Sequence[tuple
     """
     if not places:
         return []
-    reasons, columns, weights, middles, wording_columns = _reasons(calibration, features.names)
-    values = features.values[tuple(np.array(places).T)]  # [pair, feature]
+    where = tuple(np.array(places).T)
+    values, needs = features.values[where], features.needs[where]  # [pair, feature], [pair]
+    evidence: list[Evidence] = [()] * len(places)
+    for needed in sorted(set(needs.tolist())):
+        rows = np.flatnonzero(needs == needed)
+        told = _told(values[rows], _reasons(calibration, features.names, Need(needed)))
+        for row, reasons in zip(rows.tolist(), told, strict=True):
+            evidence[row] = reasons
+    return evidence
+
+
+def _told(values: NDArray[np.float64], reasons_of: Reasons) -> list[Evidence]:
+    """Return the strongest reasons of pairs with one need and these features [pair, feature]."""
+    reasons, columns, weights, middles, wording_columns = reasons_of
     added = values[:, columns]  # [pair, feature of the reason, reason]
     added -= middles
     added *= weights
@@ -82,15 +96,13 @@ def reason_text(reason: str, wording: Sequence[float], *, supports: bool) -> str
     return texts[0 if supports else 1]
 
 
-@lru_cache(maxsize=16)
-def _reasons(
-    calibration: Calibration, names: tuple[str, ...]
-) -> tuple[tuple[str, ...], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64], list[int]]:
-    """Return the reasons of a calibration's features; the columns, weights and middles of each, filled up with 0, as
-    [feature of the reason, reason]; and the columns of WORDING."""
+@lru_cache(maxsize=64)
+def _reasons(calibration: Calibration, names: tuple[str, ...], need: Need) -> Reasons:
+    """Return the reasons of the features of the models that decide; the columns, weights and middles of each, filled up
+    with 0, as [feature of the reason, reason]; and the columns of WORDING."""
     column = {name: index for index, name in enumerate(names)}
     table: dict[str, list[tuple[int, float, float]]] = {}
-    for model in (calibration.part, calibration.match):
+    for model in calibration.models.of(need):
         for name, weight in model.weights.items():
             table.setdefault(FEATURES[name].reason, []).append((column[name], weight, model.middle[name]))
     longest = max(map(len, table.values()), default=1)

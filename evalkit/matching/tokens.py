@@ -37,8 +37,8 @@ STOP = frozenset(
 
 # After one of these the phrase no longer names its part; it says where the part is or what it is for.
 _TURN = re.compile(
-    r"\b(?:in|within|inside|for|used|using|uses|that|which|whose|during|from|via|with|where|when|by|to|based|across|between"
-    r"|among|after|before|under|at|as|on|into|through|including|such|while|over|upon)\b|[{:;,]| - | – ",
+    r"(?<![\w-])(?:in|within|inside|for|used|using|uses|that|which|whose|during|from|via|with|where|when|by|to|based|across|between"
+    r"|among|after|before|under|at|as|on|into|through|including|such|while|over|upon)(?![\w-])|[{:;,]| - | – ",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(r"[(\[][^)\]]*[)\]]?")

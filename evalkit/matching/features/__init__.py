@@ -14,16 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.matching.embeddings import TextVectors, on_grid
-from evalkit.matching.features import options, semantic, traits, words
+from evalkit.matching.features import options, removals, semantic, traits, words
 from evalkit.matching.features.registry import Feature
-from evalkit.matching.features.semantic import ListVectors
-from evalkit.matching.features.words import Expansions, expansions_in, texts_of
+from evalkit.matching.features.semantic import COMPOSED, ListVectors
+from evalkit.matching.features.words import SOURCES, Expansions, expansions_in, texts_of
+from evalkit.matching.rules import Needs, gold_as_read, needs_of, plan_as_read
 from evalkit.matching.tokens import expansions
 from evalkit.types import Ablation
 
 __all__ = ["FEATURES", "Feature", "Features", "features", "needs"]
 
 GRID = 65536
+COMPOSED_ROWS = [tuple(SOURCES).index(name) for name in COMPOSED]
 CACHED_LISTS = 1024  # about 60 KB each of tables, and 120 KB of vectors
 
 # Every feature by its name, in the order of the arrays.
@@ -33,6 +35,7 @@ FEATURES = {
         *words.FEATURES,
         *options.SPELLED.features,
         *traits.TRAIT_FEATURES.features,
+        *removals.REMOVAL_FEATURES.features,
         *semantic.FEATURES,
         *options.NEAR.features,
     )
@@ -42,14 +45,11 @@ LEXICAL = tuple(name for name, feature in FEATURES.items() if feature.family != 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What is known about every pair: `values` [gold, plan, feature].
-
-    `unspecified` [gold, plan] says whether gold leaves open what is done to the part: that agrees with everything.
-    """
+    """What is known about every pair: `values` [gold, plan, feature], and what it `needs` to match [gold, plan]."""
 
     names: tuple[str, ...]
     values: NDArray[np.float64]
-    unspecified: NDArray[np.bool_] | None = None
+    needs: Needs
 
 
 def needs(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> list[str]:
@@ -62,18 +62,21 @@ def features(gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Mappin
     names = tuple(FEATURES) if vectors is not None else LEXICAL
     shape = (len(gold), len(plan))
     if not gold or not plan:
-        return Features(names, np.zeros((*shape, len(names))))
+        return Features(names, np.zeros((*shape, len(names))), np.zeros(shape, np.int8))
+    gold, plan = gold_as_read(gold), plan_as_read(plan)
     meanings = expansions([texts_of(entry) for entry in (*gold, *plan)])
     one, other = (list_tables(tuple(entries), expansions_in(entries, meanings)) for entries in (gold, plan))
     in_vectors = None if vectors is None else (list_vectors(one, vectors), list_vectors(other, vectors))
     similarities: list[NDArray[np.floating]] = [words.spelling_similarity(one.words, other.words)]
     if in_vectors is not None:
         similarities.append(semantic.word_similarity(in_vectors[0].words, in_vectors[1].words))
+    trait_pairs = traits.TraitPairs(one.traits, other.traits)
     option_pairs = options.OptionPairs(one.options, other.options, in_vectors)
     blocks = [
         *words.coverage(similarities, one.words, other.words),
         options.SPELLED.compute(option_pairs, *shape),
-        traits.TRAIT_FEATURES.compute(traits.TraitPairs(one.traits, other.traits), *shape),
+        traits.TRAIT_FEATURES.compute(trait_pairs, *shape),
+        removals.REMOVAL_FEATURES.compute(trait_pairs, *shape),
     ]
     if in_vectors is not None:
         blocks += [semantic.phrase_features(*in_vectors), options.NEAR.compute(option_pairs, *shape)]
@@ -81,7 +84,7 @@ def features(gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Mappin
     values *= GRID
     np.round(values, out=values)
     values /= GRID
-    return Features(names, values, traits.unspecified(gold, plan))
+    return Features(names, values, needs_of(gold, plan))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,4 +124,5 @@ def _list_vectors(tables: ListTables, texts: tuple[TextVectors, ...]) -> ListVec
     in_words = np.concatenate([np.zeros((0, width), np.float32), *[text.words for text in texts[:border]]])
     if words.places is not None:
         in_words = in_words[words.places]
-    return ListVectors(in_words, phrases, np.array((of_options, apart)))
+    composed = (words.source_weights @ in_words).reshape(len(SOURCES), words.entries, width)[COMPOSED_ROWS]
+    return ListVectors(in_words, phrases, np.array((of_options, apart)), on_grid(composed))

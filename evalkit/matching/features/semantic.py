@@ -12,24 +12,35 @@ from numpy.typing import NDArray
 
 from evalkit.matching.embeddings import Vector, on_grid
 from evalkit.matching.features.registry import Feature
-from evalkit.matching.features.words import floor
+from evalkit.matching.features.words import SOURCES, floor, reason_of, rivals
 
+COMPOSED = tuple(name for name in SOURCES if name != "tail")  # what is told by the weighted mean of its words
+COMPARED = {
+    "": "",
+    ".apart": ", less what all entries share",
+    ".first": ", less what all entries share, above the best alternative of either entry",
+}
 PHRASES = {"part": "parts", "name": "entries"}  # the kinds of phrases, in the order of `ListVectors.phrases`
 FEATURES = [
     Feature(f"phrase.{kind}{suffix}", "embedding", reason, f"nearness of the {kind}s{less} (by meaning)")
     for kind, reason in PHRASES.items()
     for suffix, less in (("", ""), (".apart", ", less what all entries share"))
+] + [
+    Feature(f"whole.{name}{suffix}", "embedding", reason_of(name), f"nearness of the words of {SOURCES[name][0]}{less}")
+    for suffix, less in COMPARED.items()
+    for name in COMPOSED
 ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ListVectors:
     """One list in vectors: of its words; of its parts and of its names [kind, entry]; of its options as they are and
-    less what their parts mean [these two, option]."""
+    less what their parts mean [these two, option]; of the weighted means of words [COMPOSED, entry]."""
 
     words: Vector
     phrases: Vector
     options: Vector
+    composed: Vector
 
 
 def word_similarity(gold: Vector, plan: Vector) -> Vector:
@@ -38,12 +49,21 @@ def word_similarity(gold: Vector, plan: Vector) -> Vector:
 
 
 def phrase_features(gold: ListVectors, plan: ListVectors) -> NDArray[np.float64]:
-    """Return FEATURES, how near whole parts and names are, as they are and without what all entries share:
-    [gold, plan, feature]."""
-    border = gold.phrases.shape[1]
-    phrases = np.concatenate((gold.phrases, plan.phrases), axis=1)
-    shared = phrases.astype(np.float64).sum(axis=1, keepdims=True) / phrases.shape[1]
-    apart = on_grid((phrases - shared).astype(np.float32))
-    both = np.stack((phrases, apart), axis=1)
-    near = floor(both[:, :, :border] @ both[:, :, border:].swapaxes(-1, -2)).astype(np.float64)
-    return near.reshape(-1, *near.shape[2:]).transpose(1, 2, 0)
+    """Return FEATURES, how near whole parts and names and the means of words are: [gold, plan, feature]."""
+    phrases = np.stack(_nearness(gold.phrases, plan.phrases), axis=1)
+    near, apart = _nearness(gold.composed, plan.composed)
+    first = apart - np.maximum(rivals(apart, 1), rivals(apart, 2))
+    blocks = [block.reshape(-1, *block.shape[-2:]) for block in (phrases, near, apart, first)]
+    return np.concatenate(blocks).transpose(1, 2, 0)
+
+
+def _nearness(gold: Vector, plan: Vector) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the cosines of vectors as they are and without what all of a kind share, [kind, gold, plan]."""
+    border = gold.shape[1]
+    vectors = np.concatenate((gold, plan), axis=1)
+    shared = vectors.astype(np.float64).sum(axis=1, keepdims=True) / vectors.shape[1]
+    apart = on_grid((vectors - shared).astype(np.float32))
+    near, less = (
+        floor(some[:, :border] @ some[:, border:].swapaxes(-1, -2)).astype(np.float64) for some in (vectors, apart)
+    )
+    return near, less

@@ -7,13 +7,12 @@ differences, ... of traits, and declared by `TRAIT_FEATURES.declare`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evalkit.matching.features.registry import FeatureTable
 from evalkit.matching.features.words import Array, segments
@@ -63,8 +62,7 @@ CUES = {
         r"|same|only|global|full|hard|linear)\b",
     ),
 }
-_GENERIC = re.compile(r"(?:ablation|ablation study|study|experiment)?\s*[#(]?\w{0,2}\)?", re.IGNORECASE)
-_NUMERIC = re.compile(
+NUMERIC = re.compile(
     r"(?=.*\d)\W*(?:[A-Za-z_]{1,14}\W{0,4})?[=:]?\s*[-\d.,\s%{}\[\]e^x+*/~]+\s?[A-Za-z%-]{0,12}(?: [a-z]{2,12})?\.?\W*"
 )
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -88,8 +86,8 @@ class Reading(NamedTuple):
     options: Sequence[str]
     part_words: int
     head_words: int
-    generic: bool
-    topic: str  # what it is about: its part, and its name unless that only counts
+    unnamed: bool
+    topic: str  # what it is about: its part, and its name if it has one
 
 
 ENDS = {"last": -1, "first": 0}  # of what is ablated
@@ -117,20 +115,22 @@ def _on_topic(pattern: re.Pattern[str], one: Reading) -> float:
     return bool(pattern.search(one.topic))
 
 
-def _rows(patterns: Sequence[str], function: Callable[[re.Pattern[str], Reading], float]) -> slice:
+def matching_rows(patterns: Iterable[re.Pattern[str]], function: Callable[[re.Pattern[str], Reading], float]) -> slice:
     """Declare a trait for each pattern; return their rows."""
-    rows = [trait(partial(function, re.compile(pattern, re.IGNORECASE))) for pattern in patterns]
+    rows = [trait(partial(function, pattern)) for pattern in patterns]
     return slice(rows[0], rows[-1] + 1)
+
+
+def _compiled(patterns: Iterable[str]) -> list[re.Pattern[str]]:
+    return [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
 
 
 REMOVE = trait(lambda one: one.entry.action is Action.REMOVE)
 REPLACE = trait(lambda one: one.entry.action is Action.REPLACE)
 ADD = trait(lambda one: one.entry.action is Action.ADD)
-UNSPECIFIED = trait(lambda one: one.entry.action is None)
-OPEN = trait(lambda one: one.entry.action is Action.REPLACE and not one.options)
-CUE_ROWS = _rows([pattern for _, pattern in CUES.values()], _any_option)
+CUE_ROWS = matching_rows(_compiled(pattern for _, pattern in CUES.values()), _any_option)
 REMOVING_NAME = trait(lambda one: bool(_REMOVING.search(one.entry.name)))
-SWEEP = trait(lambda one: _share(_NUMERIC.fullmatch, [option.strip() for option in one.options]))
+SWEEP = trait(lambda one: _share(NUMERIC.fullmatch, [option.strip() for option in one.options]))
 COUNT = trait(lambda one: min(len(one.options), 8))
 SINGLE = trait(lambda one: len(one.options) == 1)
 VAGUE = trait(lambda one: _share(_VAGUE.search, one.options))
@@ -139,13 +139,8 @@ CURRENT = trait(partial(_any_option, _CURRENT))
 SEVERAL = trait(lambda one: bool(_SEVERAL.search(one.entry.part)))
 LENGTH = trait(lambda one: min(one.part_words, 24))
 HEAD_LENGTH = trait(lambda one: min(one.head_words, 12))
-GENERIC = trait(lambda one: one.generic)
-ASPECT_ROWS = _rows(list(ASPECTS.values()), _on_topic)
-
-
-def generic(name: str) -> bool:
-    """Return whether a name only counts ("Ablation Study 1") and says nothing about the part."""
-    return bool(_GENERIC.fullmatch(name.strip())) or not analyse(name).words
+UNNAMED = trait(lambda one: one.unnamed)
+ASPECT_ROWS = matching_rows(_compiled(ASPECTS.values()), _on_topic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,9 +158,9 @@ class TraitTable:
 def _entry_traits(entry: Ablation) -> tuple[Array, frozenset[str], tuple[str, ...], tuple[End, ...]]:
     """Return the traits of one entry in the order of `TraitTable`."""
     head, tail, name, _ = segments(entry)
-    part, is_generic = analyse(entry.part).words, generic(entry.name)
-    topic = entry.part if is_generic else f"{entry.part} . {entry.name}"
-    one = Reading(entry, entry.replacements, len(part), len(head), is_generic, topic)
+    part, unnamed = analyse(entry.part).words, entry.name == entry.part
+    topic = entry.part if unnamed else f"{entry.part} . {entry.name}"
+    one = Reading(entry, entry.replacements, len(part), len(head), unnamed, topic)
     title = frozenset(stem for segment in (head, tail, name) for stem, _ in segment)
     return (
         np.array([function(one) for function in TRAITS], dtype=np.float64),
@@ -188,19 +183,14 @@ class TraitPairs:
     """The traits of a gold list and a plan: `a` and `b` of either, and what they make of pairs, [trait, gold, plan]."""
 
     __slots__ = (
-        "a", "apart", "b", "both", "both_replace", "gold", "gold_removes", "most", "plan", "plan_removes", "same",
-        "stated", "total",
+        "a", "apart", "b", "both", "both_replace", "gold", "gold_removes", "most", "plan", "plan_removes", "total",
     )  # fmt: skip
 
     def __init__(self, gold: TraitTable, plan: TraitTable) -> None:
         self.gold, self.plan = gold, plan
         a, b = self.a, self.b = gold.values[:, :, None], plan.values[:, None]
         self.both, self.apart, self.most, self.total = a * b, np.abs(a - b), np.maximum(a, b), a + b
-        # What is left out agrees with everything: where an action is unspecified, or one of two replacements names no
-        # options, the pair counts as the same action.
-        free = np.maximum(self.most[UNSPECIFIED], np.maximum(a[OPEN] * b[REPLACE], a[REPLACE] * b[OPEN]))
-        self.same, self.stated = np.maximum(self.both[REMOVE], free), 1 - free
-        self.both_replace = self.both[REPLACE] * self.stated
+        self.both_replace = self.both[REPLACE]
         self.gold_removes, self.plan_removes = a[REMOVE] * b[REPLACE], a[REPLACE] * b[REMOVE]
 
     def replacing(self, rows: int | slice) -> Array:
@@ -212,10 +202,10 @@ class TraitPairs:
 TRAIT_FEATURES: FeatureTable[TraitPairs] = FeatureTable("logic", "changes")
 declare, add = TRAIT_FEATURES.declare, TRAIT_FEATURES.add
 
-add("act.same", "both remove, or one leaves open what it does", lambda p: p.same)
+add("act.same", "both remove", lambda p: p.both[REMOVE], version=2)
 add("act.both replace", "both put something in the place of their part", lambda p: p.both_replace)
-add("act.remove replace", "one removes, the other replaces", lambda p: (p.gold_removes + p.plan_removes) * p.stated)
-add("act.add", "one of them adds", lambda p: p.most[ADD] * p.stated)
+add("act.remove replace", "one removes, the other replaces", lambda p: p.gold_removes + p.plan_removes)
+add("act.add", "one of them adds", lambda p: p.most[ADD])
 declare(
     {f"act.remove {cue}": f"one removes, and an option of the other says {text}" for cue, (text, _) in CUES.items()}
 )(lambda p: p.replacing(CUE_ROWS))
@@ -302,9 +292,9 @@ def _ends(p: TraitPairs) -> list[list[list[float]]]:
 
 
 add(
-    "name.generic",
-    "how many names only count (Ablation Study 1) and say nothing",
-    lambda p: p.total[GENERIC],
+    "name.none",
+    "how many entries have no name of their own, or one that only counts (Ablation Study 1)",
+    lambda p: p.total[UNNAMED],
     reason="entries",
 )
 add("list.size", "how many pairs the two lists make", lambda p: min(p.both[0].size, 36) / 36, reason="lists")
@@ -322,20 +312,3 @@ declare({f"aspect.{name}.both": f"both are about {name}" for name in ASPECTS}, r
 declare({f"aspect.{name}.one": f"only one is about {name}" for name in ASPECTS}, reason="aspects")(
     lambda p: p.apart[ASPECT_ROWS]
 )
-
-
-def unspecified(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> NDArray[np.bool_] | None:
-    """Return where gold leaves open what is done to the part, so that it agrees with whatever the plan does.
-
-    None where it never does. Gold may leave things out; a plan that does so is given nothing for it.
-    """
-    if all(one.action is Action.REMOVE or (one.action and one.replacements) for one in gold):
-        return None
-    return np.array([[_agrees(one, other) for other in plan] for one in gold], dtype=np.bool_)
-
-
-def _agrees(gold: Ablation, plan: Ablation) -> bool:
-    """Return whether gold says nothing that the plan's action and options could contradict."""
-    if gold.action is None:
-        return not gold.replacements or plan.action is Action.REMOVE
-    return gold.action is plan.action and gold.action is not Action.REMOVE and not gold.replacements

@@ -69,7 +69,8 @@ KINDS: dict[str, tuple[Family, str]] = {
 }
 
 
-def _reason(source: str, statistic: str) -> str:
+def reason_of(source: str, statistic: str = "") -> str:
+    """Return the reason that a feature of these words belongs to."""
     if statistic in ("first", "second"):
         return "rivals"
     if source == "options":
@@ -81,8 +82,9 @@ FEATURES = [
     Feature(
         f"{kind}.{source}>{target}.{statistic}",
         family,
-        _reason(source, statistic),
+        reason_of(source, statistic),
         f"{text.format(source=SOURCES[source][0], target=SOURCES[target][0])} ({how})",
+        version=2,  # a hyphenated word ends no head
     )
     for kind, (family, how) in KINDS.items()
     for statistic, text in STATISTICS.items()

@@ -1,0 +1,136 @@
+"""Tell whether an option amounts to removing the part: for pairs of which one entry removes and the other replaces."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+import numpy as np
+
+from evalkit.matching.features.registry import FeatureTable
+from evalkit.matching.features.traits import CUES, NUMERIC, Reading, TraitPairs, matching_rows, trait
+from evalkit.matching.features.words import Array
+from evalkit.matching.tokens import analyse
+
+# How a part may be qualified, and what an option says that takes the quality away: "adaptive weights", "equal weights".
+CONTRASTS = (
+    (
+        r"adapti|dynamic|learn|variable|flexib|trainable|optimi[sz]|estimat|predict",
+        r"\b(?:fixed|static|constant|uniform\w*|equal\w*|manual\w*|hand\w*|same|pre-?defined|non-?adaptive)\b",
+    ),
+    (
+        r"\bmulti|\bdual|\btwo|\bbi|\bseveral|hierarch|\bmix|joint|cross|stage|ensembl|\bboth\b|combin",
+        r"\b(?:single|one|uni\w*|flat|separate\w*|independent\w*|individual\w*|sequential\w*|merged)\b",
+    ),
+    (r"\bsoft|smooth|approximat|relax|gumbel", r"\bhard\b"),
+    (
+        r"guid|select|importan|inform|strateg|attent|mining|curricul|sampl|match|order|sort|search|cluster|maximi|active",
+        r"\b(?:random\w*|uniform\w*|average|mean|averag\w*|exhaustive|all)\b",
+    ),
+    (r"pre-?train", r"\bscratch\b|random(?:ly)? init"),
+    (r"fine-?tun|adapt", r"\bfrozen|zero-?shot|freez"),
+    (r"shar|joint|unif", r"separate|individual|independent|per-"),
+    (r"progressive|iterat|recurr|recurs|refin|multi-?step", r"single|one-?(?:step|shot|pass)|direct"),
+    (
+        r"equivarian|invarian|deform|dilat|steerable|spars|structur|specific|aware|based",
+        r"\b(?:standard|vanilla|plain|regular|traditional|conventional|dense|generic|agnostic)\b",
+    ),
+    (r"gate|gating|attent|aggregat|fus|pool", r"\b(?:sum\w*|add\w*|concat\w*|average|averag\w*|element-?wise|mean)\b"),
+)
+_WITHOUT = re.compile(
+    r"\b(?:no|none|without|w/o|remov\w*|disabl\w*|omit\w*|exclud\w*|drop\w*|skip\w*|not)\b|\bnon-"
+    r"|\bun(?:shared|weighted|conditional\w*|guided|regulari\w+|normali\w+)",
+    re.IGNORECASE,
+)
+_ONLY = re.compile(r"\b(?:only|alone|solely)\b", re.IGNORECASE)
+_PLAIN = re.compile(
+    r"\b(?:simpl\w+|naive|basic|direct\w*|vanilla|plain|standard|traditional|conventional|baseline|regular)\b",
+    re.IGNORECASE,
+)
+_ZERO = re.compile(r"(?<![\d.])0(?:\.0+)?(?![.\d])")
+# What a part without is when its number is 0: the weight of a term, a rate, how many there are.
+_TERM = re.compile(
+    r"weight|coefficient|factor|lambda|strength|scale|rate|ratio|probab|proportion|number of|threshold|[α-ω]|residual"
+    r"|dropout|penalty|loss",
+    re.IGNORECASE,
+)
+_WAY = re.compile(
+    r"\b(?:strategy|method|mechanism|approach|technique|scheme|type|choice|design|formulation|architecture|structure)\b",
+    re.IGNORECASE,
+)
+_THING = re.compile(
+    r"\b(?:module|block|layer|component|loss|term|regulari\w+|head|branch|network|constraint|step|stage)\b",
+    re.IGNORECASE,
+)
+_CUE = re.compile("|".join(f"(?:{pattern})" for _, pattern in CUES.values()), re.IGNORECASE)
+
+
+def _own_words(one: Reading, option: str) -> tuple[int, int]:
+    """Return how many words of an option stand in the entry's own part, and how many do not."""
+    own = {word.stem for word in analyse(one.entry.part).words}
+    words = [word.stem in own for word in analyse(option).words]
+    return sum(words), len(words) - sum(words)
+
+
+def _is_zero(option: str) -> bool:
+    return bool(_ZERO.search(option) and NUMERIC.fullmatch(option.strip()))
+
+
+def _opposed(one: Reading) -> bool:
+    """Return whether an option takes away how its own part or name is qualified."""
+    title = f"{one.entry.part} {one.entry.name}"
+    return any(
+        quality.search(title) and any(map(opposite.search, one.options))
+        for quality, opposite in zip(_QUALITIES, _OPPOSITES, strict=True)
+    )
+
+
+_QUALITIES, _OPPOSITES = (
+    [re.compile(pair[side], re.IGNORECASE) for pair in CONTRASTS] for side in (0, 1)
+)  # fmt: skip
+QUALITY_ROWS = matching_rows(_QUALITIES, lambda pattern, one: bool(pattern.search(one.entry.part)))
+OPPOSITE_ROWS = matching_rows(_OPPOSITES, lambda pattern, one: any(map(pattern.search, one.options)))
+TRAITS = {
+    "without": ("an option says no, without, disabled", lambda one: any(map(_WITHOUT.search, one.options))),
+    "zero": ("an option is 0", lambda one: any(map(_is_zero, one.options))),
+    "zero of a term": (
+        "an option is 0, and the part is a weight, a rate, a term",
+        lambda one: bool(_TERM.search(f"{one.entry.part} {one.entry.name}")) and any(map(_is_zero, one.options)),
+    ),
+    "only": ("an option says only", lambda one: any(map(_ONLY.search, one.options))),
+    "only part": (
+        "an option keeps only a part of the part",
+        lambda one: any(_ONLY.search(option) and _own_words(one, option)[0] for option in one.options),
+    ),
+    "opposed": ("an option takes away how its own part is qualified", _opposed),
+    "plain": (
+        "an option is a plain one of its own part",
+        lambda one: any(_PLAIN.search(option) and _own_words(one, option)[0] for option in one.options),
+    ),
+    "cues": (
+        "how many of the options have a word that speaks of removing",
+        lambda one: sum(bool(_CUE.search(option)) for option in one.options) / max(len(one.options), 1),
+    ),
+    "way": ("the part is a way of doing something", lambda one: bool(_WAY.search(one.entry.part))),
+    "thing": ("the part is a module, a loss, a step", lambda one: bool(_THING.search(one.entry.part))),
+}
+REMOVAL_FEATURES: FeatureTable[TraitPairs] = FeatureTable("logic", "changes")
+add = REMOVAL_FEATURES.add
+for _name, (_sees, _function) in TRAITS.items():
+    add(
+        f"removal.{_name}",
+        f"one removes, the other replaces: {_sees}",
+        partial(TraitPairs.replacing, rows=trait(_function)),
+    )
+
+
+def _takes_away(pairs: TraitPairs) -> Array:
+    """Return where an option of the one takes away how the part of the other, which removes, is qualified."""
+    gold, plan = pairs.a, pairs.b
+    forth = (gold[QUALITY_ROWS] * plan[OPPOSITE_ROWS]).max(axis=0) * pairs.gold_removes
+    back = (gold[OPPOSITE_ROWS] * plan[QUALITY_ROWS]).max(axis=0) * pairs.plan_removes
+    values: Array = np.maximum(forth, back)
+    return values
+
+
+add("removal.takes away", "one removes, and an option of the other takes away how its part is qualified", _takes_away)
