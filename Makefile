@@ -12,8 +12,8 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 DEMO ?= evalkit-demo
 WORKERS ?= 2
 FUZZ_SECONDS ?= 110
-LABELS ?= ../shared/data/alignment/dev.jsonl
-LABELLED_BY := labelled by language models under written criteria, not by people; most gold lists are a planner's plan standing in
+LABELS ?= ../shared/data/alignment/dev.jsonl ../shared/data/alignment/references.jsonl
+LABELLED_BY := labelled by language models under written criteria, not by people; most gold lists are a planner's plan standing in, 179 of 2,919 are written references
 
 .PHONY: help calibrations demo test goldens goldens-update figures check browser slow clusters bench format clean
 .DEFAULT_GOAL := help
@@ -92,7 +92,7 @@ check: | $(DEV) ## lint, formatting, types, and the house rules
 	@$(BIN)/python -m pytest -q tests/test_house.py
 
 calibrations: | $(RUN) ## fit the shipped calibrations anew; LABELS names the labelled pairs
-	@for matcher in hybrid lexical embedding; do $(BIN)/evalkit calibrate --matcher $$matcher --labels $(LABELS) --force \
+	@for matcher in hybrid lexical embedding; do $(BIN)/evalkit calibrate --matcher $$matcher $(LABELS:%=--labels %) --force \
 		--note "$(LABELLED_BY)" --out configs/calibration/$$matcher.json || exit 1; done
 
 format: | $(DEV) ## mend what ruff can mend

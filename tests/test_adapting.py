@@ -83,7 +83,8 @@ def test_labels_without_both_kinds_are_refused(kind: str, told: str) -> None:
 
 def shifted(base: Calibration, by: float) -> Calibration:
     """The base as it would be if it came from a field where parts are shared far more, or less, often."""
-    return replace(base, part=replace(base.part, intercept=base.part.intercept + by))
+    part = replace(base.models.part, intercept=base.models.part.intercept + by)
+    return replace(base, models=replace(base.models, part=part))
 
 
 @pytest.mark.parametrize("by", [-3.0, 3.0])
@@ -106,7 +107,7 @@ def test_the_result_is_repeatable_in_any_order(base: Calibration) -> None:
     rows = labelled(12, 4)
     one, two = (adapt(given, shifted(base, 2), None, {}) for given in (rows, rows[::-1]))
     assert one.report["helped"] == two.report["helped"]
-    assert one.calibration.part.intercept == pytest.approx(two.calibration.part.intercept, abs=1e-3)
+    assert one.calibration.models.part.intercept == pytest.approx(two.calibration.models.part.intercept, abs=1e-3)
     assert adapt(rows, base, None, {}) == adapt(rows, base, None, {})
 
 

@@ -32,7 +32,8 @@ WORDS = (
     *("attention", "gate", "loss", "encoder", "decoder", "dropout", "norm", "pooling", "kernel", "depth", "width"),
     *("residual", "warmup", "sampler", "memory", "router", "expert", "prompt", "token", "patch", "codebook", "mask"),
 )
-LABELS = SHARED / "data" / "alignment" / "dev.jsonl"
+LABELS = [str(SHARED / "data" / "alignment" / name) for name in ("dev.jsonl", "references.jsonl")]
+MODELS = ("part", "removal", "overlap")
 FIGURES = {"precision", "recall", "f1", "average_precision", "kappa", "ece"}
 
 
@@ -121,12 +122,11 @@ def test_the_band_of_doubt_by_hand() -> None:
     assert [curve[share] for share in (0.0, 0.05, 0.07, 0.10)] == pytest.approx([8 / 10, 10 / 11, 10 / 11, 1.0])
 
 
-def test_the_threshold_is_half_of_its_f1() -> None:
-    sure = np.array([0.0] * 6 + [1.0] * 4)
-    assert evaluate.f1_threshold(sure, sure > 0) == pytest.approx(0.5, abs=0.002)  # F1 1
-    # 2 of 4 said are right, all true ones are said: F1 = 4 / (4 + 2).
-    assert evaluate.f1_threshold(sure, np.array([False] * 8 + [True] * 2)) == pytest.approx(1 / 3, abs=0.002)
-    assert evaluate.f1_threshold(sure, np.zeros(10, bool)) == 0.4
+def test_the_threshold_decides_as_much_as_is_true() -> None:
+    chances, truth = np.array([0.9, 0.2, 0.7, 0.4, 0.1]), np.array([True, False, False, True, False])
+    # Two are true: the second highest probability. Where the last true one weighs three, so do the three highest.
+    assert evaluate.balanced_threshold(chances, truth, np.ones(5)) == 0.7
+    assert evaluate.balanced_threshold(chances, truth, np.array([1.0, 1, 1, 3, 1])) == 0.4
 
 
 # Fitting: papers are held out whole.
@@ -163,12 +163,13 @@ def test_held_out_labels_do_not_change_their_predictions() -> None:
 def test_a_fold_takes_the_threshold_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     # The fold of four pairs gets the threshold of the six others, and the reverse.
     folds = np.array([0] * 4 + [1] * 6)
-    pairs = Pairs((), np.zeros((10, 0)), folds > 5, folds > 5, folds, folds > 5)
-    monkeypatch.setattr(fitting, "f1_threshold", lambda chances, _: {4: 0.3, 6: 0.7, 10: 0.5}[len(chances)])
+    pairs = Pairs((), np.zeros((10, 0)), folds > 5, folds > 5, folds, folds, np.ones(10))
+    limits = {4: 0.3, 6: 0.7, 10: 0.5}
+    monkeypatch.setattr(fitting, "balanced_threshold", lambda chances, *_: limits[len(chances)])
     chances = np.full(10, 0.5)
     truth = np.array([True] * 10)
     # Fold 0 needs 0.7 and says nothing, fold 1 needs 0.3 and says yes to its six: recall 6/10.
-    assert figures(pairs, chances, truth)["recall"] == pytest.approx(0.6)
+    assert figures(pairs, chances, truth, np.ones(10))["recall"] == pytest.approx(0.6)
 
 
 def test_the_band_holds_its_share_of_pairs() -> None:
@@ -211,7 +212,7 @@ def test_a_calibration_holds_its_figures_and_its_origin(made: Calibration) -> No
         assert sum(one["pairs"] for one in held["reliability"]) == made.fitted_on["pairs"]
     # The labels follow a rule, and held-out papers follow it too.
     assert made.cross_validation["part"]["f1"] > 0.9
-    assert set(made.versions) == {*made.part.weights, *made.match.weights}
+    assert set(made.versions) == made.models.features
 
 
 def test_too_few_papers_are_refused() -> None:
@@ -222,13 +223,13 @@ def test_too_few_papers_are_refused() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"schema_version": 99}, "schema_version 99, expected 1; fit it anew"),
+        ({"schema_version": 99}, "schema_version 99, expected 2; fit it anew"),
         ({"thresholds": {"part": 0.4}}, "not a calibration"),
         (
-            {"part": {"weights": {"shoe size": 1.0}, "middle": {}, "intercept": 0.0}},
+            {"models": {name: {"weights": {"shoe size": 1.0}, "middle": {}, "intercept": 0.0} for name in MODELS}},
             "feature 'shoe size' does not exist",
         ),
-        ({"versions": dict.fromkeys(FEATURES, 0)}, "is version 1 here, the calibration has 0; fit it anew"),
+        ({"versions": dict.fromkeys(FEATURES, 0)}, "here, the calibration has 0; fit it anew"),
         ({"versions": {}}, "the calibration has None"),
     ],
 )
@@ -237,7 +238,7 @@ def test_a_calibration_of_another_version_is_refused(made: Calibration, change: 
         load_calibration(json.dumps(json.loads(dump_calibration(made)) | change), "other.json")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "3", '{"schema_version": 1}'])
+@pytest.mark.parametrize("text", ["", "[]", "{", "3", '{"schema_version": 2}'])
 def test_what_is_no_calibration_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"other\.json: not a calibration"):
         load_calibration(text, "other.json")
@@ -250,10 +251,10 @@ def test_agreement_has_its_shape(made: Calibration) -> None:
     found = agreement(ROWS, made, None)
     assert set(found["match"]) == set(found["part"]) == FIGURES
     assert set(found["by_task"]) == {"author", "reviewer"}
-    assert all(set(both) == {"match", "part"} and set(both["part"]) == FIGURES for both in found["by_task"].values())
+    assert all(set(both["part"]) == set(both["match"]) == FIGURES for both in found["by_task"].values())
     assert (found["rows"], found["papers"], found["pairs"]) == (48, 24, 432)
     assert set(found["after_assignment"]) == {"precision", "recall", "f1"}
-    assert [set(one) for one in found["per_planner"]] == [{"planner", "plans", "f1_labels", "f1_matcher"}] * 2
+    assert [set(one) for one in found["per_planner"]] == [{"planner", "plans", "f1_labels", "f1_matcher", "error"}] * 2
     assert [point["share"] for point in found["risk_coverage"]] == [0.0, 0.02, 0.05, 0.07, 0.10]
     assert {"schema_version", "calibration", "mean_absolute_error", "rank_correlation", "reliability"} <= set(found)
     json.dumps(found, allow_nan=False)
@@ -264,14 +265,14 @@ def test_agreement_by_hand() -> None:
     lists = (entry("gate"), entry("loss")), (entry("gates"), entry("losses"))
     row = LabelledPlan("p", "lab/x", *lists, frozenset({(0, 0)}), frozenset({(0, 0), (1, 1)}), task="author")
     part, match = np.array([[0.9, 0.8], [0.1, 0.7]]), np.array([[0.8, 0.7], [0.1, 0.2]])
-    found = report([Prediction(row, part, match)], Thresholds(0.5, 0.5, 0.3, 0.7), "by hand")
+    found = report([Prediction(row, part, match, Thresholds(0.5, 0.5, 0.3, 0.7))], "by hand")
     # Decisions: (0, 0) and (0, 1) are said to match, (0, 0) does; three are said to share, two do.
     assert found["match"]["precision"] == pytest.approx(1 / 2)
     assert found["match"]["recall"] == 1
     assert found["part"]["precision"] == pytest.approx(2 / 3)
     # One to one, (0, 0) and (1, 1) are aligned, and of these only (0, 0) matches: assignment mends the error.
     assert found["after_assignment"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
-    planner = {"planner": "lab/x", "plans": 1, "f1_labels": 0.5, "f1_matcher": 0.5}
+    planner = {"planner": "lab/x", "plans": 1, "f1_labels": 0.5, "f1_matcher": 0.5, "error": 0.0}
     assert found["per_planner"] == [planner]
     assert (found["mean_absolute_error"], found["rank_correlation"]) == (0, None)
     (worst,) = found["worst"]
@@ -347,13 +348,13 @@ def test_labels_without_pairs_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("matcher", MATCHERS)
 def test_shipped_calibrations_reach_the_promised_figures(matcher: str) -> None:
     made = load_calibration(shipped(f"configs/calibration/{matcher}.json").read_text(encoding="utf-8"), matcher)
-    assert (made.fitted_on["papers"], made.fitted_on["pairs"]) == (293, 18366)
+    assert (made.fitted_on["papers"], made.fitted_on["pairs"]) == (293, 20260)
     assert "not by people" in made.fitted_on["note"]
     match, part = made.cross_validation["match"], made.cross_validation["part"]
     # What was promised is promised of the default; without vectors a little less is true.
     floor = 0.01 if matcher == "lexical" else 0.0
-    assert match["f1"] >= 0.82 - floor
-    assert part["f1"] >= 0.84 - floor
+    assert match["f1"] >= 0.83 - floor
+    assert part["f1"] >= 0.845 - floor
     assert match["average_precision"] >= 0.90 - floor
     assert max(match["ece"], part["ece"]) <= 0.02
     assert next(point["f1"] for point in match["risk_coverage"] if point["share"] == 0.07) >= 0.91 - floor
@@ -365,7 +366,7 @@ def test_shipped_calibrations_reach_the_promised_figures(matcher: str) -> None:
 def test_what_ships_is_what_the_labels_give(matcher: str) -> None:
     ships = load_calibration(shipped(f"configs/calibration/{matcher}.json").read_text(encoding="utf-8"), matcher)
     try:
-        made = calibrate_on([str(LABELS)], Settings(matcher=matcher), note=ships.fitted_on["note"])
+        made = calibrate_on(LABELS, Settings(matcher=matcher), note=ships.fitted_on["note"])
     except ModelError as error:
         pytest.skip(str(error))
     # On the machine that fitted it the file is the same to the byte; elsewhere a solver may round a last digit.

@@ -16,6 +16,7 @@ from evalkit.errors import InputError
 from evalkit.matching.calibration import (
     Calibration,
     LogisticModel,
+    Models,
     dump_calibration,
     load_calibration,
     log_odds,
@@ -25,11 +26,12 @@ from evalkit.matching.calibration import (
 )
 from evalkit.matching.explain import WORDING, explain
 from evalkit.matching.features import FEATURES, Features
+from evalkit.matching.rules import Need
 from evalkit.types import Thresholds
 
 # One feature and more of each reason, under short names; and what is said of the reason, for a match and against it.
 PART, HEAD, TAIL = "word.part>part.mean", "word.head>head.mean", "part.equal"
-NAME, RIVAL, LIST = "name.generic", "word.part>part.first", "list.size"
+NAME, RIVAL, LIST = "name.none", "word.part>part.first", "list.size"
 REMOVE, LOSS = "act.same", "aspect.a loss.both"
 NAMES = (*WORDING, PART, HEAD, TAIL, NAME, RIVAL, LIST)
 SAYS = {
@@ -51,13 +53,17 @@ def linear(
 
 def calibration(part: LogisticModel, match: LogisticModel, **more: Any) -> Calibration:
     versions = {name: FEATURES[name].version for name in (*part.weights, *match.weights) if name in FEATURES}
-    return Calibration("made", "lexical", Thresholds(0.5, 0.4, 0.1, 0.9), part, match, versions, **more)
+    return Calibration("made", "lexical", Thresholds(0.5, 0.4, 0.1, 0.9), models(part, match), versions, **more)
 
 
-def seen(*rows: Sequence[Mapping[str, float]], unspecified: Sequence[Sequence[bool]] | None = None) -> Features:
-    """Features of every pair, by gold entry and plan entry; what is not named is 0."""
+def models(part: LogisticModel, overlap: LogisticModel, removal: LogisticModel | None = None) -> Models:
+    return Models(part, removal or linear({}), overlap)
+
+
+def seen(*rows: Sequence[Mapping[str, float]], needs: Sequence[Sequence[Need]] | None = None) -> Features:
+    """Features of every pair, by gold entry and plan entry; what is not named is 0. All need a common option."""
     values = np.array([[[pair.get(name, 0.0) for name in NAMES] for pair in row] for row in rows])
-    return Features(NAMES, values, None if unspecified is None else np.array(unspecified))
+    return Features(NAMES, values, np.array(needs or [[Need.OVERLAP] * len(row) for row in rows], np.int8))
 
 
 # Probabilities ---------------------------------------------------------------------------------------------------
@@ -84,16 +90,18 @@ def test_probabilities_of_log_odds() -> None:
 def test_a_match_needs_a_shared_part() -> None:
     # Odds of the part 3 and 1, of the match 1 and 1/3: parts 3/4 and 1/2, matches 3/4 * 1/2 and 1/2 * 1/4.
     pairs = seen([{PART: 1.0, NAME: 0.0}, {PART: 0.0, NAME: 1.0}])
-    part, match = model_probabilities(pairs, linear({PART: math.log(3)}), linear({NAME: -math.log(3)}))
+    part, match = model_probabilities(pairs, models(linear({PART: math.log(3)}), linear({NAME: -math.log(3)})))
     assert part == pytest.approx(np.array([[3 / 4, 1 / 2]]), abs=1e-6)
     assert match == pytest.approx(np.array([[3 / 8, 1 / 8]]), abs=1e-6)
 
 
-def test_a_shared_part_matches_open_gold() -> None:
-    pairs = seen([{PART: 1.0}, {PART: 1.0}], unspecified=[[True, False]])
-    part, match = model_probabilities(pairs, linear({PART: math.log(3)}), linear({}, -math.log(3)))
-    assert part == pytest.approx(np.array([[3 / 4, 3 / 4]]), abs=1e-6)
-    assert match == pytest.approx(np.array([[3 / 4, 3 / 16]]), abs=1e-6)
+def test_what_a_pair_needs_decides_with_which_model() -> None:
+    # The part has odds 3. An option in common has odds 1/3, one that removes the part odds 1.
+    needs = [[Need.NOTHING, Need.IMPOSSIBLE, Need.REMOVAL, Need.OVERLAP]]
+    pairs = seen([{PART: 1.0}] * 4, needs=needs)
+    part, match = model_probabilities(pairs, models(linear({PART: math.log(3)}), linear({}, -math.log(3))))
+    assert part == pytest.approx(np.array([[3 / 4] * 4]), abs=1e-6)
+    assert match == pytest.approx(np.array([[3 / 4, 0, 3 / 8, 3 / 16]]), abs=1e-6)
 
 
 def test_probabilities_have_six_decimals() -> None:
@@ -174,6 +182,15 @@ def test_a_reason_is_put_as_the_pair_is() -> None:
     assert found == [(SAYS[PART][0], 1.0), ("one removes it, the other puts something in its place", -1.0)]
 
 
+def test_only_models_that_decide_give_reasons() -> None:
+    """What two entries put in its place says nothing where both remove."""
+    pair = {PART: 1.0, NAME: 1.0}
+    by = calibration(linear({PART: 1.0}), linear({NAME: -1.0}))
+    for need, reasons in ((Need.NOTHING, [PART]), (Need.REMOVAL, [PART]), (Need.OVERLAP, [PART, NAME])):
+        (found,) = explain(seen([pair], needs=[[need]]), by, [(0, 0)])
+        assert [text for text, _ in found] == [SAYS[name][name == NAME] for name in reasons]
+
+
 def test_a_calibration_without_weights_gives_no_reasons() -> None:
     nothing = calibration(linear({}), linear({}))
     part, match = probabilities(seen([{PART: 1.0}]), nothing)
@@ -188,7 +205,7 @@ WHOLE = calibration(
     cross_validation={"part": {"f1": 0.5}},
 )  # fmt: skip
 WRITTEN = """{
- "schema_version": 1,
+ "schema_version": 2,
  "id": "made",
  "matcher": "lexical",
  "thresholds": {
@@ -197,27 +214,34 @@ WRITTEN = """{
   "low": 0.1,
   "high": 0.9
  },
- "part": {
-  "weights": {
-   "word.part>part.mean": 2.0
+ "models": {
+  "part": {
+   "weights": {
+    "word.part>part.mean": 2.0
+   },
+   "middle": {
+    "word.part>part.mean": 0.25
+   },
+   "intercept": 0.5
   },
-  "middle": {
-   "word.part>part.mean": 0.25
+  "removal": {
+   "weights": {},
+   "middle": {},
+   "intercept": 0.0
   },
-  "intercept": 0.5
- },
- "match": {
-  "weights": {
-   "name.generic": -1.5
-  },
-  "middle": {
-   "name.generic": 0.0
-  },
-  "intercept": -0.25
+  "overlap": {
+   "weights": {
+    "name.none": -1.5
+   },
+   "middle": {
+    "name.none": 0.0
+   },
+   "intercept": -0.25
+  }
  },
  "versions": {
-  "word.part>part.mean": 1,
-  "name.generic": 1
+  "word.part>part.mean": 2,
+  "name.none": 1
  },
  "fitted_on": {
   "note": "größer"
@@ -249,24 +273,24 @@ MAKE = "; make one with `evalkit calibrate`"
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        (("schema_version",), 2, f"x.json: schema_version 2, expected 1{ANEW}"),
-        (("part", "intercept"), math.inf, f"x.json: not a calibration (inf is not a finite number){MAKE}"),
-        (("match", "intercept"), "1.5", f"x.json: not a calibration ('1.5' is not a finite number){MAKE}"),
-        (("match", "weights", NAME), None, f"x.json: not a calibration (None is not a finite number){MAKE}"),
-        (("part", "weights", PART), math.nan, f"x.json: not a calibration (nan is not a finite number){MAKE}"),
-        (("part", "middle", PART), math.nan, f"x.json: not a calibration (nan is not a finite number){MAKE}"),
-        (("match", "middle", NAME), [0], f"x.json: not a calibration ([0] is not a finite number){MAKE}"),
+        (("schema_version",), 1, f"x.json: schema_version 1, expected 2{ANEW}"),
+        (("models", "part", "intercept"), math.inf, f"x.json: not a calibration (inf is not a finite number){MAKE}"),
+        (("models", "overlap", "intercept"), "1.5", f"x.json: not a calibration ('1.5' is not a finite number){MAKE}"),
+        (("models", "overlap", "weights", NAME), None, f"x.json: not a calibration (None is not a finite number){MAKE}"),
+        (("models", "part", "weights", PART), math.nan, f"x.json: not a calibration (nan is not a finite number){MAKE}"),
+        (("models", "part", "middle", PART), math.nan, f"x.json: not a calibration (nan is not a finite number){MAKE}"),
+        (("models", "overlap", "middle", NAME), [0], f"x.json: not a calibration ([0] is not a finite number){MAKE}"),
         (("thresholds", "high"), math.nan, f"x.json: not a calibration (nan is not a finite number){MAKE}"),
         (("thresholds", "part"), "0.5", f"x.json: not a calibration ('0.5' is not a finite number){MAKE}"),
-        (("part", "middle"), {}, f"x.json: not a calibration (no middle for '{PART}'){MAKE}"),
-        (("match", "middle"), {PART: 1.0}, f"x.json: not a calibration (no middle for '{NAME}'){MAKE}"),
+        (("models", "part", "middle"), {}, f"x.json: not a calibration (no middle for '{PART}'){MAKE}"),
+        (("models", "overlap", "middle"), {PART: 1.0}, f"x.json: not a calibration (no middle for '{NAME}'){MAKE}"),
         (("fitted_on",), [1], f"x.json: not a calibration (fitted_on is not a table){MAKE}"),
-        (("part", "weights"), {"shoe size": 1.0},
+        (("models", "part", "weights"), {"shoe size": 1.0},
          f"x.json: feature 'shoe size' does not exist in this version of evalkit{ANEW}"),
-        (("match", "weights"), {"shoe size": 1.0},
+        (("models", "overlap", "weights"), {"shoe size": 1.0},
          f"x.json: feature 'shoe size' does not exist in this version of evalkit{ANEW}"),
         (("versions", NAME), 3, f"x.json: feature '{NAME}' is version 1 here, the calibration has 3{ANEW}"),
-        (("versions",), {NAME: 1}, f"x.json: feature '{PART}' is version 1 here, the calibration has None{ANEW}"),
+        (("versions",), {NAME: 1}, f"x.json: feature '{PART}' is version 2 here, the calibration has None{ANEW}"),
     ],
 )  # fmt: skip
 def test_bad_calibrations_are_refused_with_a_reason(place: tuple[str, ...], value: object, said: str) -> None:
@@ -288,7 +312,7 @@ def test_other_texts_are_no_calibration(text: str) -> None:
 
 def test_whole_numbers_are_numbers_too() -> None:
     read = load_calibration(WRITTEN.replace("-0.25", "3").replace("2.0", "1"), "x.json")
-    assert (read.match.intercept, dict(read.part.weights)) == (3, {PART: 1})
+    assert (read.models.overlap.intercept, dict(read.models.part.weights)) == (3, {PART: 1})
 
 
 def test_a_long_bad_value_is_cut_in_messages() -> None:

@@ -42,7 +42,7 @@ FAMILIES = {
     "embedding": ("embedding", "logic"),
 }
 # Inverse strength of the ridge penalty on standardised features; figures are flat within a factor of three.
-PENALTY = {"part": 0.007, "removal": 0.02, "overlap": 0.05}
+PENALTY = {"part": 0.005, "removal": 0.03, "overlap": 0.03}
 # What the two models of options see: few pairs share a part, and what they are about says little on whether they match
 # fully. Actions and options do, and how much of the words of either side is found again.
 OPTION_FEATURES = re.compile(

@@ -116,12 +116,15 @@ TRAITS = {
 }
 REMOVAL_FEATURES: FeatureTable[TraitPairs] = FeatureTable("logic", "changes")
 add = REMOVAL_FEATURES.add
-for _name, (_sees, _function) in TRAITS.items():
+_ROWS = {name: trait(function) for name, (_, function) in TRAITS.items()}
+ZERO_ROW = _ROWS["zero of a term"]
+for _name, (_sees, _) in TRAITS.items():
     add(
         f"removal.{_name}",
         f"one removes, the other replaces: {_sees}",
-        partial(TraitPairs.replacing, rows=trait(_function)),
+        partial(TraitPairs.replacing, rows=_ROWS[_name]),
     )
+
 
 
 def _takes_away(pairs: TraitPairs) -> Array:
@@ -134,3 +137,21 @@ def _takes_away(pairs: TraitPairs) -> Array:
 
 
 add("removal.takes away", "one removes, and an option of the other takes away how its part is qualified", _takes_away)
+
+
+def _weighed(pairs: TraitPairs) -> Array:
+    """Return how many words of the part that one removes stand in the part that the other weighs from 0 on."""
+    wanted = pairs.replacing(ZERO_ROW)
+    for g, p in np.argwhere(wanted).tolist():
+        sides = pairs.gold.stems[g], pairs.plan.stems[p]
+        removed, weighed = sides if pairs.gold_removes[g, p] else sides[::-1]
+        wanted[g, p] = len(set(removed) & set(weighed)) / max(len(set(removed)), 1)
+    return wanted
+
+
+add(
+    "part.weighed",
+    "one removes what the other weighs, 0 among the weights: how much of that part is named there",
+    _weighed,
+    reason="parts",
+)
