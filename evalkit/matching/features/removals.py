@@ -126,7 +126,6 @@ for _name, (_sees, _) in TRAITS.items():
     )
 
 
-
 def _takes_away(pairs: TraitPairs) -> Array:
     """Return where an option of the one takes away how the part of the other, which removes, is qualified."""
     gold, plan = pairs.a, pairs.b
