@@ -141,7 +141,8 @@ class Settings:
         None, probability=True, example=0.5, note="Thresholds in place of the calibration's own, as probabilities."
     )
     match_threshold: float | None = _setting(None, probability=True, example=0.5)
-    strict: bool = _setting(False, "Treat repairs of a document as errors.")
+    strict: bool = _setting(False, "Treat repairs as errors; end in 2 if there are any.",
+                           note="Treat repairs of a document as errors, and end in 2 if there are any.")  # fmt: skip
     resamples: int = _setting(
         9999, "Resamples of intervals and tests; 0 for none.", least=0,
         note="Resamples of every interval and test; 0 leaves intervals out.",

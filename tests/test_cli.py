@@ -69,6 +69,95 @@ def test_json_is_one_document_on_standard_output(project: Path) -> None:
     assert document["errors"][0]["path"] == "plans/bad/001.json"
 
 
+def test_plans_that_meet_no_gold_end_in_2_with_both_sides(project: Path) -> None:
+    (project / "plans/lab/good/001.json").rename(project / "plans/lab/good/paper-001x.json")
+    (project / "plans/bad/001.json").unlink()
+    done = evalkit(*SCORE, "--out", "run", cwd=project)
+    assert done.returncode == 2
+    assert "papers of the plans (1): paper-001x\n  papers of gold (1): 001\n" in done.stderr
+    assert "nearest: paper-001x ~ 001" in done.stderr
+    assert not (project / "run").exists()
+
+
+def test_the_share_that_was_not_scored_is_said(project: Path) -> None:
+    (project / "plans/lab/good/else.json").write_text(json.dumps(PLAN))
+    done = evalkit(*SCORE, "--out", "run", cwd=project)
+    said = "2 of 3 plans scored: 1 are of papers that gold does not know (else)"
+    assert f"warning: {said}" in done.stdout
+    meta = json.loads((project / "run/run.json").read_text())
+    assert meta["not_scored"] == {"plans": 1, "of": 3, "papers": ["else"]}
+    assert said in meta["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("pred", "gold", "told"),
+    [
+        ("gold", "many", "look swapped"),
+        ("all", "all/gold", "evalkit score --pred all/plans --gold all/gold"),
+        ("gold", "gold", "are the same folder"),
+    ],
+)
+def test_sides_that_are_not_meant_end_in_2(project: Path, pred: str, gold: str, told: str) -> None:
+    for name in ("many/a/001.json", "many/b/001.json", "all/plans/a/001.json", "all/gold/001.json"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(json.dumps(PLAN[0]))
+    done = evalkit("score", "--pred", pred, "--gold", gold, "--matcher", "lexical", cwd=project)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_runs_among_plans_are_passed_over_and_unread_files_named(project: Path) -> None:
+    assert evalkit(*SCORE, "--out", "plans/earlier", cwd=project).returncode == 0
+    (project / "plans/lab/table.csv").write_text("a,b")
+    done = evalkit(*SCORE, "--out", "run", "--json", cwd=project)
+    assert [row["planner"] for row in json.loads(done.stdout)["leaderboard"]] == ["lab/good", "bad"]
+    told = pd.read_csv(project / "run/diagnostics.csv").set_index("code")["message"]
+    assert told["run-folder"] == "expected plans, found a run that evalkit wrote; passed over"
+    assert told["unread-files"] == "not read, in no known format: 1 .csv (lab/table.csv)"
+
+
+def test_strict_ends_in_2_when_something_had_to_be_repaired(project: Path) -> None:
+    (project / "plans/bad/001.json").write_text(json.dumps(PLAN[:1]))
+    strict = (*SCORE, "--strict", "--out")
+    assert evalkit(*strict, "clean", cwd=project).returncode == 0
+    (project / "plans/bad/001.json").write_text(f"```json\n{json.dumps(PLAN[:1])}\n```")
+    done = evalkit(*strict, "repaired", cwd=project)
+    assert done.returncode == 2
+    assert "code-fence" in done.stdout
+    assert (project / "repaired/run.json").exists()
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_planners_and_match_f1_are_whole_at_every_width(project: Path, width: int) -> None:
+    """Twenty planners below one long folder: names without it, the figure with its interval, and the rest counted."""
+    lab = project / "prompts/a-laboratory-with-a-name/and-a-department/of-it"
+    for number in range(20):
+        (lab / f"planner-{number:02}").mkdir(parents=True)
+        (lab / f"planner-{number:02}/001.json").write_text(json.dumps(PLAN))
+    (project / "gold/002.json").write_text(json.dumps({"paper": "002", "ablations": [GATE]}))
+    done = evalkit(*SCORE, "--pred", "prompts", "--out", "run", cwd=project, COLUMNS=str(width))
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "planners below a-laboratory-with-a-name/and-a-department/of-it/" in " ".join(map(str.strip, lines[:3]))
+    rows = [line.split("│") for line in lines if line.startswith("│ planner-")]
+    # Of two papers one has no plan: the mean of 2/3 and 0.
+    assert [row[1].strip() for row in rows[:15]] == [f"planner-{number:02}" for number in range(15)]
+    assert all(row[2].strip().startswith("0.333 [0.00, 0.67]") for row in rows)
+    assert "… and 5 more planners, down to match F1 0.333; --wide shows all" in done.stdout
+    wide = evalkit(*SCORE, "--pred", "prompts", "--out", "wide", "--wide", cwd=project, COLUMNS=str(width)).stdout
+    assert sum(line.startswith("│") for line in wide.splitlines()) == 20
+
+
+def test_show_without_a_paper_begins_with_the_worst(project: Path) -> None:
+    assert evalkit(*SCORE, "--out", "run", cwd=project).returncode == 0
+    done = evalkit("show", "run", "--limit", "1", cwd=project)
+    assert done.stdout.startswith("001 · bad · unreadable")
+    assert "… and 1 more plans" in done.stdout
+    (plan,) = json.loads(evalkit("show", "run", "--planner", "lab/good", "--json", cwd=project).stdout)["plans"]
+    assert plan["scores"]["match_f1"] == pytest.approx(2 / 3)
+    assert "match" in [row["status"] for row in plan["entries"]]
+
+
 def test_planners_named_by_their_folders(project: Path) -> None:
     """Two prompts of one model carry one heading: the message says what tells them apart, and that does."""
     text = "# lab/model/001\n\n## Ablation Plan\n\n### Gate\n- **Part**: gate\n- **Action**: REMOVE\n"

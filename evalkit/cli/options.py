@@ -177,6 +177,8 @@ class Registered(click.Choice[str]):
 
 CONFIG = click.option("--config", metavar="FILE", help="Settings in TOML; options on the command line win.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+WIDE = click.option("--wide", is_flag=True, help="Print every planner and column, however wide the terminal is.")
+VERBOSE = click.option("--verbose", is_flag=True, help="Print the whole signature.")
 JUDGEMENTS = click.option(
     "--judgements",
     multiple=True,

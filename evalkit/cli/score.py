@@ -1,5 +1,6 @@
 """`evalkit score`: the main job."""
 
+import sys
 from typing import Any
 
 import click
@@ -7,6 +8,8 @@ import click
 from evalkit.cli.options import (
     JSON,
     JUDGEMENTS,
+    VERBOSE,
+    WIDE,
     engine_options,
     judgements_from,
     labels_from,
@@ -35,15 +38,19 @@ from evalkit.storage.tables import FORMS
 @panel_options
 @scoring_options
 @engine_options
+@WIDE
+@VERBOSE
 @JSON
 def command(
     pred: str, gold: str, out: str | None, force: bool, form: str, report: bool, judgements: tuple[str, ...],
-    config: str | None, as_json: bool, dry_run: bool, cache: str | None, labels: tuple[str, ...], **options: Any,
+    config: str | None, as_json: bool, dry_run: bool, cache: str | None, labels: tuple[str, ...],
+    wide: bool, verbose: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Score the plans of one or more planners against gold.
 
     Writes leaderboard.csv, papers.csv, pairs.csv, diagnostics.csv and run.json into a run folder, and prints the
-    leaderboard. Every gold paper counts for every planner: a missing or unreadable plan is an empty plan.
+    leaderboard. Every gold paper counts for every planner: a missing or unreadable plan is an empty plan. With --strict
+    it ends in 2 if anything had to be repaired or left out.
     """
     from evalkit.report import progress
     from evalkit.storage.folders import fresh_run_folder
@@ -72,4 +79,8 @@ def command(
         decisions = agreement_text.decisions(run, panel.spent() if panel else "", panel.failures if panel else None)
         agreement = agreement_text.judges(run.meta["judges"]) if run.meta.get("judges") else ()
         compat = agreement_text.compat(run)
-        console.show([*console.summary(run), *decisions, *agreement, *compat, f"written to {folder}"])
+        leaderboard = console.summary(run, wide=wide, verbose=verbose)
+        console.show([*leaderboard, *decisions, *agreement, *compat, console.after_score(str(folder))], wide=wide)
+    if settings.strict and (run.diagnostics["severity"] == "error").any():
+        click.echo("evalkit: --strict: something had to be repaired or left out; the run says what", err=True)
+        sys.exit(2)

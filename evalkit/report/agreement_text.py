@@ -11,7 +11,8 @@ from rich.text import Text
 
 from evalkit.errors import InputError
 from evalkit.metrics.ablationbench import NDCG_REASON
-from evalkit.report.console import grid, planner_table
+from evalkit.report.console import grid
+from evalkit.report.planner_table import PlannerTable
 from evalkit.report.values import brackets, number
 from evalkit.storage.runs import Run
 from evalkit.text import safe_terminal
@@ -167,20 +168,18 @@ def compat(run: Run) -> Iterator[RenderableType]:
         return
     ndcg = dict(zip(run.leaderboard["planner"], run.leaderboard["ab_ndcg"], strict=True))
     heads = [text for name in COMPAT for text in (f"ab {SHORT[name]}", SHORT[name])]
-    beside = planner_table("Beside AblationBench (ab: by its rules)", (*heads, "ab nDCG"))
+    beside = PlannerTable("Beside AblationBench (ab: by its rules)", (*heads, "ab nDCG"))
     for row in planners:
         cells = [number(row[side][name]) for name in COMPAT for side in ("ablationbench", "corrected")]
-        beside.add_row(Text(safe_terminal(row["planner"])), *cells, number(ndcg.get(row["planner"])))
+        beside.add_row(safe_terminal(row["planner"]), *cells, number(ndcg.get(row["planner"])))
     yield beside
     if any(row["steps"] for row in planners):
-        steps = planner_table("What its rules are worth: what lifting each one adds", ())
-        steps.add_column("its rule", no_wrap=True)
-        for name in COMPAT:
-            steps.add_column(SHORT[name], justify="right", no_wrap=True)
-        steps.add_column("which is", overflow="fold")
+        shorts = [SHORT[name] for name in COMPAT]
+        heads = ["its rule", *shorts, "which is"]
+        steps = PlannerTable("What its rules are worth: what lifting each one adds", heads, folded=("which is",))
         for row in planners:
             for step in row["steps"]:
                 moves = [f"{step[name]:+.3f}" if step[name] else "" for name in COMPAT]
-                steps.add_row(Text(safe_terminal(row["planner"])), step["rule"], *moves, step["reason"])
+                steps.add_row(safe_terminal(row["planner"]), step["rule"], *moves, step["reason"])
         yield steps
     yield Text(f"nDCG has no counterpart: {NDCG_REASON}; see ndcg_at_5 for the plan's own order", style="dim")

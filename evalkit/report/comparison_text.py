@@ -15,12 +15,13 @@ from rich.text import Text
 
 from evalkit.comparison import Comparison, FigureChange, GateReport, Snapshot, scores
 from evalkit.metrics.figures import FIGURES, shown_in
-from evalkit.report.console import planner_table
 from evalkit.report.escaping import plain
+from evalkit.report.planner_table import PlannerTable
 from evalkit.report.values import brackets, number, p_value
 
 BESIDE = {name: FIGURES[name].label for name in shown_in("beside")}
 SHOWN = 15  # rows of a table of changes; the rest is counted, and whole in --json
+ALL = "--json has all"
 STYLES = {"better": "green", "worse": "red", "regressed": "red", "inconclusive": "yellow", "pass": "green"}
 NO_TEST = "corrected by labels: the 95% interval decides, planner by planner; swapping papers is no test for such sums"
 
@@ -77,16 +78,17 @@ def comparison(result: Comparison) -> Iterator[RenderableType]:
     yield _headline(result)
     if result.corrected:
         heads = ("figure", "labelled", "base", "new", "difference [95%]", "verdict", "could see")
-        table = planner_table("Corrected by labels", heads, folded=heads)
+        table = PlannerTable("Corrected by labels", heads, folded=heads)
         for change in result.corrected:
             cells = map(Text, (change.figure, *change_cells(change)))
-            table.add_row(Text(plain(change.planner)), *cells, _verdict(change), number(change.detectable))
+            table.add_row(plain(change.planner), *cells, _verdict(change), number(change.detectable))
         yield table
         yield Text(NO_TEST, style="dim")
     yield from _warnings(result)
     yield _beside(result)
     yield from _moved(result)
-    yield Text(f"base signature: {result.base.signature}\nnew signature:  {result.new.signature}", style="dim")
+    digests = (side.signature.digest for side in (result.base, result.new))
+    yield Text("signatures: base {}, new {} (whole with --json)".format(*digests), style="dim")
 
 
 def _forced(result: Comparison) -> Iterator[Text]:
@@ -100,16 +102,16 @@ def _warnings(result: Comparison) -> Iterator[Text]:
         yield Text(f"warning: {plain(warning)}", style="yellow")
 
 
-def _headline(result: Comparison) -> Table:
+def _headline(result: Comparison) -> PlannerTable:
     """Return one row a planner: the metric that decides."""
     heads = ("papers", "base", "new", "difference [95%]", "p", "Holm", "verdict", "could see")
     title = f"{plain(result.new.name)} against {plain(result.base.name)}: {result.metric}"
-    table = planner_table(title, (*heads, f"to see {result.target:g}"), folded=("verdict",))
+    first = ("verdict", "difference [95%]", "new", "base", "Holm", "p", "papers", "could see")
+    table = PlannerTable(title, (*heads, f"to see {result.target:g}"), folded=("verdict",), first=first, hint=ALL)
     for change in result.headline:
         cells = map(Text, (*change_cells(change), p_value(change.p), p_value(change.p_holm)))
         needed = "–" if change.papers_needed is None else f"{change.papers_needed} papers"
-        name = Text(plain(planner_name(change)))
-        table.add_row(name, *cells, _verdict(change), number(change.detectable), needed)
+        table.add_row(plain(planner_name(change)), *cells, _verdict(change), number(change.detectable), needed)
     return table
 
 
@@ -117,17 +119,17 @@ def _verdict(change: FigureChange) -> Text:
     return Text(change.verdict, style=STYLES.get(change.verdict, ""))
 
 
-def _beside(result: Comparison) -> Table:
+def _beside(result: Comparison) -> PlannerTable:
     """Return one row a planner: other figures, as they are now and how they moved."""
     figures = {name: head for name, head in BESIDE.items() if any(change.figure == name for change in result.changes)}
-    table = planner_table("Beside it: new (difference)", figures.values(), folded=figures.values())
+    table = PlannerTable("Beside it: new (difference)", figures.values(), folded=figures.values())
     for change in result.headline:
         others = [(result.change(change.planner, name), FIGURES[name].digits) for name in figures]
         cells = [
             Text(f"{number(other.new, digits)} ({number(other.difference, digits, signed=True)})")
             for other, digits in others
         ]
-        table.add_row(Text(plain(change.planner)), *cells)
+        table.add_row(plain(change.planner), *cells)
     return table
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import groupby
 
 import pandas as pd
@@ -13,6 +15,7 @@ from rich.text import Text
 
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report import json_output
+from evalkit.report.planner_table import PlannerTable, common_prefix
 from evalkit.report.values import brackets, number, text
 from evalkit.scoring.load import LoadedPlans
 from evalkit.storage.runs import Run
@@ -21,29 +24,31 @@ from evalkit.types import Diagnostic, Severity
 
 COLUMNS = {name: FIGURES[name].title for name in shown_in("console")}
 SHOWN_DIAGNOSTICS = 8
+SHOWN_RANGES = 4
+TOP = 15  # planners that the leaderboard shows
+PIPE = 200  # columns where the output is no terminal and nothing says how wide it is
+SAID = ("run-folder", "unread-files")  # warnings that are printed as errors are
 
 
-def leaderboard(run: Run) -> Table:
-    """Return the planners, best first; the best of each column carries a star."""
+def leaderboard(run: Run, *, wide: bool = False) -> Iterator[RenderableType]:
+    """Yield the planners, best first, and how many a long table leaves out; the best of each column carries a star."""
     frame = run.leaderboard
-    ranked = "rank" in frame
-    heads = ("papers", *(("rank", "p best") if ranked else ()), *COLUMNS.values())
-    table = planner_table("Leaderboard (macro means over papers; * best; p against the best, Holm)", heads)
+    ranked = ("rank", "p best") if "rank" in frame else ()
+    headline, *others = COLUMNS.values()
+    heads = (headline, *ranked, *others, "papers")
+    first = (headline, "rank", "P", "R", "coverage", "part F1", "p best", "action", "metrics F1", "options F1")
+    title = "Leaderboard (macro means over papers; * best; p against the best, Holm)"
+    table = PlannerTable(title, heads, first=first, hint="--wide shows all")
     best = {name: frame[name].max() for name in COLUMNS}
-    for _, row in frame.iterrows():
+    shown = frame if wide else frame.head(TOP)
+    for _, row in shown.iterrows():
         cells = [_starred(row, name, best[name]) for name in COLUMNS]
         rank = (_rank(row), number(row["p_best_holm"])) if ranked else ()
-        table.add_row(Text(safe_terminal(row["planner"])), str(row["papers"]), *rank, *cells)
-    return table
-
-
-def planner_table(title: str, heads: Iterable[str], *, folded: Collection[str] = ()) -> Table:
-    """Return a table whose rows are planners; its other columns stand at the right, in one line unless folded."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("planner", overflow="fold", min_width=12)
-    for head in heads:
-        table.add_column(head, justify="right", no_wrap=head not in folded)
-    return table
+        table.add_row(safe_terminal(row["planner"]), cells[0], *rank, *cells[1:], str(row["papers"]))
+    yield table
+    if rest := len(frame) - len(shown):
+        low = number(frame["match_f1"].min())
+        yield Text(f"… and {rest} more planners, down to match F1 {low}; --wide shows all", style="dim")
 
 
 def _rank(row: pd.Series) -> str:
@@ -61,11 +66,12 @@ def _starred(row: pd.Series, name: str, best: float) -> Text:
     return Text(f"{cell}*", style="bold") if row[name] == best else Text(f"{cell} ")
 
 
-def summary(run: Run) -> Iterator[RenderableType]:
-    """Yield the leaderboard, what could not be read or paired, doubt, and the signature."""
-    yield leaderboard(run)
+def summary(run: Run, *, wide: bool = False, verbose: bool = False) -> Iterator[RenderableType]:
+    """Yield the leaderboard, what could not be read or paired, doubt, and the signature or what stands for it."""
+    yield from leaderboard(run, wide=wide)
     yield from notes(run)
-    yield Text(f"signature: {run.signature}", style="dim")
+    whole = f"signature: {run.signature}"
+    yield Text(whole if verbose else f"signature: {run.signature.digest} (whole in run.json)", style="dim")
 
 
 def notes(run: Run) -> Iterator[Text]:
@@ -73,27 +79,45 @@ def notes(run: Run) -> Iterator[Text]:
     totals = run.meta["totals"]
     for warning in run.meta["warnings"]:
         yield Text(f"warning: {safe_terminal(warning)}", style="yellow")
-    for row in json_output.records(run.leaderboard):
+    for row in json_output.records(run.leaderboard.head(TOP)):
         if (row.get("samples") or 1) > 1:
             best, spread = number(row["match_f1_best"]), number(row["match_f1_spread"])
             name = safe_terminal(row["planner"])
             yield Text(f"{name}: up to {row['samples']} samples a paper; best of them {best}, spread {spread}")
     if totals["borderline_pairs"]:
-        ends = run.leaderboard[["planner", "match_f1_if_none", "match_f1_if_all"]].itertuples(index=False)
-        spans = (f"{safe_terminal(name)} {number(low)} to {number(high)}" for name, low, high in ends)
         count = f"{totals['borderline_pairs']} of {totals['pairs']} pairs are borderline"
-        yield Text(f"{count}; match F1 if none or all of them matched: {', '.join(spans)}")
+        yield Text(f"{count}; {_borderline(run.leaderboard)}")
     yield from diagnostics([Diagnostic(**row) for row in json_output.records(run.diagnostics)])
+
+
+def _borderline(frame: pd.DataFrame) -> str:
+    """Say what hangs on borderline pairs: the order of neighbours whose ranges of match F1 overlap, or nothing."""
+    columns = ["planner", "match_f1_if_none", "match_f1_if_all"]
+    prefix = common_prefix(frame["planner"].tolist())
+    rows = frame[columns].itertuples(index=False)
+    spans = [(safe_terminal(name.removeprefix(prefix)), low, high) for name, low, high in rows]
+    close = {index for index in range(1, len(spans)) if spans[index][2] >= spans[index - 1][1]}
+    shown = [span for i, span in enumerate(spans) if (len(spans) == 1 or {i, i + 1} & close) and span[1] < span[2]]
+    if not shown:
+        return "whether they match or not, the order of planners stays"
+    ranges = ", ".join(f"{name} {number(low)} to {number(high)}" for name, low, high in shown[:SHOWN_RANGES])
+    more = f", and {len(shown) - SHOWN_RANGES} more" if len(shown) > SHOWN_RANGES else ""
+    return f"match F1 if none or all of them matched: {ranges}{more}"
 
 
 def diagnostics(items: Sequence[Diagnostic]) -> Iterator[Text]:
     """Yield what was left out, in full for the first few, and counts of the rest."""
+    for item in items:
+        if item.code in SAID:
+            yield Text(diagnostic(item), style="yellow")
     errors = [item for item in items if item.severity == "error"]
     for item in errors[:SHOWN_DIAGNOSTICS]:
         yield Text(diagnostic(item), style="red")
     if len(errors) > SHOWN_DIAGNOSTICS:
         yield Text(f"… and {len(errors) - SHOWN_DIAGNOSTICS} more errors", style="red")
-    counts = Counter(f"{item.code} ({item.severity})" for item in items if item.severity != "error")
+    counts = Counter(
+        f"{item.code} ({item.severity})" for item in items if item.severity != "error" and item.code not in SAID
+    )
     if counts:
         yield Text("also: " + ", ".join(f"{count} x {code}" for code, count in counts.most_common()))
 
@@ -132,6 +156,12 @@ def next_steps(folder: str) -> Text:
     )
     steps = "\n".join(f"  {command}\n      {purpose}" for purpose, command in commands)
     return Text(f"written: plans and gold in {place}, tables in {place}/run\ntry next:\n{steps}")
+
+
+def after_score(folder: str) -> Text:
+    """Say where a run is, and which commands look into it."""
+    place = safe_terminal(folder)
+    return Text(f"written to {place}\ntry next: evalkit show {place}    evalkit report {place} --out report.html")
 
 
 def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
@@ -196,8 +226,25 @@ def _text(value: object) -> str:
     return safe_terminal(text(value))
 
 
-def show(parts: Iterable[RenderableType]) -> None:
-    """Print to standard output; colours and NO_COLOR are rich's business, and pipes get plain text."""
-    console = Console() if Console().is_terminal else Console(width=200)
+def show(parts: Iterable[RenderableType], *, wide: bool = False) -> None:
+    """Print to standard output; colours and NO_COLOR are rich's business, and pipes get plain text.
+
+    A pipe is as wide as COLUMNS says; `wide` makes room for every column, and the terminal folds the lines.
+    """
+    console = Console()
+    if wide or not (console.is_terminal or os.environ.get("COLUMNS", "").isdigit()):
+        console = Console(width=1000 if wide else PIPE)
     for part in parts:
         console.print(part, highlight=False)
+
+
+def page(parts: Iterable[RenderableType]) -> None:
+    """Print through the terminal's pager where there is more than a screen of it, and else as `show` does."""
+    console, parts = Console(), list(parts)
+    if not console.is_terminal:
+        show(parts)
+        return
+    lines = sum(len(console.render_lines(part)) for part in parts)
+    with console.pager(styles=True) if lines > console.height else nullcontext():
+        for part in parts:
+            console.print(part, highlight=False)

@@ -26,6 +26,16 @@ def run(result: Run) -> str:
     return dump({**result.meta, "leaderboard": records(result.leaderboard), "errors": records(errors)})
 
 
+def evidence(result: Run, plans: Sequence[tuple[str, str]]) -> str:
+    """Return the scores and the pairs of some plans, by (paper, planner)."""
+    shown = []
+    for paper, planner in plans:
+        scores, pairs = (frame[(frame["paper"] == paper) & (frame["planner"] == planner)]
+                         for frame in (result.papers, result.pairs))  # fmt: skip
+        shown.append({"paper": paper, "planner": planner, "scores": records(scores)[0], "entries": records(pairs)})
+    return dump({"plans": shown})
+
+
 def readings(results: Sequence[LoadedPlans]) -> str:
     """Return what was read and every diagnostic."""
     plans = [plan for reading in results for plan in reading.plans]

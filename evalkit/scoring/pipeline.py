@@ -13,6 +13,7 @@ from evalkit import stats
 from evalkit.errors import InputError
 from evalkit.matching.assign import align
 from evalkit.metrics.counts import score_paper
+from evalkit.scoring.inputs import check_sides, nothing_meets, share_warning, swapped_error
 from evalkit.scoring.load import (
     BATCH,
     Map,
@@ -92,7 +93,8 @@ def score_run(
         writer = RunWriter(folder, _signature(settings, matcher, loaded.gold, work), papers_whole=labels is not None)
         for result in score_work(work, matcher, writer.table_format, executor, progress):
             writer.add(result)
-        run = writer.finish([*loaded.problems, *work.missing], settings, _draft_warnings(work), facts)
+        warnings = [*loaded.warnings, *_draft_warnings(work)]
+        run = writer.finish([*loaded.problems, *work.missing], settings, warnings, {**loaded.facts, **facts})
         if labels is not None:
             run = corrected(run, list(work.plans(settings.top_k)), labels, settings)
         run = run.replace(meta={**run.meta, "warnings": [*run.meta["warnings"], *_model_warnings(matcher)]})
@@ -109,6 +111,8 @@ class Loaded:
     table: PlanTable
     spool: Spool
     problems: list[Diagnostic]
+    facts: dict[str, Any]
+    warnings: list[str]
 
     def work(self, settings: Settings) -> Work:
         """Return every gold paper with every planner's plan of it."""
@@ -128,6 +132,7 @@ class Loaded:
 
 def load(pred: Source, gold: Source, settings: Settings, executor: Map = map, cache: Store | None = None) -> Loaded:
     """Read gold and plans; the plans are put into a spool as they come."""
+    check_sides(pred, gold)
     batches = read_plan_refs(pred, settings, executor, cache)
     references, problems = load_gold(gold, settings, cache)
     refs: list[PlanRef] = []
@@ -144,7 +149,12 @@ def load(pred: Source, gold: Source, settings: Settings, executor: Map = map, ca
     table, unplaced = plans_by_paper(refs, references)
     if not table:
         raise no_plans_error(pred, diagnostics)
-    return Loaded(references, table, spool, [*problems, *diagnostics, *unplaced])
+    if not any(table.values()):
+        raise nothing_meets(pred, gold, refs, references, problems)
+    if error := swapped_error(pred, gold, refs, problems):
+        raise error
+    facts, warnings = share_warning(refs, unplaced)
+    return Loaded(references, table, spool, [*problems, *diagnostics, *unplaced], facts, warnings)
 
 
 def _recorded_matcher(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,6 +16,12 @@ from evalkit.types import Diagnostic, Document
 
 TEXTS = frozenset(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
 SUFFIXES = TEXTS | arrow.SUFFIXES
+# Files that may well hold plans, and are in no format that can be read.
+UNREAD = frozenset(
+    (".csv", ".tsv", ".doc", ".docx", ".odt", ".pdf", ".rtf", ".tex", ".xls", ".xlsx", ".htm", ".html", ".xml", ".zip",
+     ".gz", ".tar", ".pkl", ".db")
+)  # fmt: skip
+NAMED = 5
 LARGEST = 16 * 1024 * 1024
 
 
@@ -27,12 +34,15 @@ def documents(root: str | Path, *, planners: bool) -> Iterator[Document | Diagno
     top = Path(root)
     if not top.exists():
         raise InputError(f"{root}: no such file or folder")
+    passed = list[Diagnostic]()
     empty, planner = True, lru_cache(maxsize=16)(partial(_planner, top))
     for item in [(str(top), None)] if top.is_file() else _walk(top):
-        empty = False
         if isinstance(item, Diagnostic):
+            passed.append(item)
+            empty = empty and item.code in ("run-folder", "unread-files")
             yield item
             continue
+        empty = False
         path, folder = item
         text, problem = _read_document(path)
         if problem is not None:
@@ -40,8 +50,9 @@ def documents(root: str | Path, *, planners: bool) -> Iterator[Document | Diagno
         if text is not None:
             yield Document(path, text, planner(folder) if planners else None, paper_name(path))
     if empty:
+        found = "".join(f"; {item.message}" for item in passed)
         kinds = ", ".join(sorted(SUFFIXES))
-        raise InputError(f"{root}: holds no documents (looked for {kinds}; README files do not count)")
+        raise InputError(f"{root}: holds no documents (looked for {kinds}; README files do not count){found}")
 
 
 def _walk(top: Path) -> Iterator[tuple[str, str] | Diagnostic]:
@@ -50,7 +61,13 @@ def _walk(top: Path) -> Iterator[tuple[str, str] | Diagnostic]:
     Links to folders are not followed. Paths are texts from here on: a `Path` for each takes 1.7 times as long.
     """
     refused: list[OSError] = []
+    unread: list[str] = []
     for folder, folders, names in os.walk(top, onerror=refused.append):
+        if {"run.json", "leaderboard.csv"} <= {*names}:
+            folders.clear()
+            message = "expected plans, found a run that evalkit wrote; passed over"
+            yield Diagnostic("warning", "run-folder", message, folder)
+            continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         repeats, begin = _repeats(Path(folder), names), str(Path(folder, "x"))[:-1]
         for name in sorted(names):
@@ -59,11 +76,24 @@ def _walk(top: Path) -> Iterator[tuple[str, str] | Diagnostic]:
                 yield Diagnostic("note", "repeats", f"repeats what {repeats[name]} says; passed over", begin + name)
             elif suffix.lower() in SUFFIXES and not name.startswith(".") and stem.upper() != "README":
                 yield begin + name, folder
+            elif suffix.lower() in UNREAD and not name.startswith("."):
+                unread.append(begin + name)
+    if unread:
+        yield _unread(top, unread)
     for error in refused:
         if Path(error.filename) == top:
             raise InputError(f"{top}: {error_reason(error)}") from error
         message = f"expected a readable folder, found: {error_reason(error)}"
         yield Diagnostic("error", "unreadable", message, str(error.filename))
+
+
+def _unread(top: Path, paths: list[str]) -> Diagnostic:
+    """Report files that are in no readable format: how many of each ending, and the first few names."""
+    kinds = Counter(Path(path).suffix.lower() for path in paths)
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    shown = ", ".join(str(Path(path).relative_to(top)) for path in paths[:NAMED])
+    more = f", and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return Diagnostic("warning", "unread-files", f"not read, in no known format: {counts} ({shown}{more})", str(top))
 
 
 def _repeats(folder: Path, names: Iterable[str]) -> dict[str, str]:

@@ -137,6 +137,16 @@ class Run:
             raise InputError(f"no planner {planner!r} for {name!r} in this run{_nearest(planner, planners)}")
         return [(name, item) for item in planners if planner in (None, item)]
 
+    def worst_plans(self, planner: str | None = None) -> list[tuple[str, str]]:
+        """Return the (paper, planner) keys of all plans, or those of one planner, the lowest match F1 first."""
+        papers = self.papers
+        planners = papers["planner"].unique().tolist()
+        if planner is not None and planner not in planners:
+            raise InputError(f"no planner {planner!r} in this run{_nearest(planner, planners)}")
+        chosen = papers if planner is None else papers[papers["planner"] == planner]
+        ordered = chosen.sort_values(["match_f1", "paper", "planner"], na_position="first", kind="stable")
+        return list(ordered[["paper", "planner"]].itertuples(index=False, name=None))
+
     def save(self, folder: str | Path, *, force: bool = False, form: str = "csv") -> Path:
         """Write the run folder whole or not at all; only `force` replaces an existing run."""
         with run_folder(folder, force=force, form=form) as written:

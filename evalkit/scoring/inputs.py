@@ -1,0 +1,109 @@
+"""The two sides of a scoring as a whole: swapped, inside each other, or plans that meet no gold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import InputError
+from evalkit.scoring.pair import PlanRef
+from evalkit.text import normalise_id
+from evalkit.types import Diagnostic, Plan
+
+NAMED = 8  # ids that a message names
+NEAR = 3  # pairs of near ids that a message names
+
+
+def check_sides(pred: object, gold: object) -> None:
+    """Refuse folders that are one, or gold inside the plans, with the command that was probably meant."""
+    if not (isinstance(pred, str | Path) and isinstance(gold, str | Path)) or not Path(gold).exists():
+        return
+    plans, references = Path(pred).resolve(), Path(gold).resolve()
+    if not plans.is_dir() or plans not in (references, *references.parents):
+        return
+    if plans == references:
+        raise InputError(f"{pred}: --pred and --gold are the same folder; expected plans in one, gold in another")
+    inside = plans / references.relative_to(plans).parts[0]
+    others = [path.name for path in sorted(plans.iterdir()) if _may_hold_plans(path) and path != inside]
+    meant = f"{pred}/{others[0]}" if len(others) == 1 else f"{pred}/PLANS"
+    raise InputError(
+        f"{gold}: gold lies inside --pred {pred} and would be read as plans; did you mean:\n"
+        f"  evalkit score --pred {Path(meant).as_posix()} --gold {gold}"
+    )
+
+
+def _may_hold_plans(path: Path) -> bool:
+    """Return whether a folder of a project may be the one with its plans: no run, nothing hidden."""
+    return path.is_dir() and not path.name.startswith((".", "runs")) and not (path / "run.json").exists()
+
+
+def nothing_meets(
+    pred: object, gold_source: object, refs: Sequence[PlanRef], gold: Mapping[str, Plan], problems: Iterable[Diagnostic]
+) -> InputError:
+    """Return the error of plans of which none is of a gold paper: both sides' ids, and the nearest of them."""
+    theirs, ours = sorted({ref.paper for ref in refs}), sorted(plan.paper for plan in gold.values())
+    lines = [
+        f"no plan of {len(refs)} is of a paper that gold knows",
+        f"  papers of the plans ({len(theirs)}): {_named(theirs)}",
+        f"  papers of gold ({len(ours)}): {_named(ours)}",
+    ]
+    if near := _nearest(theirs, ours):
+        lines.append(f"  nearest: {'; '.join(f'{one} ~ {other}' for one, other in near)}")
+    if _swapped(pred, refs, problems):
+        lines.append(f"  --pred and --gold look swapped; try: evalkit score --pred {gold_source} --gold {pred}")
+    else:
+        lines.append('  name the files alike, or name them in the settings: [papers] "name of the plan\'s" = "gold\'s"')
+    return InputError("\n".join(lines))
+
+
+def swapped_error(
+    pred: object, gold_source: object, refs: Sequence[PlanRef], problems: Iterable[Diagnostic]
+) -> InputError | None:
+    """Return the error of sides that are swapped: gold gives papers several times, and the plans are a flat folder."""
+    if not _swapped(pred, refs, problems):
+        return None
+    return InputError(
+        f"--pred {pred} and --gold {gold_source} look swapped: gold gives papers several times and"
+        f" the plans are one flat list; did you mean:\n  evalkit score --pred {gold_source} --gold {pred}"
+    )
+
+
+def _swapped(pred: object, refs: Sequence[PlanRef], problems: Iterable[Diagnostic]) -> bool:
+    """Say whether gold looks like the plans of several planners, and the plans like one list a paper."""
+    if not isinstance(pred, str | Path):
+        return False
+    flat = all(Path(ref.path).parent == Path(pred) or Path(ref.path) == Path(pred) for ref in refs)
+    again = [problem for problem in problems if problem.code == "duplicate-gold"]
+    return flat and 2 * len(again) >= len({normalise_id(ref.paper) for ref in refs}) > 0
+
+
+def share_warning(refs: Sequence[PlanRef], unplaced: Iterable[Diagnostic]) -> tuple[dict[str, Any], list[str]]:
+    """Return which plans were not scored because gold does not know their papers, as facts and as a warning."""
+    unknown = {item.path for item in unplaced if item.code == "unknown-paper"}
+    papers = sorted({ref.paper for ref in refs if ref.path in unknown})
+    if not papers:
+        return {}, []
+    left_out = sum(item.code == "unknown-paper" for item in unplaced)
+    facts = {"plans": left_out, "of": len(refs), "papers": papers[:100]}
+    text = f"{len(refs) - left_out:,} of {len(refs):,} plans scored: {left_out:,} are of papers that gold does not know"
+    return {"not_scored": facts}, [f"{text} ({_named(papers)})"]
+
+
+def _named(names: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    more = f", and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _nearest(theirs: Sequence[str], ours: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the nearest pairs of names that do not meet, best first."""
+    from rapidfuzz import fuzz, process
+
+    known = {normalise_id(name): name for name in ours}
+    found = []
+    for name in theirs[:500]:
+        best = process.extractOne(normalise_id(name), list(known), scorer=fuzz.WRatio, score_cutoff=60)
+        if best:
+            found.append((-best[1], name, known[best[0]]))
+    return [(name, other) for _, name, other in sorted(found)[:NEAR]]
