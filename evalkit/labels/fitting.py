@@ -26,7 +26,15 @@ from evalkit.labels.evaluate import (
     reliability,
     risk_coverage,
 )
-from evalkit.matching.calibration import Calibration, LogisticModel, Models, dump_calibration, model_probabilities
+from evalkit.labels.guarantee import guaranteed_band
+from evalkit.matching.calibration import (
+    WRITTEN,
+    Calibration,
+    LogisticModel,
+    Models,
+    dump_calibration,
+    model_probabilities,
+)
 from evalkit.matching.features import FEATURES, Features, features
 from evalkit.matching.rules import Need, Needs
 from evalkit.storage.label_files import LabelledPlan
@@ -34,7 +42,6 @@ from evalkit.types import Thresholds
 
 FOLDS = 5
 BORDERLINE_SHARE = 0.07  # of all pairs, the nearest to the threshold
-WRITTEN = "reference"  # the task of rows whose gold was written, the kind of gold that users have
 WRITTEN_WEIGHT = 4.0  # how often these count when a threshold is chosen
 FAMILIES = {
     "hybrid": ("lexical", "embedding", "logic"),
@@ -178,9 +185,13 @@ def held_out(pairs: Pairs, penalty: Mapping[str, float] = PENALTY) -> tuple[Arra
 
 
 def calibrate(
-    rows: Sequence[LabelledPlan], matcher: str, vectors: Vectors | None, fitted_on: Mapping[str, Any]
+    rows: Sequence[LabelledPlan],
+    matcher: str,
+    vectors: Vectors | None,
+    fitted_on: Mapping[str, Any],
+    guarantee: float | None = None,
 ) -> Calibration:
-    """Fit one matcher to these rows, with its own cross-validated figures."""
+    """Fit one matcher to these rows, with its own cross-validated figures; `guarantee` chooses the band of doubt."""
     papers = {row.paper for row in rows}
     if len(papers) < 2 * FOLDS:
         raise InputError(
@@ -189,8 +200,15 @@ def calibrate(
     pairs = table_of(rows, matcher, vectors)
     part, match = held_out(pairs)
     models = fit(pairs, np.ones(len(part), dtype=bool))
+    limits, promise = thresholds_of(pairs, part, match), {}
+    if guarantee is not None:
+        place = np.unique([row.paper for row in rows for _ in range(int(row.known_table.sum()))], return_inverse=True)[
+            1
+        ]
+        low, high, facts = guaranteed_band(match, pairs.match, place, limits.match, guarantee)
+        limits, promise = replace(limits, low=low, high=high), {"guarantee": facts}
     unnamed = Calibration(
-        "", matcher, thresholds_of(pairs, part, match), models,
+        "", matcher, limits, models,
         {name: FEATURES[name].version for name in pairs.names if name in models.features},
         {**fitted_on, "papers": len(papers), "rows": len(rows), "pairs": len(part), "penalty": PENALTY},
         {
@@ -198,6 +216,7 @@ def calibrate(
             "part": figures(pairs, part, pairs.part, np.ones(len(part))),
             "match": figures(pairs, match, pairs.match, pairs.weights),
             "by_task": by_task(predictions(rows, pairs, part, match)),
+            **promise,
         },
     )  # fmt: skip
     return with_id(unnamed)

@@ -22,11 +22,11 @@ from evalkit.storage.label_files import LabelledPlan, read_labels
 
 def calibrate_on(
     paths: Sequence[str], settings: Settings, store: Store | None = None, progress: Progress | None = None,
-    note: str = "",
+    note: str = "", guarantee: float | None = None,
 ) -> Calibration:  # fmt: skip
     """Fit the settings' matcher to the labels of these files; `note` says what a user of it must know."""
     rows, vectors, model = _inputs(paths, settings, store, progress)
-    return calibrate(rows, settings.matcher, vectors, _fitted_on(paths, model, note))
+    return calibrate(rows, settings.matcher, vectors, _fitted_on(paths, model, note), guarantee)
 
 
 def adapt_on(

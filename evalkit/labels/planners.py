@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import pi, sqrt
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -77,11 +77,6 @@ def spread(errors: Table) -> dict[str, float | None]:
     within = float(np.mean(np.nanvar(errors, axis=0, ddof=1)))
     between = float(np.mean(np.nanmean(errors, axis=0) ** 2) - np.mean(within / count))
     return {"paper_sd": sqrt(within), "planner_sd": sqrt(max(between, 0.0))}
-
-
-def expected_error(papers: int, paper_sd: float, planner_sd: float) -> float:
-    """Return the expected absolute error of a planner's figure over this many papers, errors being normal."""
-    return sqrt(2 / pi) * sqrt(planner_sd**2 + paper_sd**2 / papers)
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:

@@ -23,6 +23,7 @@ from evalkit.matching.features import FEATURES, Features
 from evalkit.matching.rules import Need
 from evalkit.types import Thresholds
 
+WRITTEN = "reference"  # the task of labelled rows whose gold was written, the kind of gold that users have
 SCHEMA_VERSION = 2
 GRID = 2.0**20
 Matrix = NDArray[np.float64]  # [gold, plan]
@@ -72,6 +73,24 @@ class Calibration:
     cross_validation: Mapping[str, Any] = field(default_factory=dict)
 
     __hash__ = object.__hash__
+
+
+def expected_error(calibration: Calibration, papers: int) -> dict[str, Any] | None:
+    """Return how far a planner's match F1 over this many papers is expected to be off, and where that was measured.
+
+    The error is that of held-out papers with written gold; without any in the labels it is not known. Errors are taken
+    as normal: a planner's own, and one of each paper.
+    """
+    written = calibration.cross_validation.get("by_task", {}).get(WRITTEN)
+    spread = written["planners"] if written else {}
+    if not papers or spread.get("paper_sd") is None:
+        return None
+    deviation = math.sqrt(spread["planner_sd"] ** 2 + spread["paper_sd"] ** 2 / papers)
+    return {
+        "match_f1": round(math.sqrt(2 / math.pi) * deviation, 4),
+        "papers": papers,
+        "measured_on": f"{written['rows']} labelled plans of {written['papers']} held-out papers with written gold",
+    }
 
 
 def probabilities(features: Features, calibration: Calibration) -> tuple[Matrix, Matrix]:

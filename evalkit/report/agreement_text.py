@@ -31,6 +31,8 @@ WORST_SHOWN = 5
 def decisions(run: Run, spent: str = "", failures: Mapping[str, int] | None = None) -> Iterator[Text]:
     """Say what labels correct, who decided the borderline pairs, what was left to the matcher, and what it cost."""
     yield from _corrected(run)
+    if promise := run.meta.get("guarantee"):
+        yield Text(guaranteed(promise))
     facts = run.meta.get("judge")
     if not facts:
         return
@@ -109,11 +111,13 @@ def labels(result: Mapping[str, Any]) -> Iterator[RenderableType]:
     planners = Table("planner", "plans", "F1 by labels", "F1 by matcher", "difference")
     for row in result["per_planner"]:
         truth, matcher = row["f1_labels"], row["f1_matcher"]
-        cells = (str(row["plans"]), number(truth), number(matcher), f"{matcher - truth:+.3f}")
+        cells = (str(row["plans"]), number(truth), number(matcher), f"{row['error']:+.3f}")
         planners.add_row(Text(safe_terminal(row["planner"])), *cells)
     yield planners
-    error, rank = result["mean_absolute_error"], result["rank_correlation"]
-    yield Text(f"planners' F1: mean absolute error {number(error)}, rank correlation {number(rank)}")
+    yield _planner_errors("planners' F1", result)
+    for task, both in result["by_task"].items():
+        if task and len(result["by_task"]) > 1:
+            yield _planner_errors(f"{safe_terminal(task)} ({both['papers']} papers)", both["planners"])
     for pair in result["worst"][:WORST_SHOWN]:
         label = "match" if pair["label"] else "same part" if pair["same_part"] else "different"
         paper, probability = safe_terminal(pair["paper"]), number(pair["match_probability"], 2)
@@ -130,8 +134,25 @@ def calibration(result: Calibration) -> Iterator[RenderableType]:
     yield Text(f"{result.id}: {fitted['pairs']} pairs of {fitted['papers']} papers, {held_out['folds']} folds by paper")
     yield _decisions({what: held_out[what] for what in ("match", "part")}, "Held-out papers")
     yield _risk_coverage(held_out["match"]["risk_coverage"])
+    for task, both in held_out.get("by_task", {}).items():
+        if task:
+            yield Text(
+                f"{safe_terminal(task)}: match F1 {number(both['match']['f1'])}, part F1 {number(both['part']['f1'])}"
+            )
+            yield _planner_errors("  planners", both["planners"])
+    if guarantee := held_out.get("guarantee"):
+        yield Text(guaranteed(guarantee))
     yield Text(
         f"thresholds: part {limits.part:g}, match {limits.match:g}; band of doubt {limits.low:g} to {limits.high:g}"
+    )
+
+
+def guaranteed(facts: Mapping[str, Any]) -> str:
+    """Say what is guaranteed outside the band of doubt, and from which labels."""
+    return (
+        f"outside the band of doubt {facts['rate']:.0%} or more of decided matches, and of pairs decided as none, agree "
+        f"with the labels, with {facts['confidence']:.0%} confidence ({facts['papers']} held-out papers; "
+        f"{facts['inside']:.1%} of the pairs are inside)"
     )
 
 
@@ -144,6 +165,16 @@ def adapted(result: Adaptation, *, even_so: bool) -> Iterator[RenderableType]:
     yield Text(message)
     if not result.helped and not even_so:
         raise InputError(f"these labels do not mend the base: {message}; nothing written, --even-so writes it")
+
+
+def _planner_errors(what: str, errors: Mapping[str, Any]) -> Text:
+    """Say how far planners' figures are off, and whether the matcher has favourites among them."""
+    signed = ", ".join(f"{safe_terminal(row['planner'])} {row['error']:+.3f}" for row in errors["per_planner"])
+    return Text(
+        f"{what}: mean absolute error {number(errors['mean_absolute_error'])}, "
+        f"largest {number(errors['largest_error'])}, rank correlation {number(errors['rank_correlation'])}, "
+        f"p that the error depends on the planner {number(errors['p_planner_dependent'])}: {signed}"
+    )
 
 
 def _decisions(rows: Mapping[str, Mapping[str, float | None]], title: str) -> Table:

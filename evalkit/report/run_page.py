@@ -16,7 +16,7 @@ from evalkit.report.browser_data import CLASSES, counts
 from evalkit.report.charts import CHARTS
 from evalkit.report.escaping import address
 from evalkit.report.html import LARGEST_INLINE, Page, browser_page, drawn
-from evalkit.report.values import brackets, defined
+from evalkit.report.values import brackets, defined, number
 from evalkit.storage.runs import Run
 
 COLUMNS = [name for name in shown_in("page") if name != "match_f1"]  # which has a column of its own
@@ -101,7 +101,9 @@ def _facts(run: Run) -> Iterator[View]:
     yield _fact("Plans read", f"{planned} of {every}", ", ".join(absent), planned < every)
     yield _fact("Parse failures", failures, "entries or files left out" if failures else "", failures > 0)
     yield _fact("Borderline pairs", borderline, f"{100 * borderline / pairs:.1f}% of {totals['pairs']}")
-    yield _fact("Matcher", run.signature.matcher, run.signature.alignment)
+    off = run.meta.get("matcher_error")
+    error = f", ± {number(off['match_f1'])} in match F1" if off else ""
+    yield _fact("Matcher", run.signature.matcher, run.signature.alignment + error)
 
 
 def _fact(name: str, shown: object, note: str = "", alarm: bool = False) -> View:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit import stats
 from evalkit.errors import InputError
 from evalkit.matching.assign import align
+from evalkit.matching.calibration import expected_error
 from evalkit.metrics.counts import score_paper
 from evalkit.scoring.inputs import check_sides, nothing_meets, share_warning, swapped_error
 from evalkit.scoring.load import (
@@ -173,7 +174,10 @@ def _asked_matcher(
     work = loaded.work(matcher.settings)
     encode_texts(work, matcher, executor, progress)
     if panel is None:
-        return work, matcher, {}
+        papers = len({gold.paper for gold, _ in work.pairs})
+        promise = matcher.calibration.cross_validation.get("guarantee")
+        facts = {"matcher_error": expected_error(matcher.calibration, papers)}
+        return work, matcher, facts | ({"guarantee": promise} if promise else {})
     opinions = panel.ask(_questions(work, matcher, executor))
     return work, matcher.with_opinions(opinions, panel.signature), {"judge": panel.report()}
 
