@@ -32,7 +32,7 @@ def guaranteed_band(
     lower = _walk(np.arange(0.03, limit, STEP), lambda edge: (chances <= edge, ~truth), papers, rate)
     if upper is None or lower is None:
         raise InputError(
-            f"these labels cannot promise {rate:.0%}: the surest pairs of {len(np.unique(papers))} papers are too few, or "
+            f"these labels cannot promise {rate:.0%}: too few of the surest pairs, or "
             "too many of them wrong; ask for less, or label more papers"
         )
     inside = float(((chances > lower) & (chances < upper)).mean())

@@ -150,7 +150,7 @@ def calibration(result: Calibration) -> Iterator[RenderableType]:
 def guaranteed(facts: Mapping[str, Any]) -> str:
     """Say what is guaranteed outside the band of doubt, and from which labels."""
     return (
-        f"outside the band of doubt {facts['rate']:.0%} or more of decided matches, and of pairs decided as none, agree "
+        f"outside the band of doubt {facts['rate']:.0%} of decided matches, and of pairs decided as none, agree "
         f"with the labels, with {facts['confidence']:.0%} confidence ({facts['papers']} held-out papers; "
         f"{facts['inside']:.1%} of the pairs are inside)"
     )
