@@ -3,6 +3,13 @@
 A bug is none of these: it crashes with a traceback and exit code 1, so that CI never mistakes it for a verdict.
 """
 
+DISTRIBUTION = "ablation-evalkit"  # the name `evalkit` on the package index belongs to another project
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
+
 
 class EvalkitError(Exception):
     """Anything a user can mend; the message names the place and the way out."""

@@ -36,7 +36,7 @@ def closure(roots: Iterable[str]) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             print(f"not installed: {wanted.name}", file=sys.stderr)
             continue
-        if key(wanted.name) != "evalkit":
+        if key(wanted.name) != "ablation-evalkit":
             found[key(wanted.name)] = distribution.version.split("+")[0]
         for extra in {"", *wanted.extras} - {extra for name, extra in seen if name == key(wanted.name)}:
             seen.add((key(wanted.name), extra))

@@ -342,8 +342,46 @@ def test_no_model_exits_2_with_three_ways_out(project: Path) -> None:
     done = evalkit("score", "--pred", "plans", "--gold", "gold", "--model", "no/such-model", "--out", "run",
                    cwd=project, HF_HUB_OFFLINE="1")  # fmt: skip
     assert done.returncode == 2, done.stderr
-    assert all(way in done.stderr for way in ("evalkit[embedding]", "--model", "--matcher lexical"))
+    assert all(way in done.stderr for way in ("ablation-evalkit[embedding]", "--model", "--matcher lexical"))
     assert not (project / "run").exists()
+
+
+def test_a_demo_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "stub").mkdir()
+    (tmp_path / "stub/sentence_transformers.py").write_text("raise ImportError('not here')")
+    path = os.pathsep.join(filter(None, (str(tmp_path / "stub"), os.environ.get("PYTHONPATH"))))
+    done = evalkit("demo", "sample", "--no-cache", "--matcher", "embedding", cwd=tmp_path, PYTHONPATH=path)
+    assert done.returncode == 2, done.stderr
+    assert "ablation-evalkit[embedding]" in done.stderr
+    assert [found.name for found in tmp_path.iterdir()] == ["stub"]
+
+
+@pytest.mark.parametrize(("word", "near"), [("scor", "score"), ("gatee", "gate"), ("compair", "compare")])
+def test_a_misspelt_command_is_answered_with_the_nearest(tmp_path: Path, word: str, near: str) -> None:
+    done = evalkit(word, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"No such command '{word}'. Did you mean '{near}'?" in done.stderr
+
+
+def test_exit_codes_stay_when_the_reader_leaves(project: Path) -> None:
+    """A reader that is gone before the first line: what is left to print is dropped, and the run is whole."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "evalkit", *SCORE, "--out", "run"]
+    done = subprocess.run(command, cwd=project, stdout=write, stderr=subprocess.PIPE, timeout=120)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (project / "run/run.json").exists()
+
+
+def test_doctor_says_what_is_here_and_how_to_get_the_rest(tmp_path: Path) -> None:
+    found = json.loads(evalkit("doctor", "--json", "--cache", "kept", cwd=tmp_path).stdout)["found"]
+    rows = {row["what"]: row for row in found}
+    assert rows["cache"]["state"].endswith("kept")
+    assert {"evalkit", "python", "needs", "extra embedding", "extra report", "model"} <= set(rows)
+    for what, row in rows.items():
+        if "missing" in row["state"]:
+            assert row["to_do"] == f"pip install 'ablation-evalkit[{what.removeprefix('extra ')}]'"
 
 
 def test_a_paper_named_like_a_path_stays_inside(project: Path) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 import click
 import pytest
 
+from evalkit.errors import DISTRIBUTION
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "evalkit"
 
@@ -233,8 +235,22 @@ def test_dependencies_are_declared_and_used() -> None:
     assert core <= imported, f"declared, never imported: {sorted(core - imported)}"
 
 
+def test_the_distribution_is_named_by_one_constant() -> None:
+    """Whoever types an install command from here gets this project, and not the one called evalkit on the index."""
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"] == DISTRIBUTION
+    texts = [*modules(), ROOT / "README.md", ROOT / "pyproject.toml", *(path for path in (ROOT / "docs").rglob("*.*"))]
+    wrong = [
+        path.name
+        for path in texts
+        if re.search(r"(?<![\w-])evalkit\[|install [\"']?evalkit\b", path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong
+    copies = [short(path) for path in modules() if f'"{DISTRIBUTION}"' in path.read_text(encoding="utf-8")]
+    assert copies == ["errors.py"]
+
+
 def test_version_is_written_once() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert metadata.version("evalkit") == project["version"], "installed before the version changed: run make again"
+    assert metadata.version(DISTRIBUTION) == project["version"], "installed before the version changed: run make again"
     copies = [short(path) for path in modules() if f'"{project["version"]}"' in path.read_text(encoding="utf-8")]
     assert not copies, "use importlib.metadata instead"

@@ -54,6 +54,6 @@ def test_installation_finds_its_own_data(installed: Path) -> None:
 
 
 def test_installation_has_licence_and_script(installed: Path) -> None:
-    (info,) = installed.glob("evalkit-*.dist-info")
+    (info,) = installed.glob("ablation_evalkit-*.dist-info")
     assert (info / "licenses" / "LICENSE").exists()
     assert "evalkit = evalkit.cli:main" in (info / "entry_points.txt").read_text(encoding="utf-8")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
 import click
 
-from evalkit.errors import EvalkitError, Stopped
+from evalkit.errors import DISTRIBUTION, EvalkitError, Stopped
 
 COMMANDS = {
     "score": "score plans against gold; the main job",
@@ -28,10 +29,35 @@ COMMANDS = {
     "convert": "rewrite documents in another format",
     "formats": "the formats that can be read and written",
     "demo": "a small sample project, scored",
+    "doctor": "what is installed, and how to get what is missing",
     "cache": "what is kept between runs: how large, forget, prune",
     "calibrate": "fit a matcher to labelled pairs",
     "agree": "how well a matcher agrees with labels",
 }
+
+
+class Listened:
+    """Standard output whose reader may leave (`| head`): what it no longer reads is dropped, and exit codes stay."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return self._unless_left(self._stream.write, text) or 0
+
+    def flush(self) -> None:
+        self._unless_left(self._stream.flush)
+
+    def _unless_left(self, call: Any, *arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except BrokenPipeError:
+            from evalkit.storage.files import discard
+
+            discard(self._stream.fileno())
 
 
 class Commands(click.Group):
@@ -47,6 +73,15 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command where there is none of that name."""
+        near = get_close_matches(args[0], COMMANDS, n=1)
+        if near and args[0] not in COMMANDS:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; Ctrl-C ends it as a shell expects, and not in a crash's exit code."""
         try:
@@ -61,7 +96,7 @@ class Commands(click.Group):
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("evalkit"), prog_name="evalkit")
+@click.version_option(version(DISTRIBUTION), prog_name="evalkit")
 def group() -> None:
     """Score generated ablation plans against reference ablations.
 
@@ -73,6 +108,7 @@ def main() -> None:
     """Run the console script: a user's mistake becomes one line and its exit code, a bug stays a traceback."""
     # A run makes many small things that all stay; Python's search for cycles among them took a twentieth of its time.
     gc.set_threshold(50_000, 20, 20)
+    sys.stdout = Listened(sys.stdout)
     try:
         group.main(standalone_mode=True)
     except EvalkitError as error:

@@ -17,11 +17,16 @@ def command(folder: str, force: bool, cache: str | None, no_cache: bool, **optio
     from evalkit.report import console, progress
     from evalkit.scoring.pipeline import score_run
     from evalkit.settings import Settings
-    from evalkit.storage.files import sample_project, write_texts
+    from evalkit.storage.files import is_there, remove_folder, sample_project, write_texts
 
+    settings, new = Settings().with_options(options), not is_there(folder)
     write_texts(sample_project(folder), force=force)
-    settings = Settings().with_options(options)
-    with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
-        run = score_run(f"{folder}/plans", f"{folder}/gold", settings, progress=advance, **place)
-    run.save(f"{folder}/run", force=force)
+    try:
+        with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
+            run = score_run(f"{folder}/plans", f"{folder}/gold", settings, progress=advance, **place)
+        run.save(f"{folder}/run", force=force)
+    except BaseException:
+        if new:
+            remove_folder(folder)
+        raise
     console.show([*console.summary(run), console.next_steps(folder)])

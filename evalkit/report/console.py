@@ -169,7 +169,9 @@ def after_score(folder: str) -> Text:
 
 def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """Return a plain table of texts."""
-    table = Table(*heads)
+    table = Table()
+    for head in heads:
+        table.add_column(head, overflow="fold")
     for row in rows:
         table.add_row(*(Text(safe_terminal(cell)) for cell in row))
     return table

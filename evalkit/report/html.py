@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from evalkit.errors import DISTRIBUTION
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report import chart_style
 from evalkit.report.chart_style import ChartKind
@@ -71,7 +72,7 @@ def render(template: str, **content: Any) -> str:
     script = f'(() => {{\n"use strict";\nconst figureNames = {figures};\n{modules}}})();\n'
     css = _asset("report.css")
     text = _environment().get_template(template).render(
-        css=css, script=script, policy=policy(css, script), version=version("evalkit"), **content
+        css=css, script=script, policy=policy(css, script), version=version(DISTRIBUTION), **content
     )  # fmt: skip
     return utf8(text)
 

@@ -23,9 +23,11 @@ def bar() -> Iterator[Advance]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as drawn:
         tasks = {}
+        begun = drawn.add_task("Reading", total=None)
 
         def advance(what: str, done: int, total: int, note: str = "") -> None:
             if what not in tasks:
+                drawn.update(begun, visible=False)
                 tasks[what] = drawn.add_task(what, total=total)
             drawn.update(tasks[what], completed=done, total=total, description=f"{what} {note}".rstrip())
 

@@ -26,7 +26,7 @@ from itertools import islice
 from queue import Empty
 from typing import Any
 
-from evalkit.errors import EngineError
+from evalkit.errors import EngineError, install_command
 
 ATTEMPTS = 3
 AHEAD = 16  # batches for each worker that may be pending: what bounds memory
@@ -218,7 +218,7 @@ def _open_dask(workers: int, address: str) -> Iterator[Map]:
     try:
         from distributed import Client, KilledWorker, LocalCluster  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
-        raise EngineError("the engine dask needs an extra: pip install 'evalkit[dask]'") from error
+        raise EngineError(f"the engine dask needs an extra: {install_command('dask')}") from error
     with ExitStack() as stack:
         if not address:
             one_each = {"n_workers": workers or os.cpu_count() or 1, "threads_per_worker": 1, "processes": True}
@@ -241,7 +241,7 @@ def _open_ray(workers: int, address: str) -> Iterator[Map]:
         import ray
         from ray.exceptions import NodeDiedError, OutOfMemoryError, WorkerCrashedError
     except ImportError as error:
-        raise EngineError("the engine ray needs an extra: pip install 'evalkit[ray]'") from error
+        raise EngineError(f"the engine ray needs an extra: {install_command('ray')}") from error
     ours = not ray.is_initialized()
     if ours:
         where = {"address": address} if address else {"num_cpus": workers or os.cpu_count(), "include_dashboard": False}

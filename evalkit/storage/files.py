@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -56,6 +57,23 @@ def read_lines(paths: Iterable[str | Path]) -> Iterator[tuple[str, int, str]]:
         for number, line in enumerate(read_text(path).split("\n"), start=1):
             if line.strip():
                 yield str(path), number, line
+
+
+def discard(descriptor: int) -> None:
+    """Lead an open file nowhere from now on: what is written to it is dropped."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def is_there(path: str | Path) -> bool:
+    """Return whether something lies at a path."""
+    return Path(path).exists()
+
+
+def remove_folder(path: str | Path) -> None:
+    """Remove a folder and all that is in it, as far as that can be done."""
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def file_hash(path: str | Path) -> str:

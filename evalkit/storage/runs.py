@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.errors import InputError
+from evalkit.errors import DISTRIBUTION, InputError
 from evalkit.settings import Settings, fingerprint
 from evalkit.storage.files import read_bytes, read_text
 from evalkit.storage.folders import Building, building
@@ -74,7 +74,7 @@ def sign(
 ) -> Signature:
     """Return the signature of a run; `pins` say who decides which entries match."""
     return Signature(
-        version=version("evalkit"), settings=settings.digest, alignment=settings.alignment, **pins,
+        version=version(DISTRIBUTION), settings=settings.digest, alignment=settings.alignment, **pins,
         missing=settings.missing, top_k=str(settings.top_k or "all"), seed=str(settings.seed),
         gold=content_hash(gold), plans=content_hash(plans),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.errors import InputError, OutputError
+from evalkit.errors import InputError, OutputError, install_command
 
 if TYPE_CHECKING:
     import pandas as pd  # loaded where it is used: workers write rows without it
@@ -200,5 +200,5 @@ def _pyarrow() -> Any:
     try:
         import pyarrow as pa
     except ImportError as error:
-        raise OutputError("Parquet needs pyarrow: pip install 'evalkit[parquet]'") from error
+        raise OutputError(f"Parquet needs pyarrow: {install_command('parquet')}") from error
     return pa

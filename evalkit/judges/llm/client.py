@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from math import ceil
 from typing import Any, TypeVar
 
-from evalkit.errors import JudgeError
+from evalkit.errors import JudgeError, install_command
 from evalkit.judges.llm.prompts import InvalidReply, Messages
 from evalkit.settings import JudgeSettings
 
@@ -27,7 +27,7 @@ Parsed = TypeVar("Parsed")
 def require() -> None:
     """Refuse with the way out when the extra is not installed."""
     if find_spec("openai") is None:
-        raise JudgeError("a judge needs the openai client, which is not installed: pip install 'evalkit[judge]'")
+        raise JudgeError(f"a judge needs the openai client, which is not installed: {install_command('judge')}")
 
 
 def key_from(settings: JudgeSettings, environment: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
-from evalkit.errors import InputError
+from evalkit.errors import InputError, install_command
 from evalkit.storage.files import read_text, shipped
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class PageSession(Protocol):
 def require() -> None:
     """Refuse with the way out when the extra is not installed."""
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
-        raise InputError("the label page needs starlette and uvicorn: pip install 'evalkit[label]'")
+        raise InputError(f"the label page needs starlette and uvicorn: {install_command('label')}")
 
 
 def serve(session: PageSession, *, port: int, announce: Callable[[str], None]) -> None:

