@@ -170,8 +170,19 @@ def test_offline_option_reaches_the_model(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError("no")
 
     monkeypatch.setattr(hub, "snapshot_download", download)
-    (tmp_path / "x.json").write_text('[{"name": "A", "ablated_part": "gate"}]')
-    words = ["score", "--pred", str(tmp_path), "--gold", str(tmp_path), "--out", str(tmp_path / "run"), "--no-cache"]
+    for side in ("plans", "gold"):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "x.json").write_text('[{"name": "A", "ablated_part": "gate"}]')
+    words = [
+        "score",
+        "--pred",
+        str(tmp_path / "plans"),
+        "--gold",
+        str(tmp_path / "gold"),
+        "--out",
+        str(tmp_path / "run"),
+        "--no-cache",
+    ]
     result = CliRunner().invoke(group, [*words, "--model", "nobody/nothing", "--offline"])
     assert isinstance(result.exception, EvalkitError)
     assert "--offline fetches none" in str(result.exception)
