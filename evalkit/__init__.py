@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from evalkit.comparison import compare as compare
     from evalkit.errors import EvalkitError as EvalkitError
     from evalkit.scoring.load import read_plans as read_plans
-    from evalkit.scoring.pipeline import score_run as score
+    from evalkit.scoring.pipeline import score as score
     from evalkit.scoring.scorer import Reward as Reward
     from evalkit.scoring.scorer import Scorer as Scorer
     from evalkit.settings import Settings as Settings
@@ -34,7 +34,7 @@ _HOMES = {
     "compare": "comparison",
     "load_run": "storage.runs",
     "read_plans": "scoring.load",
-    "score": "scoring.pipeline:score_run",
+    "score": "scoring.pipeline",
 }
 __all__ = [
     "Ablation",
@@ -55,8 +55,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'evalkit' has no attribute {name!r}")
-    module, _, attribute = _HOMES[name].partition(":")
-    return getattr(import_module(f"evalkit.{module}"), attribute or name)
+    return getattr(import_module(f"evalkit.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

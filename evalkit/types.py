@@ -65,6 +65,16 @@ class Ablation(Portable):
     draft: bool = field(default=False, compare=False)
     source: str = field(default="", compare=False)
 
+    @property
+    def ablated_part(self) -> str:
+        """The part under the name that it has in files."""
+        return self.part
+
+    @property
+    def replacement(self) -> tuple[str, ...]:
+        """The replacements under the name that they have in files."""
+        return self.replacements
+
 
 def entry_tree(entry: Ablation) -> dict[str, Any]:
     """Return an entry as the JSON object that plans and labels hold, without what is unspecified."""

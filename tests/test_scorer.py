@@ -7,6 +7,7 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import entry, gold, plan
 
@@ -91,3 +92,88 @@ def test_the_front_door_has_it(tmp_path: Path) -> None:
     assert evalkit.Scorer is Scorer
     with pytest.raises(InputError):
         Scorer(Settings(calibration=str(tmp_path / "none.json")))
+
+
+def test_feedback_names_what_was_missed_wrong_and_not_expected() -> None:
+    """An action is wrong, an entry is missed, one is spurious, one cannot be read: a line each, usable as it is."""
+    wrong = {"name": "More gate", "ablated_part": "gate", "action": "ADD", "replacement": ["a second gate"]}
+    text = json.dumps([wrong, {"name": "Warmup", "ablated_part": "learning rate warmup", "action": "REMOVE"}, 3])
+    lines = Scorer(LEXICAL).reward(text, GOLD).feedback.split("\n")
+    assert lines[0] == "0 of 2 expected entries matched, by 0 of 2 proposed ones."
+    assert "Wrong action: 'More gate' says ADD; expected REMOVE." in lines
+    assert any(line.startswith("Missed: 'contrastive loss' (REPLACE: none; triplet loss)") for line in lines)
+    assert "Not expected: 'Warmup'." in lines
+    assert lines[-1].startswith("Could not be read: expected an entry")
+
+
+def test_feedback_can_keep_golds_words_to_itself() -> None:
+    text = json.dumps([{"name": "More g", "ablated_part": "gate", "action": "ADD"}])
+    told = Scorer(LEXICAL).reward(text, GOLD, reveal=False).feedback
+    assert "Wrong action: 'More g' says ADD; another one is expected." in told
+    assert "Missed: 1 expected entries." in told
+    assert not any(word in told for word in ("contrastive", "triplet", "REMOVE"))
+
+
+def trl_reward(prompts, completions, paper, **columns):  # type: ignore[no-untyped-def]
+    """The shape of TRL's GRPOTrainer: lists of prompts and completions, and the columns of the data set."""
+    return [Scorer(LEXICAL).reward(text, {"paper": GOLD}[name]) for text, name in zip(completions, paper, strict=True)]
+
+
+def test_a_reward_function_as_trainers_call_it() -> None:
+    values = trl_reward(["p", "p"], [REPLY, "no"], paper=["paper", "paper"], trainer_state=None)
+    assert values == [pytest.approx(2 / 3), 0]
+    assert all(isinstance(value, float) for value in values)
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "told"),
+    [
+        (None, GOLD, "plan_text: .* NoneType"),
+        ([REPLY], GOLD, "plan_text: .* list"),
+        (REPLY, "paper", "gold: .* str 'paper'"),
+    ],
+)
+def test_a_programmers_mistake_raises(text: object, reference: object, told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        Scorer(LEXICAL).reward(text, reference)  # type: ignore[arg-type]
+
+
+ENTRY = {"name": "Gate", "ablated_part": "gate", "action": "REMOVE"}
+
+
+@pytest.mark.parametrize(
+    "pred",
+    [
+        {"model": {"paper": [ENTRY]}},
+        {"model": {"paper": json.dumps([ENTRY])}},
+        {"model": {"paper": {"ablations": [ENTRY]}}},
+        [{"planner": "model", "paper": "paper", **ENTRY}],
+        pd.DataFrame([{"planner": "model", "paper": "paper", **ENTRY, "replacement": float("nan")}]),
+        [plan(entry("gate"), planner="model")],
+    ],
+    ids=["lists", "texts", "objects", "rows", "frame", "plans"],
+)
+def test_score_takes_what_a_program_has(pred: object, tmp_path: Path) -> None:
+    run = evalkit.score(pred, {"paper": [ENTRY]}, LEXICAL, cache=tmp_path)
+    assert run.leaderboard[["planner", "match_f1"]].values.tolist() == [["model", 1.0]]
+    assert repr(run) == "Run of 1 planners on 1 papers\n  model: match F1 1.000"
+    assert run.table("markdown").splitlines()[2].startswith("| model | **1.000**")
+
+
+@pytest.mark.parametrize("pred", [None, 3, {"paper": "text"}, [["a"]]])
+def test_what_is_no_source_says_what_would_be(pred: object) -> None:
+    with pytest.raises(InputError, match=r"expected a folder, a file, plans, \{planner: \{paper"):
+        evalkit.score(pred, [GOLD], LEXICAL, cache=None)
+
+
+def test_entries_have_the_names_of_their_fields_in_files() -> None:
+    found = entry("gate", "REPLACE", ["none"])
+    assert (found.ablated_part, found.replacement) == (found.part, found.replacements) == ("gate", ("none",))
+
+
+def test_a_run_shows_compares_and_reports_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = evalkit.score({"model": {"paper": [ENTRY]}}, {"paper": [ENTRY]}, LEXICAL, cache=None)
+    run.show()
+    assert "paper · model · planned · match F1 1.000" in capsys.readouterr().out
+    assert run.compare(run, force=True).headline[0].difference == 0
+    assert run.report(tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evalkit.comparison import Comparison
+from evalkit.errors import InputError
 from evalkit.report import chart_style, charts, comparison_page, comparison_text, escaping, leaderboard_tables
 from evalkit.report.run_page import title, verdict
 from evalkit.report.values import p_value
@@ -28,6 +29,13 @@ def run_html(run: Run) -> str:
     """Return the verdict and the leaderboard."""
     board = leaderboard_tables.html(leaderboard_tables.table({"": run}), False)
     return f"<div><b>{escaping.html(title(run))}</b><p>{escaping.html(verdict(run))}</p>{board}</div>"
+
+
+def run_table(run: Run, form: str) -> str:
+    """Return the leaderboard of a run in one of the forms of `evalkit table`."""
+    if form not in leaderboard_tables.RENDERERS:
+        raise InputError(f"no table is called {form!r}; there are {', '.join(leaderboard_tables.RENDERERS)}")
+    return leaderboard_tables.RENDERERS[form](leaderboard_tables.table({"": run}), False)
 
 
 def comparison_html(result: Comparison) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from evalkit.errors import InputError
 from evalkit.formats import FORMATS, parse_document, write_plans
+from evalkit.scoring.given import plans_given
 from evalkit.scoring.pair import PlanRef, gold_by_paper
 from evalkit.settings import Settings, content_digest
 from evalkit.storage.cache import PathName, Store, decode_plans, dependencies, encode_plans
@@ -20,7 +21,8 @@ from evalkit.storage.discovery import documents
 from evalkit.storage.files import write_texts
 from evalkit.types import Diagnostic, Document, Plan
 
-Source = str | Path | Iterable[Plan]
+Source = Any
+"""A path, plans, or what `plans_given` reads."""
 Item = TypeVar("Item")
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """An executor: lazy and in order like the built-in `map`, wherever the work is done."""
@@ -56,7 +58,8 @@ def read_plans(
     """
     settings = settings or Settings()
     if not isinstance(source, str | Path):
-        plans = [replace(plan, planner=None) if gold else plan for plan in source]
+        given = plans_given(source, gold=gold, strict=settings.strict)
+        plans = [replace(plan, planner=None) if gold else plan for plan in given]
         return LoadedPlans(tuple(plans), tuple(item for plan in plans for item in plan.diagnostics))
     plans, diagnostics = [], []
     for batch in batched(documents(source, planners=not gold), BATCH):
@@ -93,7 +96,8 @@ def is_draft(gold: Plan) -> bool:
 def read_plan_refs(source: Source, settings: Settings, executor: Map, cache: Store | None) -> Iterator[list[ReadItem]]:
     """Read plans as `read_plans` does, as references with encoded plans; an executor with workers starts at once."""
     if not isinstance(source, str | Path):
-        return executor(partial(_given_batch, settings=settings), batched(source, BATCH))
+        given = plans_given(source, strict=settings.strict)
+        return executor(partial(_given_batch, settings=settings), batched(given, BATCH))
     batches = batched(documents(source, planners=True), BATCH)
     return executor(partial(_read_batch, settings=settings, cache=cache), batches)
 

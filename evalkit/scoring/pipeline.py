@@ -31,8 +31,8 @@ from evalkit.scoring.pair import PlanRef, PlanTable, Task, Work, decode_plan, pa
 from evalkit.scoring.rows import BatchResult, batch_result, score_columns
 from evalkit.scoring.scorer import Matcher, RecordedMatcher, calibration_for, encoder_for, texts_of
 from evalkit.settings import Settings, content_digest
-from evalkit.storage.cache import Store
-from evalkit.storage.files import Spool
+from evalkit.storage.cache import CACHE_FILE, Store
+from evalkit.storage.files import Spool, cache_folder
 from evalkit.storage.folders import check_place
 from evalkit.storage.label_files import Labels
 from evalkit.storage.runs import Run, Signature, run_folder, sign
@@ -47,6 +47,31 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 DIGEST_BATCH = 512  # plans whose cached decisions a worker looks for at a time
 TEXT_BATCH = 512  # texts that are encoded before they are cached: what an interruption can cost
+
+
+def score(
+    pred: Source,
+    gold: Source,
+    settings: Settings | None = None,
+    *,
+    cache: Store | str | Path | None = "",
+    **choices: Any,
+) -> Run:
+    """Score plans against gold: `evalkit.score`.
+
+    pred: a folder, a file, plans, `{planner: {paper: text or list of entries}}`, a DataFrame, or a list of dicts.
+    gold: the same without planners: a folder, a file, plans, `{paper: text or list of entries}`, ...
+    settings: how to read, match and score; the defaults of the command.
+    cache: the folder of the disk cache; "" is the user's own, as for the command, and None keeps nothing.
+    choices: out, force and form (a run folder to write), encoder, progress, judgements, panel, labels, executor.
+    """
+    if not isinstance(cache, str | Path):
+        return score_run(pred, gold, settings, cache=cache, **choices)
+    store = Store(cache_folder(str(cache) or None) / CACHE_FILE)
+    try:
+        return score_run(pred, gold, settings, cache=store, **choices)
+    finally:
+        store.close()
 
 
 def score_run(

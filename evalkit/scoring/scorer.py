@@ -28,6 +28,7 @@ from evalkit.matching.features import features, needs
 from evalkit.metrics import ablationbench
 from evalkit.metrics.counts import plan_status, score_paper
 from evalkit.metrics.figures import FIGURES, figures
+from evalkit.scoring.feedback import feedback
 from evalkit.settings import Settings
 from evalkit.storage.cache import CACHE_FILE, Store, decode_score, dependencies, encode_score
 from evalkit.storage.files import cache_folder, read_text, shipped, temporary_folder
@@ -46,19 +47,20 @@ DECIDING_PACKAGES = ("python", "ftfy", "numpy", "rapidfuzz", "scipy")
 
 
 class Reward(float):
-    """A float with the reason for its value and the scored plan."""
+    """A float with the reason for its value, feedback for whoever improves the planner, and the scored plan."""
 
     reason: str
     scored: ScoredPlan | None
+    feedback: str
 
-    def __new__(cls, value: float, reason: str, scored: ScoredPlan | None = None) -> Reward:
+    def __new__(cls, value: float, reason: str, scored: ScoredPlan | None = None, feedback: str = "") -> Reward:
         """Return a reward of this value."""
         reward = super().__new__(cls, value)
-        reward.reason, reward.scored = reason, scored
+        reward.reason, reward.scored, reward.feedback = reason, scored, feedback or reason
         return reward
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Reward, (float(self), self.reason, self.scored)
+        return Reward, (float(self), self.reason, self.scored, self.feedback)
 
 
 class Scorer:
@@ -97,14 +99,24 @@ class Scorer:
         if self._matcher.encoder is not None:
             self._matcher.encoder.fill(texts_of((plan, plan) for plan in plans))
 
-    def reward(self, plan_text: str, gold: Plan, figure: str = "match_f1") -> Reward:
-        """Return a figure of the plan in a model's reply; 0 and the reason for one that cannot be read."""
+    def reward(self, plan_text: str, gold: Plan, figure: str = "match_f1", *, reveal: bool = True) -> Reward:
+        """Return a figure of the plan in a model's reply; 0 and the reason for one that cannot be read.
+
+        plan_text: the reply as the model sent it. gold: the gold list of its paper. figure: any figure by its name.
+        reveal: whether `.feedback` may quote gold; without it an optimiser cannot copy the answer into a prompt.
+        """
+        if not isinstance(gold, Plan):
+            expected = "expected a Plan, as evalkit.read_plans(..., gold=True) gives it"
+            raise TypeError(f"gold: {expected}, found {type(gold).__name__} {str(gold)[:60]!r}")
+        if not isinstance(plan_text, str):
+            found = f"{type(plan_text).__name__} {str(plan_text)[:60]!r}"
+            raise TypeError(f"plan_text: expected the text of a reply, found {found}")
         if figure not in FIGURES:
             raise InputError(f"no figure is called {figure!r}; there are {', '.join(FIGURES)}")
         try:
             document = Document("reply", plan_text, "reply", gold.paper)
             plans = parse_document(document, strict=self.settings.strict)
-        except (EvalkitError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (EvalkitError, ValueError, RecursionError) as error:
             return Reward(0.0, f"not readable: {error}")
         plan = max(plans, key=lambda plan: len(plan.ablations), default=Plan(gold.paper, "reply", ()))
         problems = "; ".join(item.message for item in plan.diagnostics if item.severity == "error")
@@ -116,7 +128,8 @@ class Scorer:
             return Reward(0.0, f"{figure} is undefined", scored)
         counts = scored.score.counts
         reason = f"{counts.match_gold:g} of {counts.gold_entries:g} gold entries matched by {counts.plan_entries:g}"
-        return Reward(value, f"{reason}; left out: {problems}" if problems else reason, scored)
+        reason = f"{reason}; left out: {problems}" if problems else reason
+        return Reward(value, reason, scored, feedback(scored, problems, reveal=reveal))
 
 
 def _scorer(settings: Settings, cache: str | Path | None) -> Scorer:

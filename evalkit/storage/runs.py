@@ -153,6 +153,30 @@ class Run:
             written.finish(self)
         return Path(folder)
 
+    def report(self, path: str | Path = "report.html") -> Path:
+        """Write the run as one HTML page, and return its path; needs the extra `report`."""
+        return Path(reporting("run_page", "write_report")(self, path)[0])
+
+    def table(self, form: str = "markdown") -> str:
+        """Return the leaderboard as `evalkit table` prints it: markdown, latex, csv, html or json."""
+        return str(reporting("notebook", "run_table")(self, form))
+
+    def show(self, paper: str | None = None, planner: str | None = None) -> None:
+        """Print gold and plan of a paper side by side; without a paper the one with the lowest match F1."""
+        plans = self.plans_of(paper, planner) if paper else self.worst_plans(planner)[:1]
+        reporting("console", "show")([reporting("console", "paper")(self, *plan) for plan in plans])
+
+    def compare(self, other: Any, **choices: Any) -> Any:
+        """Return what changed from this run to another one (a run, its folder or a baseline), as `evalkit.compare`."""
+        return import_module("evalkit.comparison").compare(self, other, **choices)
+
+    def __repr__(self) -> str:
+        """Return a few lines: what was scored, and the best planners."""
+        totals, board = self.meta["totals"], self.leaderboard
+        best = [f"  {row.planner}: match F1 {row.match_f1:.3f}" for row in board.head(5).itertuples()]
+        more = [f"  … and {len(board) - 5} more"] if len(board) > 5 else []
+        return "\n".join([f"Run of {totals['planners']} planners on {totals['papers']} papers", *best, *more])
+
     def chart(self, kind: str) -> Any:
         """Return one of the charts of `evalkit plot` as an altair chart; needs the extra `report`."""
         return reporting("notebook", "run_chart")(self, kind)

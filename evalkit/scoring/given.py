@@ -1,0 +1,67 @@
+"""Plans that a program gives as texts, lists of entries, mappings or tables: the plans that files would be read as."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from evalkit.errors import InputError
+from evalkit.formats import parse_document
+from evalkit.types import Document, Plan
+
+EXPECTED = (
+    "a folder, a file, plans, {planner: {paper: text or list of entries}} (gold: {paper: ...}), a DataFrame, or a list"
+    " of dicts that name their paper and planner"
+)
+
+
+def plans_given(source: Any, *, gold: bool = False, strict: bool = False) -> Iterator[Plan]:
+    """Yield the plans in an object; plans themselves pass through."""
+    if hasattr(source, "to_dict") and hasattr(source, "columns"):
+        rows = source.to_dict("records")
+        source = [{str(key): value for key, value in row.items() if not _is_empty(value)} for row in rows]
+    if isinstance(source, Mapping):
+        yield from _mapping(source, gold=gold, strict=strict)
+        return
+    if not isinstance(source, Iterable) or isinstance(source, bytes):
+        raise InputError(f"expected {EXPECTED}, found {type(source).__name__}")
+    entries = []
+    for item in source:
+        if isinstance(item, Plan):
+            yield item
+        elif isinstance(item, Mapping):
+            entries.append(item)
+        else:
+            raise InputError(f"expected {EXPECTED}, found a list with {type(item).__name__}")
+    if entries:
+        yield from _parsed(entries, None, None, gold=gold, strict=strict)
+
+
+def _mapping(source: Mapping[Any, Any], *, gold: bool, strict: bool) -> Iterator[Plan]:
+    """Yield the plans of papers, of planners' papers, or of one object as a file would hold it."""
+    if not gold and all(isinstance(papers, Mapping) for papers in source.values()):
+        for planner, papers in source.items():
+            for paper, content in papers.items():
+                yield from _parsed(content, str(planner), str(paper), gold=False, strict=strict)
+    elif gold:
+        for paper, content in source.items():
+            yield from _parsed(content, None, str(paper), gold=True, strict=strict)
+    else:
+        raise InputError(f"expected {EXPECTED}, found a dict of {type(next(iter(source.values()))).__name__}")
+
+
+def _parsed(content: Any, planner: str | None, paper: str | None, *, gold: bool, strict: bool) -> Iterator[Plan]:
+    """Parse a text or an object; the names that it is given under go before those that it says."""
+    if isinstance(content, Plan):
+        plans: Iterable[Plan] = (content,)
+    else:
+        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, default=str)
+        place = "/".join(filter(None, (planner, paper))) or "the plans given"
+        plans = parse_document(Document(place, text, planner, paper), strict=strict, gold=gold)
+    yield from plans
+
+
+def _is_empty(value: Any) -> bool:
+    """Say whether a cell of a table holds nothing; NaN is not equal to itself."""
+    return value is None or (isinstance(value, float) and value != value)
