@@ -219,6 +219,24 @@ def test_two_shapes_in_one_document_say_which_was_read() -> None:
     assert found.message.endswith("found 2 as JSON and 1 as blocks of fields; read the JSON")
 
 
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        (["移除门控机制", "替换学习率调度", "gate"], "the script of '移'"),
+        (["удалить механизм внимания"], "the script of 'у'"),
+        (["der Mechanismus der Aufmerksamkeit", "die Lernrate ohne Aufwärmen"], "German"),
+        (["le mécanisme de l'attention", "sans les couches du décodeur"], "French"),
+        (["λ and β of the loss", "γ"], None),
+        (["les Miserables data set", "El Niño index"], None),
+        (["Swin-T on COCO", "LayerNorm", "ε-greedy"], None),
+    ],
+)
+def test_entries_that_are_not_in_english_get_a_warning(parts: list[str], told: str | None) -> None:
+    plan = read_one(json.dumps([{"name": part, "part": part, "action": "REMOVE"} for part in parts]))
+    found = [item.message for item in plan.diagnostics if item.code == "other-language"]
+    assert found == ([f"expected entries in English, found {told}; they hardly match English ones"] if told else [])
+
+
 # One bad entry.
 
 

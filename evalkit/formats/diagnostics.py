@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from evalkit.formats.language import other_language
 from evalkit.text import repair
 from evalkit.types import Diagnostic, Document, Plan, Severity
 
@@ -94,6 +95,7 @@ CODES: dict[str, Code] = {
         tag_missing="A reply has no predictions tag; data was looked for in the whole reply.",
         only_counted="A reference says how many suggestions there are and not what they are.",
         no_planner="Neither the document nor its path says who made the plan.",
+        other_language="The entries are mostly in another script or language than English, which is what is matched.",
         draft="A gold entry is a draft that nobody has confirmed.",
         review_text="A review's text stands where entries belong; `evalkit gold extract` makes a draft of it.",
     ),
@@ -174,5 +176,9 @@ class ParseContext:
             self.report("no-paper", "expected a heading, a field or a path that names the paper, found none")
         if planner is None and not self.gold:
             self.report("no-planner", "expected a heading, a field or a path that names the planner, found none")
+        if language := other_language(text for entry in plan.ablations for text in (entry.name, entry.part)):
+            self.report(
+                "other-language", f"expected entries in English, found {language}; they hardly match English ones"
+            )
         diagnostics = sorted((*earlier, *self.take()), key=lambda diagnostic: diagnostic.line or 0)
         return replace(plan, paper=paper, planner=planner, diagnostics=tuple(diagnostics), path=self.document.path)
