@@ -112,7 +112,7 @@ def test_an_upgraded_library_encodes_anew(library: str, tmp_path: Path, monkeypa
 
 
 def test_what_was_encoded_before_an_interruption_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evalkit.matching.embeddings.BATCH", 2)
+    monkeypatch.setattr("evalkit.matching.embeddings.store.BATCH", 2)
     first, encoder = kept(tmp_path)
 
     def interrupted(texts: Sequence[str], progress: Any = None) -> dict[str, TextVectors]:

@@ -14,7 +14,7 @@ from conftest import entry
 
 from evalkit.errors import InputError, ModelError
 from evalkit.matching.calibration import Calibration, load_calibration, probabilities
-from evalkit.matching.embeddings import Encoder, TextVectors, find_encoder_here, on_grid
+from evalkit.matching.embeddings import ContextualEncoder, TextVectors, find_encoder_here, on_grid
 from evalkit.matching.explain import NOTICED, REASONS, WORDING, explain, reason_text
 from evalkit.matching.features import FEATURES, features, needs
 from evalkit.matching.features import words as word_features
@@ -449,7 +449,7 @@ def test_a_calibration_of_another_version_is_refused() -> None:
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Encoder:
+def encoder() -> ContextualEncoder:
     try:
         return find_encoder_here()
     except ModelError as error:
@@ -471,7 +471,7 @@ PLAN = [
 
 
 @pytest.fixture(scope="module")
-def vectors(encoder: Encoder) -> Vectors:
+def vectors(encoder: ContextualEncoder) -> Vectors:
     return encoder.encode(
         needs([*GOLD, *(gold for gold, _, _ in EXAMPLES)], [*PLAN, *(plan for _, plan, _ in EXAMPLES)])
     )
@@ -494,10 +494,10 @@ def test_the_published_examples_in_one_list(vectors: Vectors) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64])
-def test_batches_neighbours_and_reruns_change_no_bit(batch: int, encoder: Encoder, vectors: Vectors) -> None:
+def test_batches_neighbours_and_reruns_change_no_bit(batch: int, encoder: ContextualEncoder, vectors: Vectors) -> None:
     texts = [*vectors, *(f"{text} number {at}" for at in range(12) for text in list(vectors)[:3])]
     random.Random(batch).shuffle(texts)
-    again = Encoder(encoder.folder, encoder.name, batch).encode(texts)
+    again = ContextualEncoder(encoder.folder, encoder.name, batch).encode(texts)
     for text, known in vectors.items():
         assert np.array_equal(again[text].words, known.words), text
         assert np.array_equal(again[text].sentence, known.sentence), text
@@ -518,7 +518,7 @@ def test_shuffled_entries_with_real_vectors_change_no_bit(vectors: Vectors) -> N
 
 
 @pytest.mark.slow
-def test_processes_that_encode_for_themselves_change_no_bit(encoder: Encoder) -> None:
+def test_processes_that_encode_for_themselves_change_no_bit(encoder: ContextualEncoder) -> None:
     golds = [Plan(f"paper-{at}", None, (GOLD[at], GOLD[3])) for at in range(3)]
     plans = [Plan(gold.paper, f"lab/{who}", tuple(PLAN[who:])) for gold in golds for who in range(3)]
     here = score_run(plans, golds, Settings(resamples=0)).pairs

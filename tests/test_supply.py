@@ -20,7 +20,7 @@ from conftest import entry, gold, plan
 
 from evalkit.cli import group
 from evalkit.errors import EvalkitError, ModelError, SettingsError
-from evalkit.matching.embeddings import BACKENDS, Encoder, find_encoder, find_encoder_here
+from evalkit.matching.embeddings import BACKENDS, ContextualEncoder, find_encoder, find_encoder_here
 from evalkit.report.exports import EXPORTERS
 from evalkit.scoring.load import convert
 from evalkit.scoring.pipeline import score_run
@@ -43,7 +43,7 @@ MAY_PICKLE = {
 # Which modules may use the network, and what for.
 NETWORK = {"socket", "http", "urllib", "requests", "httpx", "aiohttp", "openai", "huggingface_hub", "uvicorn"}
 MAY_CONNECT = {
-    "matching/embeddings.py": "a model hub, when the model is not on this machine and --offline is not given",
+    "matching/embeddings/contextual.py": "a model hub, when a model is not on this machine, without --offline",
     "judges/llm": "the server of a judge that was named",
     "labels/page": "the browser of the person who labels, on 127.0.0.1",
     "settings.py": "parses addresses and opens none",
@@ -90,7 +90,7 @@ def test_yaml_and_weights_are_read_as_data() -> None:
                 pytest.fail(f"{path}:{node.lineno} {ast.unparse(node)}")
             if isinstance(node, ast.keyword) and node.arg in ("trust_remote_code", "use_safetensors"):
                 assert ast.unparse(node.value) == str(node.arg == "use_safetensors"), path
-    source = (ROOT / "evalkit" / "matching" / "embeddings.py").read_text(encoding="utf-8")
+    source = (ROOT / "evalkit" / "matching" / "embeddings" / "contextual.py").read_text(encoding="utf-8")
     assert "trust_remote_code=False" in source
     assert '"use_safetensors": True' in source
     assert '"*.json", "*.txt", "*.safetensors"' in source
@@ -148,7 +148,7 @@ def test_offline_refuses_a_missing_model(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_word_before_the_colon_chooses_the_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Other(Encoder):
+    class Other(ContextualEncoder):
         pass
 
     (tmp_path / "model.safetensors").write_bytes(b"weights")
@@ -156,7 +156,7 @@ def test_the_word_before_the_colon_chooses_the_backend(tmp_path: Path, monkeypat
     digest = hashlib.sha256(b"weights").hexdigest()[:12]
     own, usual = find_encoder_here(f"other:{tmp_path}"), find_encoder_here(str(tmp_path))
     assert (type(own), own.folder, own.fingerprint) == (Other, tmp_path, f"other:{tmp_path.name}@{digest}")
-    assert (type(usual), usual.folder, usual.fingerprint) == (Encoder, tmp_path, f"{tmp_path.name}@{digest}")
+    assert (type(usual), usual.folder, usual.fingerprint) == (ContextualEncoder, tmp_path, f"{tmp_path.name}@{digest}")
     with pytest.raises(ModelError, match=r": no model\.safetensors; install"):
         find_encoder_here(f"other:{tmp_path.parent}")
 

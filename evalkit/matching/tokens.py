@@ -9,7 +9,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import pairwise
@@ -121,6 +121,11 @@ def analyse(text: str) -> Text:
     pairs = [(a + b, i, j) for (a, i), (b, j) in pairwise(pieces) if i >= 0 and j >= 0 and len(a + b) >= 6]
     compounds = {stem(_plain(joined)): (i, j) for joined, i, j in reversed(pairs)}
     return Text(tuple(words), _initials(pieces), compounds)
+
+
+def spelled(text: str) -> Iterator[tuple[int, str]]:
+    """Yield where every word of the text begins, stop words too, and the word in lower case."""
+    return ((piece.start(), _plain(piece.group())) for piece in _PIECE.finditer(text))
 
 
 def _turning_point(text: str) -> int:

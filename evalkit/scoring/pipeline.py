@@ -234,8 +234,8 @@ def score_batch(
 
 
 def encode_texts(work: Work, matcher: Matcher, executor: Map, progress: Progress | None) -> None:
-    """Encode every text that no earlier run encoded and a plan without cached decisions needs, each once."""
-    if matcher.encoder is None:
+    """Encode and store every text that no earlier run encoded and a plan without cached decisions needs, each once."""
+    if matcher.encoder is None or matcher.encoder.store is None:
         return
     texts: set[str] = set()
     batches = list(batched(work.digests(), DIGEST_BATCH))

