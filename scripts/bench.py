@@ -164,9 +164,9 @@ JOBS: dict[str, Callable[[Path], None]] = {
 
 def model_folder() -> str:
     """Where the model of evalkit lies."""
-    from evalkit.matching.embeddings import find_encoder
+    from evalkit.matching.embeddings.contextual import PACKAGED, ContextualEncoder
 
-    return str(find_encoder().folder)
+    return str(ContextualEncoder.find(PACKAGED).folder)
 
 
 # -- the jobs

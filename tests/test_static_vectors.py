@@ -122,4 +122,4 @@ print([name for name in ("torch", "transformers", "sklearn", "pandas") if name i
 
 def test_scoring_loads_no_model() -> None:
     ran = subprocess.run([sys.executable, "-c", SCORE], capture_output=True, text=True, check=True)
-    assert ran.stdout.splitlines() == ["1.0", "[]"]
+    assert ran.stdout.splitlines() == ["1", "[]"]
