@@ -38,6 +38,7 @@ DOUBTS = frozenset(
     ("text-around-data", "text-between-data", "bare-word", "not-an-entry", "entry-unreadable", "entry-without-content",
      "unread-line", "plan-heading-missing", "missing-comma", "code-fence", "yaml-requoted")
 )  # fmt: skip
+HOSTILE = frozenset(("too-deep", "yaml-aliases", "more-of-the-kind"))  # what reports one of these is read once
 READ = "read are JSON or YAML lists, headings with '- **Action**: ...', '1. **Name** - Action: ...', and tables"
 # The first that recognises a text and finds entries in it reads it, so the strictest signs come first.
 FORMATS: Mapping[str, Format] = {
@@ -101,7 +102,7 @@ def _read(text: str, context: ParseContext, readers: Sequence[Format]) -> list[P
             inner.report(item.code, item.message, item.line)
         plans = format_.read(text, inner)
         codes = {item.code for plan in plans for item in plan.diagnostics}
-        if any(plan.ablations for plan in plans) or not codes & DOUBTS:
+        if any(plan.ablations for plan in plans) or not codes & DOUBTS or codes & HOSTILE:
             return plans
         first = first or plans
     said = f"; seen: {shapes.seen(text)}; {READ}"
