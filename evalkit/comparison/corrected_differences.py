@@ -59,7 +59,7 @@ def _corrected(rows: PaperRows, pair: Pair, figure: str, target: float, options:
     measure, labelled = shared
     change = point_change(measure, pair, title)
     if change.defined and change.difference is None:
-        (estimate,) = stats.differences([measure], 0, 1, labelled=labelled, **options)
+        (estimate,) = stats.differences([measure], 0, 1, labelled=labelled)
         change = with_difference(change, estimate, math.nan, target)
     # Corrected values are unbiased and can lie outside [0, 1]; they are shown inside, their difference as it is.
     shown = (None if value is None else min(max(value, 0.0), 1.0) for value in (change.base, change.new))

@@ -55,7 +55,6 @@ class FigureChange:
     detectable: float | None = None
     papers_needed: int | None = None
     papers: int = 0
-    undefined_resamples: int = 0
 
     @property
     def defined(self) -> bool:
@@ -101,7 +100,7 @@ def figure_changes(
     measures = {name: figure_measure(rows, name) for name in figures}
     changes = {name: point_change(measure, pair, name) for name, measure in measures.items()}
     changed = [name for name, change in changes.items() if change.difference is None and change.defined]
-    differences = stats.differences([measures[name] for name in changed], 0, 1, **options)
+    differences = stats.differences([measures[name] for name in changed], 0, 1)
     for name, difference in zip(changed, differences, strict=True):
         p = stats.paired_test(measures[name], 0, 1, **options)
         changes[name] = with_difference(changes[name], difference, p, target)
@@ -119,7 +118,7 @@ def point_change(measure: stats.Measure, pair: Pair, figure: str) -> FigureChang
 
 def with_difference(change: FigureChange, difference: stats.Difference, p: float, target: float) -> FigureChange:
     """Add the difference with its interval, its test, and what could have been detected."""
-    detectable = stats.minimum_detectable(difference.standard_error)
+    detectable = stats.minimum_detectable(difference.standard_error, difference.n)
     return replace(
         change,
         difference=difference.value,
@@ -129,7 +128,6 @@ def with_difference(change: FigureChange, difference: stats.Difference, p: float
         standard_error=_defined(difference.standard_error),
         detectable=_defined(detectable),
         papers_needed=stats.papers_needed(difference.n, detectable, target) or None,
-        undefined_resamples=difference.undefined,
     )
 
 

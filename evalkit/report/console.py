@@ -37,13 +37,13 @@ def leaderboard(run: Run, *, wide: bool = False) -> Iterator[RenderableType]:
     headline, *others = COLUMNS.values()
     heads = (headline, *ranked, *others, "papers")
     first = (headline, "rank", "P", "R", "coverage", "part F1", "p best", "action", "metrics F1", "options F1")
-    title = "Leaderboard (macro means over papers; * best; p against the best, Holm)"
+    title = "Leaderboard (macro means over papers; * best; p against the best, corrected)"
     table = PlannerTable(title, heads, first=first, hint="--wide shows all")
     best = {name: frame[name].max() for name in COLUMNS}
     shown = frame if wide else frame.head(TOP)
     for _, row in shown.iterrows():
         cells = [_starred(row, name, best[name]) for name in COLUMNS]
-        rank = (_rank(row), number(row["p_best_holm"])) if ranked else ()
+        rank = (_rank(row), number(row["p_best"])) if ranked else ()
         table.add_row(safe_terminal(row["planner"]), cells[0], *rank, *cells[1:], str(row["papers"]))
     yield table
     if rest := len(frame) - len(shown):

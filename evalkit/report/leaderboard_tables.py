@@ -1,7 +1,7 @@
 """The leaderboard as people paste it: Markdown, LaTeX, CSV, HTML or JSON, with the best of each column marked.
 
 A cell that is best of its column in its run is bold; one whose difference from the best is not significant (paired
-permutation over papers, Holm over all pairs, 5%) carries a dagger.
+permutation over papers, corrected for all pairs, 5%) carries a dagger.
 """
 
 from __future__ import annotations
@@ -232,9 +232,9 @@ def _legend(board: Table, best: str, dagger: str) -> str:
     cells = [cell for _, row in board.rows for cell in row if cell is not None]
     notes = [f"{best}: best of its column"]
     if any(cell.mark == "tied" for cell in cells):
-        notes.append(f"{dagger}: not significantly worse than the best (paired permutation over papers, Holm, 5%)")
+        notes.append(f"{dagger}: not significantly worse than the best (paired permutation over papers, all pairs, 5%)")
     if any(cell.interval for cell in cells):
-        notes.append("brackets: 95% intervals, bootstrap over papers")
+        notes.append("brackets: 95% intervals over papers")
     return "; ".join(notes) + "."
 
 

@@ -79,14 +79,14 @@ def verdict(run: Run) -> str:
     if not len(others):
         return f"{first['planner']}: match F1 {best:.3f}{ends}."
     lead = f"{first['planner']} has the highest match F1, {best:.3f}{ends}"
-    if "p_best_holm" not in others:
+    if "p_best" not in others:
         return f"{lead}."
-    p = pd.to_numeric(others["p_best_holm"], errors="coerce")
+    p = pd.to_numeric(others["p_best"], errors="coerce")
     tied = int(((p >= 0.05) | p.isna()).sum())
     if not tied:
         return f"{lead}, significantly more than {'the other' if len(others) == 1 else 'every other planner'}."
     who = f"{tied} of the other {len(others)} cannot" if tied < len(others) else "no other planner can"
-    return f"{lead}; {who} be told from it on these papers (paired permutation test, Holm, 5%)."
+    return f"{lead}; {who} be told from it on these papers (paired permutation test, corrected for all pairs, 5%)."
 
 
 def _facts(run: Run) -> Iterator[View]:

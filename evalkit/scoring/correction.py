@@ -62,7 +62,7 @@ def _corrected(own: pd.DataFrame, *, seed: int, resamples: int) -> dict[str, Any
         for name in CORRECTED
         for micro in (False, True)
     }
-    intervals = stats.intervals(list(measures.values()), seed=seed, resamples=max(resamples, 1), labelled=labelled)
+    intervals = stats.intervals(list(measures.values()), labelled=labelled)
     for name, interval in zip(measures, intervals, strict=True):
         value, low, high = (float(np.clip(end[0], 0, 1)) for end in (interval.value, interval.low, interval.high))
         figures[f"{name}_corrected"] = value

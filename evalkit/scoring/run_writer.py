@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -216,43 +216,54 @@ def with_uncertainty(
 ) -> pd.DataFrame:
     """Return the leaderboard with intervals of headline figures, ranks with theirs, and p against best and baseline."""
     planners = table["planner"].tolist()
-    columns = {name: _square(papers, name, planners) for name in HEADLINES}
-    measures = [stats.macro(values) for values in columns.values()]
-    intervals = stats.intervals(measures, seed=seed, resamples=resamples)
+    square = _squares(papers, planners)
+    measures = {name: stats.macro(square(name)) for name in HEADLINES}
+    headline = measures[HEADLINES[0]]
+    counts = {name: np.nan_to_num(square(f"sum {name}")) for name in COUNT_NAMES}
+    measures |= {
+        f"{name}_micro": stats.formula_measure(counts, FIGURES[name].formula) for name in HEADLINES if name in MICRO
+    }
     extra: dict[str, Any] = {}
-    for name, interval in zip(columns, intervals, strict=True):
+    for name, interval in zip(measures, stats.intervals(list(measures.values())), strict=True):
         extra |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
-    tests = stats.all_pairs(measures[0], seed=seed, resamples=resamples)
-    ranks = stats.rank_intervals(measures[0].values, tests.adjusted)
+    tests = stats.all_pairs(headline, seed=seed, resamples=resamples)
+    ranks = stats.rank_intervals(headline.values, tests.adjusted)
     extra |= {
         "rank": table["match_f1"].rank(ascending=False, method="min").to_numpy(),
         "rank_low": [rank and rank[0] for rank in ranks],
         "rank_high": [rank and rank[1] for rank in ranks],
-        "p_best": tests.raw[0],
-        "p_best_holm": tests.adjusted[0],
+        "p_best": tests.adjusted[0],
+        "best_probability": stats.top_probability(headline, seed=seed, resamples=resamples),
     }
     if baseline:
         if baseline not in planners:
             raise InputError(f"no planner {baseline!r} to compare with; there are {', '.join(planners)}")
         place = planners.index(baseline)
-        tests = stats.against_baseline(measures[0], place, seed=seed, resamples=resamples)
+        tests = stats.against_baseline(headline, place, seed=seed, resamples=resamples)
         extra |= {"p_baseline": tests.raw[place], "p_baseline_holm": tests.adjusted[place]}
     wide = table.assign(**extra).astype(dict.fromkeys(("rank", "rank_low", "rank_high"), "Int64"))
     return wide.loc[:, _ordered(list(wide.columns))]
 
 
-def _square(papers: pd.DataFrame, name: str, planners: Sequence[str]) -> NDArray[np.float64]:
-    """Return one per-paper figure [paper, planner], papers sorted; a paper that was left out is undefined."""
-    wide = papers.pivot_table(index="paper", columns="planner", values=name, dropna=False, sort=True)
-    return np.asarray(wide.reindex(columns=list(planners)).to_numpy(dtype=np.float64))
+def _squares(papers: pd.DataFrame, planners: Sequence[str]) -> Callable[[str], NDArray[np.float64]]:
+    """Return how to see one per-paper figure as [paper, planner], papers sorted; what was left out is undefined."""
+    rows, keys = pd.factorize(papers["paper"], sort=True)
+    columns = pd.Index(planners).get_indexer(pd.Index(papers["planner"]))
+
+    def square(name: str) -> NDArray[np.float64]:
+        table = np.full((len(keys), len(planners)), np.nan)
+        table[rows, columns] = papers[name].to_numpy(dtype=np.float64)
+        return table
+
+    return square
 
 
 def _ordered(columns: Sequence[str]) -> list[str]:
     """Put planner and rank first, then every figure with its interval behind it, then the rest."""
-    first = ["planner", "rank", "rank_low", "rank_high", "p_best", "p_best_holm", "p_baseline", "p_baseline_holm"]
+    first = ["planner", "rank", "rank_low", "rank_high", "p_best", "best_probability", "p_baseline", "p_baseline_holm"]
     order = [name for name in first if name in columns]
     for name in columns:
-        beside = [f"{name}_low", f"{name}_high"] if name in HEADLINES else []
+        beside = [f"{name}_low", f"{name}_high"] if name.removesuffix("_micro") in HEADLINES else []
         order.extend(item for item in (name, *beside) if item not in order)
     return order
 

@@ -6,26 +6,25 @@ measure is the mean of per-paper ratios, carried as two sums (the ratio or 0, an
 one metric of one weighted sum, and resampling, swapping and linearising treat them alike.
 """
 
-from evalkit.stats.measures import Measure, divide, formula_measure, macro, micro
-from evalkit.stats.multiplicity import holm, rank_intervals
-from evalkit.stats.permutation import PairTests, against_baseline, all_pairs, paired_test
-from evalkit.stats.power import Verdict, minimum_detectable, papers_needed, verdict
-from evalkit.stats.ppi import corrected_sums
-from evalkit.stats.resampling import (
+from evalkit.stats.intervals import (
     FEW_PAPERS,
-    RESAMPLES,
+    FEWEST_PAPERS,
     Difference,
     Intervals,
-    bootstrap,
     differences,
-    expanded_interval,
-    expanded_levels,
     few_papers,
     intervals,
     standard_error,
 )
+from evalkit.stats.measures import Measure, divide, formula_measure, macro, micro
+from evalkit.stats.multiplicity import benjamini_hochberg, holm, rank_intervals, shaffer
+from evalkit.stats.permutation import PairTests, against_baseline, all_pairs, paired_test
+from evalkit.stats.power import Verdict, minimum_detectable, papers_needed, verdict
+from evalkit.stats.ppi import corrected_sums
+from evalkit.stats.resampling import RESAMPLES, bootstrap, top_probability
 
 __all__ = [
+    "FEWEST_PAPERS",
     "FEW_PAPERS",
     "RESAMPLES",
     "Difference",
@@ -35,12 +34,11 @@ __all__ = [
     "Verdict",
     "against_baseline",
     "all_pairs",
+    "benjamini_hochberg",
     "bootstrap",
     "corrected_sums",
     "differences",
     "divide",
-    "expanded_interval",
-    "expanded_levels",
     "few_papers",
     "formula_measure",
     "holm",
@@ -51,6 +49,8 @@ __all__ = [
     "paired_test",
     "papers_needed",
     "rank_intervals",
+    "shaffer",
     "standard_error",
+    "top_probability",
     "verdict",
 ]

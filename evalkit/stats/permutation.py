@@ -1,7 +1,10 @@
 """Paired permutation tests that swap whole papers, for one pair of planners or for many at once.
 
-Source: Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9 (2010) 39, for
-p = (c + 1) / (B + 1).
+p is the mid-p: swaps that reach just the observed statistic count half. It holds its level on average over discrete
+scores, where the plain p stays below it; exactly valid it is not. Of the random swaps the observed one is one (Phipson
+and Smyth, Statistical Applications in Genetics and Molecular Biology 9 (2010) 39). Where too few of them reach the
+observed statistic to tell how small p is, the tail is Student's, and no smaller than the least p that so many papers
+can have: many tests are corrected for, and a p that cannot get small enough would hide every difference.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalkit.stats.measures import Array, Flags, Indices, Measure, Metric, divide, gradient, is_macro
-from evalkit.stats.multiplicity import holm
+from evalkit.stats.multiplicity import holm, shaffer
 from evalkit.stats.resampling import RESAMPLES
 
 CHUNK_CELLS = 1_000_000  # cells of one chunk of swaps
@@ -21,11 +24,12 @@ _PAIRS = 64  # pairs in one matrix product
 _PRODUCTS = 32  # such products that share one drawing of swaps
 _TIE = 1e-7  # statistics this close are ties: rounding and the numerical gradient can part them that far
 _ZERO = 1e-12  # a difference this small is rounding
+_FEW = 20  # with fewer swaps that reach the observed statistic, its tail is Student's
 
 
 @dataclass(frozen=True, slots=True)
 class PairTests:
-    """p of pairwise tests [planners, planners], raw and Holm-adjusted; NaN where no test was asked for or possible."""
+    """p of pairwise tests [planners, planners], raw and corrected; NaN where no test was asked for or possible."""
 
     raw: Array
     adjusted: Array
@@ -35,8 +39,8 @@ def paired_test(measure: Measure, first: int, second: int, *, seed: int, resampl
     """Return the two-sided p of "these two planners are exchangeable on every paper".
 
     The statistic is the difference over its linearised standard error, recomputed after every swap; for a macro
-    measure without undefined papers it orders the swaps as the plain difference does. Exact, c / 2^m, when the m
-    papers on which they differ have no more than `resamples` swaps; else (c + 1) / (B + 1). A swap that leaves the
+    measure without undefined papers it orders the swaps as the plain difference does. All swaps are counted when the m
+    papers on which they differ have no more than `resamples` of them; else so many are drawn. A swap that leaves the
     difference undefined counts as extreme; p is NaN when the observed difference is undefined.
     """
     one, two = measure.sums[:, first], measure.sums[:, second]
@@ -45,23 +49,59 @@ def paired_test(measure: Measure, first: int, second: int, *, seed: int, resampl
         return math.nan
     differs = (one != two).any(axis=1)
     exact = _is_exact(differs, resamples)
-    extreme = total = 0
+    beyond = tied = total = 0
     for signs in _swaps(differs, exact, resamples, seed):
-        extreme += int(np.count_nonzero(~(_statistic(measure.metric, one, two, signs) < observed - _TIE)))
+        statistic = _statistic(measure.metric, one, two, signs)
+        further = ~(statistic <= observed + _TIE)
+        beyond += int(np.count_nonzero(further))
+        tied += int(np.count_nonzero(~further & (statistic >= observed - _TIE)))
         total += len(signs)
-    return extreme / total if exact else (extreme + 1) / (total + 1)
+    counts = np.array([[beyond], [tied]], dtype=np.float64)
+    return float(_mid_p(counts, total, exact, np.array([observed]), len(one), int(differs.sum()))[0])
+
+
+def _mid_p(counts: Array, total: int, exact: bool, observed: Array, papers: int, differing: int) -> Array:
+    """Return the mid-p [pairs] of counts of swaps [beyond the observed statistic or tied with it, pairs]; without a
+    difference it is 1."""
+    beyond, tied = counts
+    if exact:
+        return np.where(observed == 0, 1.0, (beyond + tied / 2) / total)
+    drawn = (beyond + (tied + 1) / 2) / (total + 1)
+    tail = np.minimum(drawn, _tail(observed, papers, differing))
+    return np.where(observed == 0, 1.0, np.where(beyond + tied < _FEW, tail, drawn))
+
+
+def _tail(observed: Array, papers: int, differing: int) -> Array:
+    """Return the two-sided p of Student's t of these statistics, and no less than 1 / 2^m of m differing papers."""
+    from scipy.special import stdtr
+
+    t = np.sqrt((papers - 1) / papers * divide(observed, np.maximum(1 - observed, 1e-15)))
+    return np.asarray(np.maximum(2 * stdtr(papers - 1, -t), 0.5**differing), dtype=np.float64)
 
 
 def all_pairs(measure: Measure, *, seed: int, resamples: int = RESAMPLES) -> PairTests:
-    """Test every planner against every other, Holm over the K (K - 1) / 2 tests; symmetric, NaN on the diagonal."""
-    rows, columns = np.triu_indices(measure.sums.shape[1], 1)
-    return _pair_tests(measure, rows.astype(np.int64), columns.astype(np.int64), seed, resamples)
+    """Test every planner against every other, Shaffer's step-down over all pairs; symmetric, NaN on the diagonal."""
+    planners = measure.sums.shape[1]
+    rows, columns = (indices.astype(np.int64) for indices in np.triu_indices(planners, 1))
+    raw = _pair_tests(measure, rows, columns, seed, resamples)
+    return _tables(raw, shaffer(raw, planners), rows, columns, planners)
 
 
 def against_baseline(measure: Measure, baseline: int, *, seed: int, resamples: int = RESAMPLES) -> PairTests:
     """Test every planner against one, Holm over the K - 1 tests; NaN outside the baseline's row and column."""
-    others = np.delete(np.arange(measure.sums.shape[1], dtype=np.int64), baseline)
-    return _pair_tests(measure, np.full_like(others, baseline), others, seed, resamples)
+    planners = measure.sums.shape[1]
+    others = np.delete(np.arange(planners, dtype=np.int64), baseline)
+    rows = np.full_like(others, baseline)
+    raw = _pair_tests(measure, rows, others, seed, resamples)
+    return _tables(raw, holm(raw), rows, others, planners)
+
+
+def _tables(raw: Array, adjusted: Array, rows: Indices, columns: Indices, planners: int) -> PairTests:
+    """Lay both p of pairs out as [planners, planners]."""
+    square = np.full((2, planners, planners), np.nan)
+    for table, p in zip(square, (raw, adjusted), strict=True):
+        table[rows, columns] = table[columns, rows] = p
+    return PairTests(square[0], square[1])
 
 
 def _is_exact(differs: Flags, resamples: int) -> bool:
@@ -111,8 +151,8 @@ def _statistic(metric: Metric, one: Array, two: Array, signs: Array) -> Array:
     return np.where(squared == 0, 0.0, divide(squared, squared + np.maximum(squares + products, 0.0)))
 
 
-def _pair_tests(measure: Measure, rows: Indices, columns: Indices, seed: int, resamples: int) -> PairTests:
-    """Test the pairs (rows[i], columns[i]), those of complete macro measures together."""
+def _pair_tests(measure: Measure, rows: Indices, columns: Indices, seed: int, resamples: int) -> Array:
+    """Return the p of the pairs (rows[i], columns[i]), those of complete macro measures together."""
     raw = np.full(len(rows), np.nan)
     planners = measure.sums.shape[1]
     # Only a mean of values that are defined on every paper has the closed form.
@@ -121,10 +161,7 @@ def _pair_tests(measure: Measure, rows: Indices, columns: Indices, seed: int, re
     for index in np.flatnonzero(~together).tolist():
         raw[index] = paired_test(measure, int(rows[index]), int(columns[index]), seed=seed, resamples=resamples)
     raw[together] = _mean_tests(measure.sums[:, :, 0], rows[together], columns[together], seed, resamples)
-    square = np.full((2, planners, planners), np.nan)
-    for table, p in zip(square, (raw, holm(raw)), strict=True):
-        table[rows, columns] = table[columns, rows] = p
-    return PairTests(square[0], square[1])
+    return raw
 
 
 def _mean_tests(values: Array, rows: Indices, columns: Indices, seed: int, resamples: int) -> Array:
@@ -156,16 +193,20 @@ def _mean_p_values(halves: Sequence[Array], papers: int, seed: int, resamples: i
     if not size:
         return [np.ones(half.shape[1]) for half in halves]
     squares = [(half**2).sum(axis=0) for half in halves]
-    limits = [_mean_statistic(half.sum(axis=0), square, papers) - _TIE
-              for half, square in zip(halves, squares, strict=True)]  # fmt: skip
+    observed = [_mean_statistic(half.sum(axis=0), square, papers) for half, square in zip(halves, squares, strict=True)]
     differs = np.ones(size, dtype=np.bool_)
     exact = _is_exact(differs, resamples)
-    extreme, total = [np.zeros(half.shape[1]) for half in halves], 0
+    counts, total = [np.zeros((2, half.shape[1])) for half in halves], 0
     for signs in _swaps(differs, exact, resamples, seed):
-        for count, half, square, limit in zip(extreme, halves, squares, limits, strict=True):
-            count += np.count_nonzero(_mean_statistic(signs @ half, square, papers) >= limit, axis=0)
+        for count, half, square, limit in zip(counts, halves, squares, observed, strict=True):
+            statistic = _mean_statistic(signs @ half, square, papers)
+            beyond = np.count_nonzero(statistic > limit + _TIE, axis=0)
+            count[0] += beyond
+            count[1] += np.count_nonzero(statistic >= limit - _TIE, axis=0) - beyond
         total += len(signs)
-    return [count / total if exact else (count + 1) / (total + 1) for count in extreme]
+    return [
+        _mid_p(count, total, exact, limit, papers, size) for count, limit in zip(counts, observed, strict=True)
+    ]  # fmt: skip
 
 
 def _mean_statistic(shift: Array, squares: Array, papers: int) -> Array:

@@ -8,11 +8,19 @@ from typing import Literal
 Verdict = Literal["pass", "regressed", "inconclusive"]
 
 
-def minimum_detectable(standard_error: float, *, power: float = 0.8, level: float = 0.05) -> float:
-    """Return the difference a two-sided test finds with that power: (z(1 - level/2) + z(power)) * SE."""
-    from scipy.special import ndtri
+def minimum_detectable(
+    standard_error: float, papers: int, *, tests: int = 1, power: float = 0.8, level: float = 0.05
+) -> float:
+    """Return the difference that a two-sided test over these papers, one of so many, finds with that power.
 
-    return float(ndtri(1 - level / 2) + ndtri(power)) * standard_error
+    It is (t(1 - level / (2 tests)) + t(power)) * SE with papers - 1 degrees of freedom.
+    """
+    from scipy.special import stdtrit
+
+    if papers < 2:
+        return math.nan
+    reach = stdtrit(papers - 1, 1 - level / (2 * max(tests, 1))) + stdtrit(papers - 1, power)
+    return float(reach) * standard_error
 
 
 def papers_needed(n: int, detectable: float, target: float) -> int | None:
