@@ -53,7 +53,7 @@ def main() -> None:
     before = peak()
     for said, chosen in (("macro", macro), ("macro and micro", every)):
         start, busy = time.perf_counter(), time.process_time()
-        stats.intervals(chosen, seed=0, resamples=wanted.resamples)
+        stats.bootstrap(chosen, seed=0, resamples=wanted.resamples)
         spent, worked = time.perf_counter() - start, time.process_time() - busy
         print(f"{len(chosen)} figures ({said}) x {wanted.planners} planners x {wanted.papers} papers x "
               f"{wanted.resamples} resamples: {spent:.2f} s, {worked:.2f} s of processor")  # fmt: skip
@@ -62,7 +62,7 @@ def main() -> None:
     print(f"all pairs of planners, {HEADLINES[0]}: {time.perf_counter() - start:.2f} s")
     print(f"peak of the process: {peak():.0f} MiB, {peak() - before:.0f} MiB more than before")
     tracemalloc.start()
-    stats.intervals(every, seed=0, resamples=wanted.resamples)
+    stats.intervals(every)
     print(f"arrays at their peak: {tracemalloc.get_traced_memory()[1] / 2**20:.0f} MiB")
 
 

@@ -73,7 +73,7 @@ def run(matcher: Matcher, worlds: int, papers: int, some: int, seed: int) -> dic
     rng = np.random.default_rng(seed)
     large = world(np.random.default_rng(seed + 1), matcher, 400_000)
     found: dict[str, list[tuple[float, float]]] = {}
-    for number in range(worlds):
+    for _ in range(worlds):
         frame = world(rng, matcher, papers)
         labelled = np.zeros(papers, dtype=bool)
         labelled[rng.choice(papers, size=some, replace=False)] = True
@@ -88,7 +88,7 @@ def run(matcher: Matcher, worlds: int, papers: int, some: int, seed: int) -> dic
                 "corrected": (measure([known], name, labelled, micro=micro), labelled),
             }
             for kind, (one, strata) in kinds.items():
-                (ends,) = stats.intervals([one], seed=number, resamples=999, labelled=strata)
+                (ends,) = stats.intervals([one], labelled=strata)
                 low, high = float(ends.low[0]), float(ends.high[0])
                 found.setdefault(f"{title}|{kind}", []).append((float(low <= target <= high), high - low))
     return {name: np.array(values).mean(axis=0) for name, values in found.items()}

@@ -40,14 +40,15 @@ def test_one_entry_lost_on_one_of_twelve_papers() -> None:
     assert (change.base, change.new, change.difference) == (1, pytest.approx(35 / 36), pytest.approx(-1 / 36))
     # s^2 = (1/9 - 12 / 36^2) / 11 = 1/108, and sqrt(1/108 / 12) = 1/36.
     assert change.standard_error == pytest.approx(1 / 36)
-    # 2.801585 / 36 = 0.077822; 12 * (0.077822 / 0.05)^2 = 29.07.
-    assert change.detectable == pytest.approx(0.077822, abs=1e-6)
-    assert change.papers_needed == 30
-    # One paper differs: both swaps are as extreme.
-    assert (change.p, change.p_holm, change.verdict, change.papers) == (1, 1, "inconclusive", 12)
+    # t(0.975, 11) + t(0.8, 11) = 3.076515, / 36 = 0.085459; 12 * (0.085459 / 0.05)^2 = 35.06.
+    assert change.detectable == pytest.approx(0.085459, abs=1e-6)
+    assert change.papers_needed == 36
+    # One paper differs: both swaps are as extreme, and count half.
+    assert (change.p, change.p_holm, change.verdict, change.papers) == (0.5, 0.5, "inconclusive", 12)
     assert change.low is not None
     assert change.high is not None
-    assert change.low < -1 / 36 < change.high <= 0
+    # -1/36 and 2.200985 / 36 to either side.
+    assert (change.low, change.high) == pytest.approx((-0.088916, 0.033361), abs=1e-6)
     lost = found.entries.to_dict("records")
     assert [(row["change"], row["paper"], row["gold_name"]) for row in lost] == [
         ("lost", "paper a", "optimizer warmup")
@@ -62,21 +63,21 @@ def test_the_same_gain_everywhere_is_sure() -> None:
     change = compare(side(plans((GATE,))), side(plans())).headline[0]
     assert change.difference == pytest.approx(1 / 3)
     assert (change.low, change.high) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
-    # All twelve differ the same way: 2 of 2^12 = 4096 swaps are as extreme, but 999 resamples cannot count them all.
+    # All twelve differ the same way: 2 of 2^12 = 4096 swaps are as extreme, but 999 resamples cannot count them.
     assert change.p is not None
     assert change.p < 0.01
     assert change.verdict == "better"
     exact = compare(side(plans((GATE,))), side(plans()), resamples=4096).headline[0]
-    assert exact.p == 2 / 4096
+    assert exact.p == 1 / 4096
 
 
 def test_holm_is_over_the_planners() -> None:
     base = side([*plans((GATE,), "a"), *plans(planner="b")])
     new = side([*plans(BOTH, "a"), *plans(planner="b", a=(GATE,))])
     found = compare(base, new, resamples=4096)
-    # Sorted: 2/4096 twice over, then 1.
+    # Sorted: 1/4096 twice over, then 1/2.
     assert [(item.planner, item.p, item.p_holm) for item in found.headline] == [
-        ("a", 2 / 4096, 4 / 4096), ("b", 1, 1),
+        ("a", 1 / 4096, 2 / 4096), ("b", 0.5, 0.5),
     ]  # fmt: skip
     assert [item.verdict for item in found.headline] == ["better", "inconclusive"]
 
@@ -253,7 +254,7 @@ def shown(found: Comparison, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_the_console_shows_size_certainty_and_place(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(compare(side(plans(), "before"), side(plans(a=(GATE,)), "after")), capsys)
-    for part in ("after against before: match_f1", "inconclusive", "0.078", "30 papers", "1 lost, 0 gained",
+    for part in ("after against before: match_f1", "inconclusive", "0.085", "36 papers", "1 lost, 0 gained",
                  "REPLACE: none; linear", "optimizer warmup → none", "Papers that changed: 1 of 12"):  # fmt: skip
         assert part in text, part
 

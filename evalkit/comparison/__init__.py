@@ -10,7 +10,7 @@ from evalkit.comparison.baseline import (
 )
 from evalkit.comparison.comparison import TARGET, Comparison, compare
 from evalkit.comparison.differences import SECONDARY_FIGURES, FigureChange
-from evalkit.comparison.gate import Check, GateReport, evaluate_gate
+from evalkit.comparison.gate import Check, GateReport, Outlook, evaluate_gate
 from evalkit.comparison.gate_rules import Gate, Rule, parse_gate
 from evalkit.comparison.snapshot import Snapshot, snapshot_of
 
@@ -22,6 +22,7 @@ __all__ = [
     "FigureChange",
     "Gate",
     "GateReport",
+    "Outlook",
     "Rule",
     "Snapshot",
     "baseline_path",

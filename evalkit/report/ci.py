@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from evalkit.comparison import Check, Comparison, FigureChange, GateReport
-from evalkit.report.comparison_text import NO_TEST, change_cells, entry_cells, gate_sentence, paper_cells
+from evalkit.report.comparison_text import (
+    NO_TEST,
+    change_cells,
+    entry_cells,
+    gate_sentence,
+    outlook_sentence,
+    paper_cells,
+)
 from evalkit.report.escaping import markdown
 from evalkit.report.json_output import records
 from evalkit.report.values import number, p_value
@@ -61,7 +68,9 @@ def gate_markdown(report: GateReport, limit: int = LIMIT) -> str:
     for check in sorted(report.checks, key=lambda check: order.index(check.verdict)):
         lines = "<br>".join(map(text, (check.message, *check.details)))
         rows.append(_row(f"{MARKS[check.verdict]} {check.verdict}", text(check.planner), text(check.name), lines))
-    head = f"## {mark} evalkit {gate_sentence(report)}\n\n| verdict | planner | check | found |\n|---|---|---|---|\n"
+    outlook = "".join(f"{text(outlook_sentence(item))}\n\n" for item in report.outlook)
+    columns = "| verdict | planner | check | found |\n|---|---|---|---|\n"
+    head = f"## {mark} evalkit {gate_sentence(report)}\n\n{outlook}{columns}"
     return fitted([Section(head, rows, "\n"), *_compared(report.comparison)], limit)
 
 

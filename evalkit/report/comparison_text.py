@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evalkit.comparison import Comparison, FigureChange, GateReport, Snapshot, scores
+from evalkit.comparison import Comparison, FigureChange, GateReport, Outlook, Snapshot, scores
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report.escaping import plain
 from evalkit.report.planner_table import PlannerTable
@@ -173,6 +173,7 @@ def gate(report: GateReport) -> Iterator[RenderableType]:
     """Yield each check with its verdict, what changed, and what it comes to."""
     result = report.comparison
     yield from _forced(result)
+    yield from (Text(outlook_sentence(item)) for item in report.outlook)
     table = Table(title=f"{plain(result.new.name)} against {plain(result.base.name)}", title_justify="left")
     for head in ("verdict", "planner", "check", "found"):
         table.add_column(head, overflow="fold")
@@ -185,6 +186,15 @@ def gate(report: GateReport) -> Iterator[RenderableType]:
     yield from _warnings(result)
     yield from _moved(result)
     yield Text(gate_sentence(report), style="bold red" if report.tripped else "bold")
+
+
+def outlook_sentence(item: Outlook) -> str:
+    """Say how often a rule would trip on these papers, without a change and with one."""
+    catches = ", ".join(f"of {drop:g} in {rate:.0%}" for drop, rate in item.catches)
+    return (
+        f"{plain(item.rule)}: on these papers it trips in {item.alarms:.1%} of runs in which nothing changed, "
+        f"and catches a drop {catches}"
+    )
 
 
 def gate_sentence(report: GateReport) -> str:

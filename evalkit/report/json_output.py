@@ -57,7 +57,11 @@ def comparison(result: Comparison) -> str:
 def gate(report: GateReport) -> str:
     """Return the verdict, every check, and the comparison that they rest on."""
     checks = [_check(check) | {"fails": report.fails(check)} for check in report.checks]
-    head = {"verdict": report.verdict, "tripped": report.tripped, "checks": checks}
+    outlook = [
+        {"rule": item.rule, "alarms": item.alarms, "catches": [{"drop": d, "rate": rate} for d, rate in item.catches]}
+        for item in report.outlook
+    ]
+    head = {"verdict": report.verdict, "tripped": report.tripped, "outlook": outlook, "checks": checks}
     return dump(head | {"comparison": _comparison(report.comparison)})
 
 

@@ -19,7 +19,14 @@ from evalkit.stats.intervals import (
 from evalkit.stats.measures import Measure, divide, formula_measure, macro, micro
 from evalkit.stats.multiplicity import benjamini_hochberg, holm, rank_intervals, shaffer
 from evalkit.stats.permutation import PairTests, against_baseline, all_pairs, paired_test
-from evalkit.stats.power import Verdict, minimum_detectable, papers_needed, verdict
+from evalkit.stats.power import (
+    Verdict,
+    alarm_rate,
+    minimum_detectable,
+    papers_needed,
+    significant_from,
+    verdict,
+)
 from evalkit.stats.ppi import corrected_sums
 from evalkit.stats.resampling import RESAMPLES, bootstrap, top_probability
 
@@ -33,6 +40,7 @@ __all__ = [
     "PairTests",
     "Verdict",
     "against_baseline",
+    "alarm_rate",
     "all_pairs",
     "benjamini_hochberg",
     "bootstrap",
@@ -50,6 +58,7 @@ __all__ = [
     "papers_needed",
     "rank_intervals",
     "shaffer",
+    "significant_from",
     "standard_error",
     "top_probability",
     "verdict",

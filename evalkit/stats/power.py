@@ -40,3 +40,24 @@ def verdict(low: float, high: float, margin: float, *, strict: bool = False) -> 
     if high < -margin or (strict and high < 0):
         return "regressed"
     return "pass" if low >= -margin else "inconclusive"
+
+
+def alarm_rate(drop: float, standard_error: float, papers: int, threshold: float) -> float:
+    """Return how often the observed difference falls below -threshold when the true one is -drop.
+
+    The observed difference over its standard error is taken as Student's t about the true one.
+    """
+    from scipy.special import stdtr
+
+    if papers < 2 or math.isnan(standard_error):
+        return math.nan
+    if standard_error == 0:
+        return float(drop > threshold)
+    return float(stdtr(papers - 1, (drop - threshold) / standard_error))
+
+
+def significant_from(standard_error: float, papers: int, *, tests: int = 1, level: float = 0.05) -> float:
+    """Return the difference from which on a two-sided test, one of so many, is significant."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(papers - 1, 1 - level / (2 * max(tests, 1)))) * standard_error if papers > 1 else math.nan

@@ -37,6 +37,9 @@ KEYS = {
 }  # fmt: skip
 
 
+SCORING_VERSION = "2"  # raised when a score of the same plans, gold, settings and calibration can move
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """Everything that the numbers of a run depend on. Two runs are comparable when nothing but `plans` differs."""
@@ -54,6 +57,7 @@ class Signature:
     gold: str
     plans: str
     judge: str = "none"
+    scoring: str = "1"  # of runs that were written before it was signed
 
     def __str__(self) -> str:
         return "|".join(f"{name}:{value}" for name, value in asdict(self).items())
@@ -64,9 +68,13 @@ class Signature:
         return fingerprint(asdict(self))[:12]
 
     def differences(self, other: Signature) -> dict[str, tuple[str, str]]:
-        """Return the items in which two signatures differ, plans left aside."""
+        """Return the items in which two signatures differ; plans and the package's version are left aside.
+
+        A release that moves no score leaves `scoring` as it is, and breaks no comparison.
+        """
         ours, theirs = asdict(self), asdict(other)
-        return {name: (ours[name], theirs[name]) for name in ours if name != "plans" and ours[name] != theirs[name]}
+        names = [name for name in ours if name not in ("plans", "version")]
+        return {name: (ours[name], theirs[name]) for name in names if ours[name] != theirs[name]}
 
 
 def sign(
@@ -76,7 +84,7 @@ def sign(
     return Signature(
         version=version(DISTRIBUTION), settings=settings.digest, alignment=settings.alignment, **pins,
         missing=settings.missing, top_k=str(settings.top_k or "all"), seed=str(settings.seed),
-        gold=content_hash(gold), plans=content_hash(plans),
+        gold=content_hash(gold), plans=content_hash(plans), scoring=SCORING_VERSION,
     )  # fmt: skip
 
 
