@@ -18,6 +18,12 @@ SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 requires_shared_data = pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="requires shared data")
 
 
+@pytest.fixture(autouse=True)
+def _as_wide_as_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Print as into a pipe, whatever width the terminal that runs the tests has told its children."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def entry(
     part: str,
     action: str | None = "REMOVE",
