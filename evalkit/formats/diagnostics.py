@@ -17,6 +17,7 @@ from evalkit.types import Diagnostic, Document, Plan, Severity
 
 Report = Callable[[str, str, int], None]
 """Report a diagnostic: code, message and line."""
+LONGEST_NAME = 200  # characters of a planner, a paper or a sample
 LISTED = 200  # diagnostics of one code that a plan lists; the rest is counted, so that no garbage fills the memory
 
 
@@ -106,6 +107,8 @@ CODES: dict[str, Code] = {
         not_an_entry="Something that is no object stands where an entry belongs; it was left out.",
         entry_without_content="An entry has neither a name nor a part; it was left out.",
         entry_unreadable="An entry could not be read; it was left out, its neighbours were not.",
+        text_cut="A text is longer than any of a plan; what stands behind its limit was left out.",
+        too_many="A list has more entries, options, metrics or words than are read; what is beyond was left out.",
         too_deep="Brackets are nested deeper than any plan's; what they hold was left out.",
         yaml_aliases="YAML aliases refer to themselves or multiply beyond reason; the document was left out.",
         no_entries="There is not one entry.",
@@ -170,8 +173,9 @@ class ParseContext:
 
     def finish(self, plan: Plan, earlier: Iterable[Diagnostic] = ()) -> Plan:
         """Return a plan with all diagnostics, `earlier` ones too; names that the document lacks, its path gives."""
-        paper = plan.paper or self.document.paper or ""
-        planner = None if self.gold else plan.planner or self.document.planner
+        paper = self._name(plan.paper) or self.document.paper or ""
+        planner = None if self.gold else self._name(plan.planner or "") or self.document.planner
+        sample = self._name(plan.sample)
         if not paper:
             self.report("no-paper", "expected a heading, a field or a path that names the paper, found none")
         if planner is None and not self.gold:
@@ -181,4 +185,12 @@ class ParseContext:
                 "other-language", f"expected entries in English, found {language}; they hardly match English ones"
             )
         diagnostics = sorted((*earlier, *self.take()), key=lambda diagnostic: diagnostic.line or 0)
-        return replace(plan, paper=paper, planner=planner, diagnostics=tuple(diagnostics), path=self.document.path)
+        path = self.document.path
+        return replace(plan, paper=paper, planner=planner, sample=sample, diagnostics=tuple(diagnostics), path=path)
+
+    def _name(self, name: str) -> str:
+        """Return a name, cut where it is longer than any."""
+        if len(name) > LONGEST_NAME:
+            message = f"expected a name of at most {LONGEST_NAME} characters, found {len(name)}; cut there"
+            self.report("text-cut", message, 1)
+        return name[:LONGEST_NAME]

@@ -6,7 +6,7 @@ Every departure of an entry from its five fields is reported, and what is doubtf
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -49,6 +49,13 @@ _NO_LETTER = re.compile(r"[\W_]+")
 _BULLETS = ("- ", "* ", "+ ", "• ")
 _NO = ("", "false", "no", "0", "none", "null")
 _COUNT = re.compile("0|[1-9][0-9]{0,3}")
+# What of a plan is read at most, so that no document takes more memory than a machine has. The longest of 1,776 plans
+# by language models has 5 entries, 145 words, 12 options and 26 metrics in an entry, and 338 characters in a text.
+MOST_ENTRIES = 200
+MOST_ITEMS = 100  # options, or metrics, of an entry
+MOST_WORDS = 2_000  # in names, parts and options together
+LONGEST_TEXT = 2_000  # characters
+_WORD = re.compile(r"\d+|[^\W\d_]+")  # no fewer than the matcher will see
 
 Value: TypeAlias = "str | tuple[Node, ...] | Members | None"
 
@@ -109,7 +116,7 @@ def read_entries(nodes: Iterable[tuple[Node, str]], context: ParseContext, line:
 
     Entries that repeat another, share its name, or are missing altogether are reported.
     """
-    read = [(entry, node.line) for node, name in nodes if (entry := _entry(node, name, context))]
+    read = list(_read(nodes, context))
     if not read:
         context.report("no-entries", "expected at least one entry, found none", line)
     by_content: dict[object, int] = {}
@@ -128,13 +135,31 @@ def read_entries(nodes: Iterable[tuple[Node, str]], context: ParseContext, line:
     return tuple(entry for entry, _ in read)
 
 
+def _read(nodes: Iterable[tuple[Node, str]], context: ParseContext) -> Iterator[tuple[Ablation, int]]:
+    """Yield entries with their lines, as many as one list may have."""
+    count = words = 0
+    for node, name in nodes:
+        if count == MOST_ENTRIES:
+            message = f"expected at most {MOST_ENTRIES} entries in a list, found more; the first ones were taken"
+            context.report("too-many", message, node.line)
+            return
+        if entry := _entry(node, name, context):
+            words += sum(len(_WORD.findall(text)) for text in (entry.name, entry.part, *entry.replacements))
+            if words > MOST_WORDS:
+                message = f"expected at most {MOST_WORDS} words in the names, parts and options of a list, found more"
+                context.report("too-many", f"{message}; the entries before this one were taken", node.line)
+                return
+            count += 1
+            yield entry, node.line
+
+
 def _entry(node: Node, name: str, context: ParseContext) -> Ablation | None:
     if not isinstance(node.value, dict):
         expected = "expected an entry with a name, an ablated part and an action"
         context.report("not-an-entry", f"{expected}, found {node.kind}", node.line)
         return None
     fields = _fields(node.value, context)
-    name, part = _text(fields.get("name"), context) or name, _text(fields.get("ablated_part"), context)
+    name, part = _text(fields.get("name"), context) or name[:LONGEST_TEXT], _text(fields.get("ablated_part"), context)
     if not name and not part:
         context.report("entry-without-content", "expected a name and an ablated part, found neither", node.line)
         return None
@@ -188,7 +213,15 @@ def _text(node: Node | None, context: ParseContext) -> str:
         return ""
     if not isinstance(node.value, str):
         context.report("list-for-text", f"expected a text, found {node.kind}", node.line)
-    return context.clean(as_text(node), node.line)
+    return _cleaned(as_text(node), node.line, context)
+
+
+def _cleaned(text: str, line: int, context: ParseContext) -> str:
+    """Return a text repaired, and cut where it is longer than any of a plan."""
+    if len(text) > LONGEST_TEXT:
+        message = f"expected a text of at most {LONGEST_TEXT} characters, found {len(text)}; cut there"
+        context.report("text-cut", message, line)
+    return context.clean(text[:LONGEST_TEXT], line)
 
 
 def _action(node: Node | None, entry: Node, context: ParseContext) -> Action | None:
@@ -222,7 +255,7 @@ def action_in(word: str) -> Action | None:
 
 
 def _items(node: Node | None, field: str, context: ParseContext) -> tuple[str, ...]:
-    """Return a list of texts; a single text or an object becomes one."""
+    """Return a list of texts, as many as an entry may have; a single text or an object becomes one."""
     if node is None or node.value is None:
         return ()
     if isinstance(node.value, str):
@@ -230,18 +263,23 @@ def _items(node: Node | None, field: str, context: ParseContext) -> tuple[str, .
         if items:
             message = f"expected a list of {field}, found {node.kind}; read as {len(items)}"
             context.report("text-for-list", message, node.line)
-        return items
-    texts = []
-    if isinstance(node.value, dict):
+        found = [(item, node.line) for item in items]
+    elif isinstance(node.value, dict):
         context.report("text-for-list", f"expected a list of {field}, found an object; read key by key", node.line)
-        for key, inner in node.value.items():  # {"rate": [0.1, 0.2]} is "rate: 0.1" and "rate: 0.2"
-            for item in inner.value if isinstance(inner.value, tuple) else (inner,):
-                texts.append(context.clean(f"{key}: {as_text(item)}", item.line))
+        found = [  # {"rate": [0.1, 0.2]} is "rate: 0.1" and "rate: 0.2"
+            (f"{key}: {as_text(item)}", item.line)
+            for key, inner in node.value.items()
+            for item in (inner.value if isinstance(inner.value, tuple) else (inner,))
+        ]
     else:
         for item in node.value:
             if not isinstance(item.value, str | None):
                 context.report("nested-item", f"expected a text, found {item.kind}", item.line)
-            texts.append(context.clean(as_text(item), item.line))
+        found = [(as_text(item), item.line) for item in node.value]
+    if len(found) > MOST_ITEMS:
+        message = f"expected at most {MOST_ITEMS} {field}, found {len(found)}; the first ones were taken"
+        context.report("too-many", message, node.line)
+    texts = [_cleaned(text, line, context) for text, line in found[:MOST_ITEMS]]
     return tuple(text for text in texts if text)
 
 

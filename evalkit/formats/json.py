@@ -38,6 +38,8 @@ _NEXT_VALUE = re.compile(
 )
 # What the line after an unclosed string looks like: an end, the next object, the next key.
 _NEXT_LINE = re.compile(r"\n[ \t]*+(?:[}\]]|\{[ \t]*+[\"'}]|[\"'“]?[A-Za-z_][\w ]{0,40}[\"'”]?[ \t]*+:|```|</|\Z)")
+# What tells how deep a value goes: its strings, its brackets, and the next object at a line's start, where it ends.
+_DEPTH = re.compile(r'"(?:[^"\\\n]|\\.)*+"|[{\[]|[}\]]|\n(?=\{)')
 _KEY = re.compile(r"[\"'“][A-Za-z_][\w ]{0,40}+[\"'”][ \t]*+:")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "'": "'", "\n": "\n"}
@@ -98,7 +100,7 @@ def unambiguous(text: str) -> str:
 
 
 class _TooDeep(Exception):
-    """Nesting beyond DEEPEST; caught at the value it began in."""
+    """Nesting beyond DEEPEST that is not closed again; caught at the value it began in."""
 
 
 class _Parser:
@@ -127,7 +129,6 @@ class _Parser:
             try:
                 yield self.value(0)
             except _TooDeep:
-                self.report("too-deep", f"expected at most {DEEPEST} brackets inside each other, found more")
                 following = self.text.find("\n{", self.pos)
                 self.pos = len(self.text) if following < 0 else following + 1
 
@@ -171,12 +172,25 @@ class _Parser:
 
     def value(self, depth: int) -> Node:
         """Return the value at the cursor; consumes at least one character."""
-        if depth > DEEPEST:
-            raise _TooDeep
         c = self.peek()
+        if depth > DEEPEST and c in "{[":
+            return self._pass_over()
         if c in CLOSING:
             return self._string()
         return self._object(depth) if c == "{" else self._list(depth) if c == "[" else self._bare()
+
+    def _pass_over(self) -> Node:
+        """Leave out a value that is nested too deep; what stands around it is read."""
+        start, open_ = self.pos, 0
+        self.report("too-deep", f"expected at most {DEEPEST} brackets inside each other, found more")
+        while match := _DEPTH.search(self.text, self.pos):
+            if match.group() == "\n":
+                break
+            self.pos = match.end()
+            open_ += {"{": 1, "[": 1, "}": -1, "]": -1}.get(match.group(), 0)
+            if not open_:
+                return Node(self.line(start), None)
+        raise _TooDeep
 
     def _bare(self) -> Node:
         """Return a number, true, false, null, or words that lack their quotes."""

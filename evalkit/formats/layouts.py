@@ -34,6 +34,7 @@ ABOUT = {
     for name in ("title", "source", "confidence", "extracted_by", "prompt", "num_ablation_suggestions", "review_text")
 }
 DEEPEST = 4
+DEEPEST_TEXT = 4  # texts that are themselves values, inside each other
 _TAG = re.compile(r"<(/?)(discussion|predictions)>", re.IGNORECASE)
 _LINE_TAG = re.compile(r"^[ \t]*+<(?:discussion|predictions)>", re.IGNORECASE | re.MULTILINE)
 _REPLY_KEYS = frozenset(
@@ -178,6 +179,7 @@ class _Grouper:
     def __init__(self, context: ParseContext) -> None:
         self.context = context
         self.groups: dict[_Owner, _Group] = {}
+        self.opened = 0  # texts that are being read, each a value of the one before
 
     def group(self, owner: _Owner, line: int) -> _Group:
         return self.groups.setdefault(owner, _Group(line))
@@ -200,6 +202,11 @@ class _Grouper:
 
     def _embedded(self, node: Node, text: str, owner: _Owner, depth: int) -> None:
         """Open a text that was itself a value (a kept reply, JSONL in a string), all of it on its line."""
+        if self.opened == DEEPEST_TEXT:
+            message = f"expected at most {DEEPEST_TEXT} texts inside each other, found more"
+            self.context.report("too-deep", message, node.line)
+            return
+        self.opened += 1
         group, values = self.group(owner, node.line), list[Node]()
         if is_tagged(text) or json.has_data(text) or "\n" in text.strip():
             inner = ParseContext(self.context.document, self.context.strict, self.context.gold)
@@ -214,6 +221,7 @@ class _Grouper:
             self.visit(on_line(value, node.line), owner, min(depth + 1, DEEPEST - 1))
         if not values and text.strip():
             group.entries.append((node, ""))
+        self.opened -= 1
 
     def _object(self, node: Node, value: Members, owner: _Owner, depth: int) -> None:
         """Open an object that is no entry: a plan, a kept reply, or a table of papers or of entries."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 from evalkit.formats.diagnostics import Report
@@ -17,9 +17,13 @@ from evalkit.formats.entries import Node, plan_trees
 from evalkit.types import Plan
 
 DEEPEST = 32
+DEEPEST_PASSED = 32  # levels below DEEPEST that are passed over; beyond, the document is left out
 DEEPEST_REPAIR = 8
 COPIES = 20_000  # values that aliases may stand for in one document
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
+_STARTS = frozenset(("SequenceStartEvent", "MappingStartEvent"))
+_ENDS = frozenset(("SequenceEndEvent", "MappingEndEvent"))
+_DOCUMENT = re.compile(r"(?:---|\.\.\.)(?:[ \t]*+(?:#.*)?)?$")
 _LOOSE = re.compile(r"^([ \t]*+(?:- +)*+)([A-Za-z_][\w -]{0,40})?(:[ \t]+)?([^\s\"'\[{|>&*#-].*)$", re.MULTILINE)
 _START = re.compile(r"(?:- )*+(?:[\w.\"'/-]{1,200}+|[Aa]blated [Pp]art):(?:[ \t]|$)|- \{|- &\w{1,80}$|---$|%YAML")
 
@@ -35,8 +39,7 @@ def write(plans: Sequence[Plan]) -> str:
     """Write the trees of JSON as YAML."""
     import yaml
 
-    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return str(yaml.dump(plan_trees(plans), Dumper=dumper, allow_unicode=True, sort_keys=False, width=120))
+    return str(yaml.dump(plan_trees(plans), Dumper=yaml.SafeDumper, allow_unicode=True, sort_keys=False, width=120))
 
 
 class _Refused(Exception):
@@ -48,42 +51,76 @@ def read_values(text: str, report: Report, first_line: int = 1) -> list[Node]:
     import yaml
 
     try:
-        return list(_documents(text, first_line))
-    except _Refused as refusal:
-        report(*refusal.args)
-        return []
-    except yaml.YAMLError:
+        return _documents(text, first_line, report)
+    except yaml.YAMLError as problem:
+        error = _said(problem)
         if "\t" in text:
             report("yaml-tabs", "expected indentation by spaces, found tabs", first_line)
             text = text.expandtabs(4)
-        node = _read_piece(text, first_line, 0, report)
-        return [] if node is None else [node]
+    nodes: list[Node] = []
+    for start, document in _stream(text):
+        node = _read_piece(document, first_line + start, 0, report, error if document == text else "")
+        nodes += [] if node is None else [node]
+    return nodes
 
 
-def _documents(text: str, first_line: int) -> Iterator[Node]:
+def _stream(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the documents of a stream, each with the number of lines before it."""
+    lines = text.split("\n")
+    ends = [i for i, line in enumerate(lines) if _DOCUMENT.match(line)]
+    for start, end in pairwise((-1, *ends, len(lines))):
+        document = "\n".join(lines[start + 1 : end])
+        if document.strip():
+            yield start + 1, document
+
+
+def _documents(text: str, first_line: int, report: Report) -> list[Node]:
+    """Return the roots of a text that parses as a whole; nothing is reported of one that does not."""
+    reports: list[tuple[str, str, int]] = []
+    try:
+        roots = list(_roots(text, first_line, lambda *found: reports.append(found)))
+    except _Refused as refusal:
+        roots = []
+        reports.append(refusal.args)
+    for found in reports:
+        report(*found)
+    return roots
+
+
+def _roots(text: str, first_line: int, report: Report) -> Iterator[Node]:
     """Yield the roots of a stream of events, built without recursion."""
     import yaml
 
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     containers: list[tuple[int, str | None, list[Node]]] = []  # the open ones: line, anchor and what they hold so far
     anchors: dict[str, Node] = {}
-    copies = 0
+    copies = deeper = 0  # values that aliases stand for; containers that are passed over
     event: Any
-    for event in yaml.parse(text, Loader=loader):
-        kind = type(event).__name__  # both loaders have classes of these names
+    # Always the loader in Python: libyaml is not everywhere, and where it is it reads some documents otherwise.
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        kind = type(event).__name__
         line = first_line + (event.start_mark.line if event.start_mark else 0)
-        if kind in ("SequenceStartEvent", "MappingStartEvent"):
-            if len(containers) >= DEEPEST:
-                raise _Refused("too-deep", f"expected at most {DEEPEST} levels inside each other, found more", line)
+        if kind in _STARTS and (deeper or len(containers) == DEEPEST):
+            deeper += 1
+            if deeper == 1:
+                report("too-deep", f"expected at most {DEEPEST} levels inside each other, found more", line)
+            if deeper > DEEPEST_PASSED:
+                raise _Refused("too-deep", f"expected at most {DEEPEST} levels inside each other, found many", line)
+            continue
+        if kind in _STARTS:
             anchors.pop(event.anchor, None)  # known again once the container is closed
             containers.append((line, event.anchor, []))
             continue
-        if kind == "ScalarEvent":
+        if deeper:
+            deeper -= kind in _ENDS
+            if deeper or kind not in _ENDS:
+                continue
+            node, anchor = Node(line, None), None
+        elif kind == "ScalarEvent":
             anchor, null = event.anchor, event.implicit[0] and event.value in _NULL
             node = Node(line, None if null else event.value)
-        elif kind in ("SequenceEndEvent", "MappingEndEvent"):
+        elif kind in _ENDS:
             line, anchor, items = containers.pop()
-            node = Node(line, _mapping(items) if kind == "MappingEndEvent" else tuple(items))
+            node = Node(line, _mapping(items, report) if kind == "MappingEndEvent" else tuple(items))
         elif kind == "AliasEvent":
             if event.anchor not in anchors:
                 found = f"expected an anchor before *{event.anchor}, found none that is complete"
@@ -103,12 +140,22 @@ def _documents(text: str, first_line: int) -> Iterator[Node]:
             anchors, copies = {}, 0
 
 
-def _mapping(items: list[Node]) -> dict[str, Node]:
-    """Make a mapping of keys and values in turn; a merge key (<<) gives what the mapping itself does not say."""
-    keys = [key.value if isinstance(key.value, str) else "" for key in items[::2]]
-    mapping = dict(zip(keys, items[1::2], strict=True))
+def _mapping(items: list[Node], report: Report) -> dict[str, Node]:
+    """Make a mapping of keys and values in turn; merge keys (<<) give what it does not say, the first before others."""
+    mapping: dict[str, Node] = {}
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        name = key.value if isinstance(key.value, str) else ""
+        if name in mapping:
+            report("duplicate-key", f"expected one {name[:40]!r}, found another", key.line)
+        mapping[name] = value
     merged = mapping.pop("<<", None)
-    return {**merged.value, **mapping} if merged and isinstance(merged.value, dict) else mapping
+    sources = () if merged is None else merged.value if isinstance(merged.value, tuple) else (merged,)
+    if any(not isinstance(source.value, dict) for source in sources):
+        report("unread-line", "expected mappings under the merge key '<<', found something else", items[0].line)
+    for source in sources:
+        if isinstance(source.value, dict):
+            mapping = {**source.value, **mapping}
+    return mapping
 
 
 def _size(node: Node, limit: int) -> int:
@@ -124,21 +171,27 @@ def _size(node: Node, limit: int) -> int:
     return count
 
 
-def _read_piece(text: str, line: int, depth: int, report: Report) -> Node | None:
-    """Read a piece of a broken document, as it is or with its values quoted, else the pieces it is made of."""
+def _said(problem: Exception) -> str:
+    """Return what the parser says of a broken document."""
+    return str(getattr(problem, "problem", None) or "something else")
+
+
+def _read_piece(text: str, line: int, depth: int, report: Report, error: str = "") -> Node | None:
+    """Read a piece of a broken document, as it is or with its values quoted, else the pieces it is made of.
+
+    `error` is what the parser said if it has tried the piece as it is.
+    """
     import yaml
 
-    error = ""
-    for attempt in (str, _requoted):
+    quoted = _requoted(text)
+    attempts = [] if error else [text]
+    for attempt in attempts if quoted == text else [*attempts, quoted]:
         try:
-            roots = list(_documents(attempt(text), line))
-        except _Refused as refusal:
-            report(*refusal.args)
-            return None
+            roots = _documents(attempt, line, report)
         except yaml.YAMLError as problem:
-            error = str(getattr(problem, "problem", None) or "something else")
+            error = _said(problem)
             continue
-        if attempt is _requoted:
+        if attempt is not text:
             report("yaml-requoted", "expected quotes around a value that holds ': ' or '#', found none", line)
         return roots[0] if roots else None
     pieces = _split(text) if depth < DEEPEST_REPAIR else []
@@ -149,12 +202,22 @@ def _read_piece(text: str, line: int, depth: int, report: Report) -> Node | None
     if len(pieces) < 2:
         report("entry-unreadable", f"expected a YAML entry or field, the parser says: {error}", line)
         return None
-    nodes = [_read_piece(piece, line + offset, depth + 1, report) for offset, piece in pieces]
-    values = [node.value for node in nodes if node is not None]
-    if any(isinstance(value, tuple) for value in values):
-        lists = (node.value if isinstance(node.value, tuple) else (node,) for node in nodes if node is not None)
-        return Node(line, tuple(chain.from_iterable(lists)))
-    return Node(line, dict(chain.from_iterable(value.items() for value in values if isinstance(value, dict))))
+    found = [_read_piece(piece, line + offset, depth + 1, report) for offset, piece in pieces]
+    nodes = [node for node in found if node is not None and node.value is not None]
+    listed = any(isinstance(node.value, tuple) for node in nodes)
+    for node in nodes:
+        if isinstance(node.value, str) or (listed and not isinstance(node.value, tuple | dict)):
+            report("unread-line", f"expected an entry or a field, found {node.kind}", node.line)
+    if listed:
+        lists = (node.value if isinstance(node.value, tuple) else (node,) for node in nodes if node.value)
+        return Node(line, tuple(chain.from_iterable(one for one in lists)))
+    members: dict[str, Node] = {}
+    for node in nodes:
+        for key, value in node.value.items() if isinstance(node.value, dict) else ():
+            if key in members:
+                report("duplicate-key", f"expected one {key[:40]!r}, found another", value.line)
+            members[key] = value
+    return Node(line, members)
 
 
 def _split(text: str) -> list[tuple[int, str]]:

@@ -62,13 +62,15 @@ def _walk(top: Path) -> Iterator[tuple[str, str] | Diagnostic]:
     """
     refused: list[OSError] = []
     unread: list[str] = []
-    for folder, folders, names in os.walk(top, onerror=refused.append):
+    waiting = [str(top)]  # `os.walk` calls itself for each level, which deep folders exhaust
+    while waiting:
+        folder = waiting.pop()
+        folders, names = _listed(folder, refused)
         if {"run.json", "leaderboard.csv"} <= {*names}:
-            folders.clear()
             message = "expected plans, found a run that evalkit wrote; passed over"
             yield Diagnostic("warning", "run-folder", message, folder)
             continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        waiting += [os.path.join(folder, name) for name in sorted(folders, reverse=True)]  # noqa: PTH118 - see above
         repeats, begin = _repeats(Path(folder), names), str(Path(folder, "x"))[:-1]
         for name in sorted(names):
             stem, suffix = os.path.splitext(name)  # noqa: PTH122 - see above
@@ -85,6 +87,21 @@ def _walk(top: Path) -> Iterator[tuple[str, str] | Diagnostic]:
             raise InputError(f"{top}: {error_reason(error)}") from error
         message = f"expected a readable folder, found: {error_reason(error)}"
         yield Diagnostic("error", "unreadable", message, str(error.filename))
+
+
+def _listed(folder: str, refused: list[OSError]) -> tuple[list[str], list[str]]:
+    """Return the names of the folders to look into, and of the files, in a folder; note where it cannot be read."""
+    folders, names = list[str](), list[str]()
+    try:
+        with os.scandir(folder) as found:
+            for item in found:
+                if not item.is_dir():
+                    names.append(item.name)
+                elif not item.is_symlink() and not item.name.startswith("."):
+                    folders.append(item.name)
+    except OSError as error:
+        refused.append(error)
+    return folders, names
 
 
 def _unread(top: Path, paths: list[str]) -> Diagnostic:

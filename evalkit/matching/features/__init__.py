@@ -27,6 +27,7 @@ __all__ = ["FEATURES", "Feature", "Features", "features", "needs"]
 GRID = 65536
 COMPOSED_ROWS = [tuple(SOURCES).index(name) for name in COMPOSED]
 CACHED_LISTS = 1024  # about 60 KB each of tables, and 120 KB of vectors
+LONGEST_CACHED = 8_000  # characters in a list; the tables of the longest ones take many MB
 
 # Every feature by its name, in the order of the arrays.
 FEATURES = {
@@ -96,9 +97,14 @@ class ListTables:
     traits: traits.TraitTable
 
 
-@lru_cache(maxsize=CACHED_LISTS)
 def list_tables(entries: tuple[Ablation, ...], written_out: Expansions) -> ListTables:
     """Return the tables of these entries, with the abbreviations in them written out."""
+    is_long = sum(len(text) for entry in entries for text in texts_of(entry)) > LONGEST_CACHED
+    return (_list_tables.__wrapped__ if is_long else _list_tables)(entries, written_out)
+
+
+@lru_cache(maxsize=CACHED_LISTS)
+def _list_tables(entries: tuple[Ablation, ...], written_out: Expansions) -> ListTables:
     return ListTables(
         words.word_table(entries, written_out), options.option_table(entries), traits.trait_table(entries)
     )
@@ -107,7 +113,8 @@ def list_tables(entries: tuple[Ablation, ...], written_out: Expansions) -> ListT
 def list_vectors(tables: ListTables, vectors: Mapping[str, TextVectors]) -> ListVectors:
     """Return this list in vectors."""
     texts = (*tables.words.texts, *tables.options.texts)
-    return _list_vectors(tables, tuple([vectors[text] for text in texts]))
+    is_long = sum(map(len, tables.options.texts)) > LONGEST_CACHED
+    return (_list_vectors.__wrapped__ if is_long else _list_vectors)(tables, tuple([vectors[text] for text in texts]))
 
 
 @lru_cache(maxsize=CACHED_LISTS)

@@ -29,6 +29,7 @@ OPTIONS = SEGMENTS.index("options")
 _TRUST = np.array(list(TRUST.values()))
 GRID = 1024  # similarities and weights are multiples of a power of two: their sums are exact in any order
 FILLING = 8  # how many times the words of a list may be filled up
+BLOCK = 128  # words that are compared with all others at a time
 _BUCKETS = 512
 
 Array = NDArray[np.float64]
@@ -222,8 +223,11 @@ def word_table(entries: Sequence[Ablation], expansions: Expansions) -> WordTable
         # A word that stands in another entry of its own list too (options aside) counts less.
         similarity = _stem_similarity(spellings, spellings)
         np.fill_diagonal(similarity, 1.0)
-        others = (owners[:, None] != owners) & (segment != OPTIONS)
-        elsewhere = (similarity.take(stem_of, axis=0).take(stem_of, axis=1) * others).max(axis=1)
+        elsewhere = np.empty(len(stem_of))
+        for start in range(0, len(stem_of), BLOCK):  # a table of all words by all words could fill the memory
+            rows = slice(start, start + BLOCK)
+            others = (owners[rows, None] != owners) & (segment != OPTIONS)
+            elsewhere[rows] = (similarity.take(stem_of[rows], axis=0).take(stem_of, axis=1) * others).max(axis=1)
         weights = np.round(weights * (1 - 0.75 * elsewhere) * 128) / 128
     by_segment = np.zeros((len(SEGMENTS), count, len(weights)))
     by_segment[segment, owners, np.arange(len(weights))] = weights

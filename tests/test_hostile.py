@@ -1,0 +1,157 @@
+"""One hostile plan takes nobody down: deep, huge and oddly named documents become findings of their own plan."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from evalkit.formats import parse_document
+from evalkit.formats.entries import LONGEST_TEXT, MOST_ENTRIES, MOST_ITEMS, MOST_WORDS
+from evalkit.scoring.load import read_plans
+from evalkit.types import Document, Plan
+
+ENTRY = {"name": "No gate", "ablated_part": "gate", "action": "REMOVE", "metrics": ["F1"]}
+OPENINGS = (
+    '{"ablations": "', '{"ablations": [', '{"plan": {', '[{"a":', '{"choices": [{"message": {"content": "', "- ",
+    "- - ", "- a: ", "a: [", "[", "{", "<predictions>", "<think>", "> ", "```json\n", "&a [", "? ", "<div>",
+    "# a/b\n", "(", "|",
+)  # fmt: skip
+
+
+def parse(text: str, *, gold: bool = False, format_name: str | None = None) -> tuple[Plan, ...]:
+    return parse_document(Document("x", text, "me", "paper"), gold=gold, format_name=format_name)
+
+
+def codes(plans: tuple[Plan, ...]) -> set[str]:
+    return {item.code for plan in plans for item in plan.diagnostics}
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+@pytest.mark.parametrize("times", [40, 1200])
+def test_nothing_is_nested_too_deep_to_be_read(opening: str, times: int) -> None:
+    for text in (opening * times, json.dumps(ENTRY) + "\n" + opening * times, opening * times + json.dumps(ENTRY)):
+        for format_name in (None, "json", "yaml", "trajectory"):
+            parse(text, format_name=format_name)
+
+
+def test_texts_inside_texts_end_after_a_few() -> None:
+    text = json.dumps([ENTRY])
+    for _ in range(8):
+        text = json.dumps({"ablations": text})
+    assert codes(parse(text)) == {"too-deep", "no-entries"}
+
+
+@pytest.mark.parametrize("deep", ["[" * 60 + "]" * 60, '{"a":' * 60 + "1" + "}" * 60])
+def test_a_value_that_is_too_deep_leaves_its_neighbours(deep: str) -> None:
+    first, second = ({**ENTRY, "name": name} for name in ("one", "two"))
+    inside = json.dumps({**first, "notes": "HERE"}).replace('"HERE"', deep)
+    documents = (
+        f"[{inside}, {json.dumps(second)}]",
+        f"{inside}\n{json.dumps(second)}\n",
+        f"- name: one\n  ablated_part: gate\n  action: REMOVE\n  metrics: [F1]\n  notes: {deep}\n"
+        "- name: two\n  ablated_part: gate\n  action: REMOVE\n  metrics: [F1]\n",
+    )
+    for document in documents:
+        (plan,) = parse(document)
+        assert [entry.name for entry in plan.ablations] == ["one", "two"]
+        assert [item.code for item in plan.diagnostics if item.severity == "error"] == ["too-deep"]
+
+
+def test_a_list_holds_as_many_entries_as_are_read() -> None:
+    entries = [{**ENTRY, "name": f"n{number}"} for number in range(MOST_ENTRIES + 1)]
+    (whole,), (cut,) = parse(json.dumps(entries[:-1])), parse(json.dumps(entries))
+    assert len(whole.ablations) == len(cut.ablations) == MOST_ENTRIES
+    assert "too-many" not in codes((whole,))
+    assert [item.severity for item in cut.diagnostics if item.code == "too-many"] == ["error"]
+
+
+def test_an_entry_holds_as_many_options_metrics_and_characters_as_are_read() -> None:
+    many = [str(number) for number in range(MOST_ITEMS + 1)]
+    entry = {**ENTRY, "action": "REPLACE", "name": "x" * (LONGEST_TEXT + 1), "replacement": many, "metrics": many}
+    (plan,) = parse(json.dumps([entry]))
+    (read,) = plan.ablations
+    assert (len(read.name), read.replacements, read.metrics) == (LONGEST_TEXT, tuple(many[:-1]), tuple(many[:-1]))
+    assert [item.code for item in plan.diagnostics] == ["text-cut", "too-many", "too-many"]
+
+
+def test_a_list_holds_as_many_words_as_are_read() -> None:
+    entries = [{**ENTRY, "name": "word " * 300, "ablated_part": f"p{number}"} for number in range(10)]
+    (plan,) = parse(json.dumps(entries))
+    assert len(plan.ablations) == MOST_WORDS // 302  # "p0" is two words to the matcher
+    assert "too-many" in codes((plan,))
+
+
+def test_names_of_plans_are_cut() -> None:
+    (plan,) = parse(
+        json.dumps({"planner": "p" * 1000, "paper": "q" * 1000, "sample": "s" * 1000, "ablations": [ENTRY]})
+    )
+    assert [len(name or "") for name in (plan.planner, plan.paper, plan.sample)] == [200, 200, 200]
+    assert "text-cut" in codes((plan,))
+
+
+def many(count: int, **fields: object) -> str:
+    return json.dumps([{**ENTRY, "name": f"name {number}", **fields} for number in range(count)])
+
+
+# Each below 1 MB, and each of which took more than a gigabyte once, or asks for it.
+HUGE = {
+    "4,000 entries": many(4000),
+    "200 entries of 800 words": many(200, ablated_part=" ".join(f"w{'abcdefghij'[n % 10]}{n}" for n in range(800))),
+    "20,000 options and metrics": many(1, action="REPLACE", replacement=[f"o {n}" for n in range(20_000)],
+                                       metrics=[f"m {n}" for n in range(20_000)]),
+    "one word": many(1, ablated_part="x" * 900_000),
+    "letters and digits": many(1, ablated_part="a1" * 450_000),
+    "abbreviations": many(6, name="alpha beta cat delta eps fun", ablated_part="ABCDEF " * 280),
+    "a field a line": "".join(f"- name: n{n} x\n  ablated_part: p{n}\n  action: REMOVE\n" for n in range(6_000)),
+    "a table": "| name | part |\n|---|---|\n" + "".join(f"| n{n} | p{n} |\n" for n in range(35_000)),
+    "papers": json.dumps({f"p{n}": [] for n in range(20_000)}),
+}  # fmt: skip
+MEGABYTES = 300
+MEASURED = """
+import resource, sys
+from dataclasses import replace
+from evalkit import Settings
+from evalkit.formats import parse_document
+from evalkit.scoring.scorer import Scorer
+from evalkit.types import Ablation, Document, Plan
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+gold = Plan("paper", None, tuple(Ablation(f"part {n}", f"the part {n}", None, ("no", "mean")) for n in range(9)))
+scorer = Scorer(Settings(matcher="lexical"))
+scorer.score(replace(gold, planner="me"), gold)
+before = peak()
+plans = parse_document(Document("x", sys.stdin.read(), "me", "paper"))
+scorer.score(replace(max(plans, key=lambda plan: len(plan.ablations)), paper="paper"), gold)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts in kB on Linux")
+@pytest.mark.parametrize("name", HUGE)
+def test_no_plan_below_a_megabyte_takes_more_than_its_memory(name: str) -> None:
+    text = HUGE[name][:1_000_000]
+    done = subprocess.run([sys.executable, "-c", MEASURED], input=text, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < MEGABYTES
+
+
+@pytest.fixture
+def deep_folder(tmp_path: Path) -> Iterator[Path]:
+    """1,020 folders inside each other, with a plan in the last; a Path of this depth could not be removed."""
+    place = str(tmp_path)
+    for _ in range(1020):
+        place += "/d"
+        os.mkdir(place)  # noqa: PTH102
+    Path(place, "paper.json").write_text(json.dumps([ENTRY]))
+    yield tmp_path
+    Path(place, "paper.json").unlink()
+    os.removedirs(place)
+
+
+def test_folders_may_be_as_deep_as_the_system_lets_them(deep_folder: Path) -> None:
+    (plan,) = read_plans(deep_folder).plans
+    assert len(plan.ablations) == 1
