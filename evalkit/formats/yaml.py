@@ -19,6 +19,7 @@ from evalkit.types import Plan
 DEEPEST = 32
 DEEPEST_PASSED = 32  # levels below DEEPEST that are passed over; beyond, the document is left out
 DEEPEST_REPAIR = 8
+MOST_PIECES = 1_000  # of a broken document that are read one by one
 COPIES = 20_000  # values that aliases may stand for in one document
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _STARTS = frozenset(("SequenceStartEvent", "MappingStartEvent"))
@@ -202,7 +203,10 @@ def _read_piece(text: str, line: int, depth: int, report: Report, error: str = "
     if len(pieces) < 2:
         report("entry-unreadable", f"expected a YAML entry or field, the parser says: {error}", line)
         return None
-    found = [_read_piece(piece, line + offset, depth + 1, report) for offset, piece in pieces]
+    if len(pieces) > MOST_PIECES:
+        message = f"expected at most {MOST_PIECES} entries or fields beside each other in broken YAML, found more"
+        report("too-many", message, line + pieces[MOST_PIECES][0])
+    found = [_read_piece(piece, line + offset, depth + 1, report) for offset, piece in pieces[:MOST_PIECES]]
     nodes = [node for node in found if node is not None and node.value is not None]
     listed = any(isinstance(node.value, tuple) for node in nodes)
     for node in nodes:
