@@ -1,6 +1,8 @@
 """Prints the experiment behind the shipped calibrations: what each group of features is worth, and what was tried.
 
-    .venv/bin/python scripts/matcher_experiment.py ../shared/data/alignment/dev.jsonl [--quick | --errors 40 | --cost]
+    .venv/bin/python scripts/matcher_experiment.py LABELS... [--model NAME] [--quick | --errors 40 | --cost]
+
+LABELS are ../shared/data/alignment/dev.jsonl and references.jsonl for what docs/matcher.md quotes.
 
 Every figure is for papers held out in five folds, F1 at thresholds that the other folds chose. Features were chosen by
 looking at such figures on these papers; `nested` therefore uses other folds and chooses the penalty inside the training
@@ -34,6 +36,7 @@ from evalkit.matching import features
 from evalkit.matching.calibration import log_odds, probabilities, sigmoid
 from evalkit.matching.embeddings import TextVectors
 from evalkit.matching.features import options, semantic, traits, words
+from evalkit.matching.rules import Need
 from evalkit.scoring.scorer import calibration_for, encoder_for
 from evalkit.settings import Settings
 from evalkit.storage.label_files import LabelledPlan, read_labels
@@ -45,12 +48,14 @@ Vectors = Mapping[str, TextVectors]
 GROUPS: dict[str, Callable[[str], bool]] = {
     "words by spelling": lambda name: name.startswith("word."),
     "words by meaning": lambda name: name.startswith("meaning."),
-    "whole phrases": lambda name: name.startswith("phrase."),
+    "parts and names as texts": lambda name: name.startswith("phrase."),
     "contrast (alternatives)": lambda name: name.endswith((".first", ".second", ".own")),
     "heaviest missing word": lambda name: name.endswith((".miss", ".least")),
     "head against modifiers": lambda name: ".head>" in name or ".tail>" in name,
     "overlap of options": lambda name: name.startswith("options."),
     "actions": lambda name: name.startswith("act."),
+    "what amounts to removing": lambda name: name.startswith(("removal.", "part.weighed")),
+    "weighted means of words": lambda name: name.startswith("whole."),
     "aspects": lambda name: name.startswith("aspect."),
     "sweeps and kinds of options": lambda name: name.startswith(("sweep.", "option.")),
     "outward form": lambda name: name.startswith(("part.", "name.", "list.")),
@@ -84,7 +89,7 @@ def line(label: str, pairs: Pairs, part: Array, match: Array) -> None:
     """One row of the table: figures of full matches and of parts."""
     cells = []
     for chances, truth in ((match, pairs.match), (part, pairs.part)):
-        found = figures(pairs, chances, truth)
+        found = figures(pairs, chances, truth, pairs.weights)
         cells.append(f"{found['f1']:.3f} {found['average_precision']:.3f} {found['ece']:.3f}")
     print(f"{label:34s} {len(pairs.names):4d}  | {cells[0]} | {cells[1]}", flush=True)
 
@@ -110,27 +115,49 @@ def direct(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
 
 
 def everything(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
-    """The second model on all features instead of on deeds and options."""
-    part, _ = predict(pairs, fit(pairs, train))
-    shared = train & pairs.part & ~pairs.unspecified
-    model = fitting.fit_linear(pairs.names, pairs.values[shared], pairs.match[shared], PENALTY["match"])
-    return part, part * sigmoid(log_odds(pairs.seen(), model))
+    """The models of options on all features instead of on actions and options."""
+    with seeing(dict.fromkeys(PENALTY, lambda _: True)):
+        return predict(pairs, fit(pairs, train))
+
+
+def one_for_both(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
+    """One model for removals and shared options instead of one for each; rules as they are."""
+    models = fit(pairs, train)
+    shared = train & pairs.part & (pairs.needs >= Need.REMOVAL)
+    columns = [at for at, name in enumerate(pairs.names) if fitting.OPTION_FEATURES.match(name)]
+    names, values = [pairs.names[at] for at in columns], pairs.values[:, columns][shared]
+    both = fitting.fit_linear(names, values, pairs.match[shared], PENALTY["overlap"])
+    return predict(pairs, replace(models, removal=both, overlap=both))
+
+
+@contextmanager
+def seeing(features_of: Mapping[str, Callable[[str], object]]) -> Iterator[None]:
+    """Let the models see other features within the block."""
+    kept, fitting.SEEN_BY = fitting.SEEN_BY, features_of
+    try:
+        yield
+    finally:
+        fitting.SEEN_BY = kept
 
 
 def trees(pairs: Pairs, train: Flags) -> tuple[Array, Array]:
-    """Gradient-boosted trees for both models."""
+    """Gradient-boosted trees for all three models."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    seen = [at for at, name in enumerate(pairs.names) if fitting.ACTION_FEATURES.match(name)]
-    found = []
-    for values, truth, rows in (
-        (pairs.values, pairs.part, train), (pairs.values[:, seen], pairs.match, train & pairs.part & ~pairs.unspecified)
-    ):  # fmt: skip
+    part, match = np.zeros(len(pairs.part)), np.where(pairs.needs == Need.NOTHING, 1.0, 0.0)
+    for name, (truth, where) in pairs.targets().items():
+        seen = [at for at, feature in enumerate(pairs.names) if fitting.SEEN_BY[name](feature)]
         model = HistGradientBoostingClassifier(
             learning_rate=0.05, max_iter=200, max_leaf_nodes=8, min_samples_leaf=40, l2_regularization=5, random_state=0
         )
-        found.append(model.fit(values[rows], truth[rows]).predict_proba(values)[:, 1])
-    return found[0], found[0] * found[1]
+        rows = train & where
+        chances = model.fit(pairs.values[rows][:, seen], truth[rows]).predict_proba(pairs.values[:, seen])[:, 1]
+        if name == "part":
+            part = chances
+        else:
+            needed = pairs.needs == Need[name.upper()]
+            match[needed] = chances[needed]
+    return part, part * match
 
 
 def between(one: Array, other: Array) -> Array:
@@ -144,14 +171,15 @@ def models(pairs: Pairs, *, quick: bool) -> None:
     shipped = held_out(pairs)
     line("the chain (shipped)", pairs, *shipped)
     line("one model for matches", pairs, *by_fold(pairs, lambda train: direct(pairs, train)))
-    line("second model sees all", pairs, *by_fold(pairs, lambda train: everything(pairs, train)))
+    line("one model of options for both needs", pairs, *by_fold(pairs, lambda train: one_for_both(pairs, train)))
+    line("models of options see all", pairs, *by_fold(pairs, lambda train: everything(pairs, train)))
     for factor in (1 / 3, 3):
         line(f"penalty x {1 / factor:.2g}", pairs, *held_out(pairs, scaled(factor)))
     if not quick:
         boosted = by_fold(pairs, lambda train: trees(pairs, train))
         line("boosted trees", pairs, *boosted)
         line("trees and chain averaged", pairs, *(between(a, b) for a, b in zip(shipped, boosted, strict=True)))
-    for name, choose in (("half of F1 (shipped)", evaluate.f1_threshold), ("best F1", best_threshold)):
+    for name, choose in (("as many as are true", balanced), ("half of F1", half_of_f1), ("best F1", best_threshold)):
         decided = np.zeros(len(pairs.folds), dtype=bool)
         limits = []
         for fold in range(FOLDS):
@@ -160,6 +188,20 @@ def models(pairs: Pairs, *, quick: bool) -> None:
             decided[out] = shipped[1][out] >= limits[-1]
         found = evaluate.decisions(decided, pairs.match)
         print(f"threshold by {name}: {min(limits):.3f} to {max(limits):.3f}, match F1 {found['f1']:.4f}", flush=True)
+
+
+def balanced(chances: Array, truth: Flags) -> float:
+    """The threshold that decides as many pairs as are true."""
+    return evaluate.balanced_threshold(chances, truth, np.ones(len(chances)))
+
+
+def half_of_f1(chances: Array, truth: Flags) -> float:
+    """The threshold that is half of the F1 it gives: for calibrated probabilities, the best."""
+    threshold = 0.4
+    for _ in range(50):
+        reached = evaluate.decisions(chances >= threshold, truth)["f1"] or 0.0
+        threshold = 0.9 * threshold + 0.1 * reached / 2
+    return threshold
 
 
 def best_threshold(chances: Array, truth: Flags) -> float:
@@ -194,7 +236,7 @@ def nested(rows: Sequence[LabelledPlan], vectors: Vectors) -> None:
     inside = np.array([fold_of(paper, "inside") for paper in papers_of(rows)])
 
     def chosen(train: Flags) -> tuple[Array, Array]:
-        columns = (pairs.values, pairs.part, pairs.match, inside, pairs.unspecified)
+        columns = (pairs.values, pairs.part, pairs.match, inside, pairs.needs, pairs.weights)
         some = Pairs(pairs.names, *(column[train] for column in columns))
         losses = {factor: loss(held_out(some, scaled(factor))[1], some.match) for factor in (1 / 3, 1.0, 3.0)}
         best = min(losses, key=lambda factor: losses[factor])
@@ -203,7 +245,7 @@ def nested(rows: Sequence[LabelledPlan], vectors: Vectors) -> None:
 
     part, match = by_fold(pairs, chosen)
     for name, chances, truth in (("match", match, pairs.match), ("part", part, pairs.part)):
-        found = figures(pairs, chances, truth)
+        found = figures(pairs, chances, truth, pairs.weights)
         curve = ", ".join(f"{point['share']:.0%} {point['f1']:.3f}" for point in found["risk_coverage"])
         print(f"  {name}: F1 {found['f1']:.3f} AP {found['average_precision']:.3f} ECE {found['ece']:.4f}; {curve}")
 
@@ -220,13 +262,7 @@ def papers_of(rows: Sequence[LabelledPlan]) -> list[str]:
 
 def judged(rows: Sequence[LabelledPlan], pairs: Pairs) -> dict[str, Any]:
     """The report of `evalkit agree` on held-out probabilities."""
-    part, match = (np.round(chances, 6) for chances in held_out(pairs))
-    ends = np.cumsum([row.match_table.size for row in rows])[:-1]
-    found = [
-        evaluate.Prediction(row, one.reshape(row.match_table.shape), other.reshape(row.match_table.shape))
-        for row, one, other in zip(rows, np.split(part, ends), np.split(match, ends), strict=True)
-    ]
-    return evaluate.report(found, fitting.thresholds_of(pairs, part, match), "held out")
+    return evaluate.report(fitting.predictions(rows, pairs, *held_out(pairs)), "held out")
 
 
 def planners(told: Mapping[str, Any]) -> None:
@@ -236,7 +272,13 @@ def planners(told: Mapping[str, Any]) -> None:
     print(f"  mean absolute error {told['mean_absolute_error']:.4f}, rank correlation {told['rank_correlation']:.2f}")
     print("  after assignment " + ", ".join(f"{name} {value:.4f}" for name, value in told["after_assignment"].items()))
     for task, found in told["by_task"].items():
-        print(f"  {task:10s} match F1 {found['match']['f1']:.3f} part F1 {found['part']['f1']:.3f}")
+        errors = found["planners"]
+        signed = ", ".join(f"{one['planner'].rpartition('/')[2]} {one['error']:+.3f}" for one in errors["per_planner"])
+        print(
+            f"  {task:10s} match F1 {found['match']['f1']:.3f} AP {found['match']['average_precision']:.3f} "
+            f"ECE {found['match']['ece']:.3f} part F1 {found['part']['f1']:.3f}; planners {signed}; "
+            f"rank {errors['rank_correlation']:.2f} p {errors['p_planner_dependent'] or 1:.2f}"
+        )
 
 
 def errors(rows: Sequence[LabelledPlan], pairs: Pairs, count: int) -> None:
@@ -309,22 +351,24 @@ def cost(rows: Sequence[LabelledPlan], vectors: Vectors, repeats: int = 5) -> No
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("labels")
+    asked.add_argument("labels", nargs="+")
+    asked.add_argument("--model", default="static", help='what encodes texts; "" is the contextual one that ships')
     asked.add_argument("--quick", action="store_true", help="leave out what takes minutes")
     asked.add_argument("--errors", type=int, default=0, metavar="N", help="print N held-out mistakes instead")
     asked.add_argument("--cost", action="store_true", help="only what features cost")
     asked.add_argument("--cache", metavar="DIR", help="where vectors are kept")
     chosen = asked.parse_args()
-    rows = read_labels([chosen.labels])
+    rows = read_labels(chosen.labels)
     if chosen.cost:
         rows = [row for row in rows if row.match_table.shape == FIVE]
     texts = sorted({text for row in rows for text in features.needs(row.gold, row.plan)})
-    with workplace({}, chosen.cache) as place, encoder_for(Settings(), place["cache"]) as encoder:
+    with workplace({}, chosen.cache) as place, encoder_for(Settings(model=chosen.model), place["cache"]) as encoder:
         assert encoder is not None
         vectors = encoder.encode(texts)
     if chosen.cost:
         cost(rows, vectors)
         return
+    rows = [row for row in rows if row.gold and row.plan]
     pairs = fitting.table_of(rows, "hybrid", vectors)
     if chosen.errors:
         errors(rows, pairs, chosen.errors)

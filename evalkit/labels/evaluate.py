@@ -202,19 +202,6 @@ def reliability(chances: Matrix, truth: Flags, bins: int = BINS) -> list[dict[st
     ]  # fmt: skip
 
 
-def f1_threshold(chances: Matrix, truth: Flags) -> float:
-    """Return the threshold that is half of the F1 it gives: for calibrated probabilities, the best; to three decimals.
-
-    It follows the labels far less closely than the threshold with the highest F1 on them, and holds better elsewhere.
-    """
-    threshold, true = 0.4, int(truth.sum())
-    for _ in range(50 if true else 0):
-        decided = chances >= threshold
-        reached = f1(int((decided & truth).sum()), int(decided.sum()), true) or 0.0
-        threshold = 0.9 * threshold + 0.1 * reached / 2
-    return round(threshold, 3)
-
-
 def balanced_threshold(chances: Matrix, truth: Flags, weights: Matrix) -> float:
     """Return the threshold that decides as much weight of pairs as the labels do, to three decimals.
 
