@@ -103,9 +103,9 @@ DELETIONS: dict[str, Attack] = {
     "no name": each(lambda entry: replace(entry, name="")),
     "no metrics": each(lambda entry: replace(entry, metrics=())),
     "nothing but the part": each(lambda entry: Ablation("", entry.part)),
-    "first option only": each(lambda entry: replace(entry, replacements=entry.replacements[:1])),
 }
 HEDGES: dict[str, Attack] = {
+    "first option only": each(lambda entry: replace(entry, replacements=entry.replacements[:1])),
     "all REMOVE, options kept": each(lambda entry: replace(entry, action=Action.REMOVE)),
     "all REMOVE, no options": each(lambda entry: replace(entry, action=Action.REMOVE, replacements=())),
     "none everywhere": each(lambda entry: with_option(entry, "none")),

@@ -52,8 +52,9 @@ def _corrected(run: Run) -> Iterator[Text]:
     name = "match_f1_corrected"
     if name not in run.leaderboard:
         return
-    total = run.leaderboard["papers"].max()
-    yield Text(f"match F1 corrected by the labels of {run.meta['labels']['papers']} of {total} papers:")
+    total, facts = run.leaderboard["papers"].max(), run.meta["labels"]
+    whose = " (labels by language models that ship with the references)" if facts.get("ship_with_references") else ""
+    yield Text(f"match F1 corrected by the labels of {facts['papers']} of {total} papers{whose}:")
     for _, row in run.leaderboard.iterrows():
         value = number(row[name]) + brackets(row.get(f"{name}_low"), row.get(f"{name}_high"))
         corrected = f"{value} (uncorrected {number(row['match_f1'])})"

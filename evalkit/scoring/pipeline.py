@@ -28,6 +28,7 @@ from evalkit.scoring.load import (
     read_plan_refs,
 )
 from evalkit.scoring.pair import PlanRef, PlanTable, Task, Work, decode_plan, paired, plans_by_paper
+from evalkit.scoring.reference_labels import SAMPLING, reference_labels
 from evalkit.scoring.rows import BatchResult, batch_result, score_columns
 from evalkit.scoring.scorer import Matcher, RecordedMatcher, calibration_for, encoder_for, texts_of
 from evalkit.settings import Settings, content_digest
@@ -112,6 +113,8 @@ def score_run(
             vectors = stack.enter_context(encoder_for(settings, cache, encoder))
             calibrated = Matcher(settings, calibration_for(settings), vectors, None if panel else cache)
             work, matcher, facts = _asked_matcher(loaded, calibrated, panel, executor, progress)
+            if labels is None and panel is None and settings.compat == "none":
+                labels = reference_labels(work)
         # Loaded only now, as it loads pandas: with several processes, workers have read the plans in the meantime.
         from evalkit.scoring.run_writer import RunWriter
 
@@ -304,7 +307,14 @@ def corrected(run: Run, work: Sequence[tuple[Plan, Plan]], labels: Labels, setti
     if labelled < stats.FEW_PAPERS:
         doubts.append(f"only {labelled} papers are labelled: the corrected intervals say little")
     plans = int(papers["labelled"].sum())
-    facts = {"digest": labels.digest, "papers": labelled, "plans": plans, "doubts": doubts}
+    ship = all(row.sampling == SAMPLING for row in labels.rows)
+    facts = {
+        "digest": labels.digest,
+        "papers": labelled,
+        "plans": plans,
+        "doubts": doubts,
+        "ship_with_references": ship,
+    }
     meta = {**run.meta, "labels": facts, "warnings": [*run.meta["warnings"], *doubts]}
     return run.replace(leaderboard=board, papers=papers, meta=meta)
 
