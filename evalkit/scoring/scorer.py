@@ -22,7 +22,7 @@ from evalkit.matching.assign import (
     expected_matches,
 )
 from evalkit.matching.calibration import Calibration, load_calibration, probabilities
-from evalkit.matching.embeddings import CachedEncoder, find_encoder, find_encoder_here, is_stored
+from evalkit.matching.embeddings import CachedEncoder, find_encoder, find_encoder_here, is_minilm, is_stored
 from evalkit.matching.explain import explain
 from evalkit.matching.features import features, needs
 from evalkit.metrics import ablationbench
@@ -312,8 +312,9 @@ class RecordedMatcher:
 
 
 def calibration_for(settings: Settings) -> Calibration:
-    """Return the calibration that the settings name, else the one shipped for their matcher."""
-    path = settings.calibration or shipped(f"configs/calibration/{settings.matcher}.json")
+    """Return the calibration that the settings name, else the one shipped for their matcher and model."""
+    name = "hybrid-minilm" if settings.matcher == "hybrid" and is_minilm(settings.model) else settings.matcher
+    path = settings.calibration or shipped(f"configs/calibration/{name}.json")
     return load_calibration(read_text(path), str(path))
 
 

