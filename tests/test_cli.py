@@ -257,7 +257,8 @@ cli.main()
 def test_ctrl_c_exits_130_and_keeps_encoded_vectors(project: Path) -> None:
     rows = [{"name": f"Part {at}", "ablated_part": f"part number {at}", "action": "REMOVE"} for at in range(12)]
     (project / "gold/001.json").write_text(json.dumps({"paper": "001", "ablations": rows}))
-    words = ("score", "--pred", "plans", "--gold", "gold", "--resamples", "9", "--cache", "kept", "--out", "out/run")
+    words = ("score", "--pred", "plans", "--gold", "gold", "--resamples", "9", "--cache", "kept", "--out", "out/run",
+             "--model", "slow")  # fmt: skip
     command, asked = [sys.executable, "-c", SLOW, *words], project / "asked.jsonl"
     process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and (not asked.exists() or len(asked.read_text().splitlines()) < 7):

@@ -253,7 +253,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counting:
 def test_all_scoring_commands_cache_vectors(project: Counting, words: list[str]) -> None:
     def said(*more: str) -> tuple[str, int]:
         before = len(project.asked)
-        done = CliRunner().invoke(group, [*words, *more], catch_exceptions=False)
+        done = CliRunner().invoke(group, [*words, "--model", "counting", *more], catch_exceptions=False)
         assert done.exit_code == 0, done.output
         return done.stdout, len(project.asked) - before
 
@@ -304,7 +304,7 @@ def test_an_estimate_of_judges_needs_no_cache(project: Counting) -> None:
     pytest.importorskip("openai", reason="the extra `judge` is not installed")
     words = ["score", "--pred", "a", "--gold", "gold", "--judge", "m", "--dry-run", "--cache", "kept"]
     for more, kept in ((["--no-cache"], False), ([], True)):
-        done = CliRunner().invoke(group, [*words, *more], catch_exceptions=False)
+        done = CliRunner().invoke(group, [*words, "--model", "counting", *more], catch_exceptions=False)
         assert done.exit_code == 0, done.output
         assert Path("kept/vectors.sqlite").exists() == kept
 
