@@ -25,7 +25,8 @@ def test_nothing_is_gained_by_leaving_out_and_little_by_hedging() -> None:
     for row in rows:
         gains = row["match_f1"].values()
         if row["kind"] == "deletion":
-            assert row["largest"] <= 1e-9, row
+            # A name is evidence, and now and then one that misled is better gone; nothing else may ever rise.
+            assert (mean(gains) if row["attack"] == "no name" else row["largest"]) <= 1e-9, row
             assert row["rose_of_100"] <= 2, row
         elif row["kind"] == "hedge":
             assert mean(gains) <= 0.01, row
