@@ -123,3 +123,24 @@ print([name for name in ("torch", "transformers", "sklearn", "pandas") if name i
 def test_scoring_loads_no_model() -> None:
     ran = subprocess.run([sys.executable, "-c", SCORE], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines() == ["1", "[]"]
+
+
+RUN = """
+import sys
+from evalkit.cli import main
+from evalkit.storage.files import sample_project, write_texts
+
+write_texts(sample_project("sample"))
+sys.argv = ["evalkit", "score", "--pred", "sample/plans", "--gold", "sample/gold", "--out", "run", "--cache", "kept"]
+try:
+    main()
+finally:
+    print("LOADED", sorted({"torch", "transformers", "sentence_transformers", "sklearn"} & set(sys.modules)))
+"""
+
+
+def test_a_run_loads_neither_a_model_nor_what_fits_one(tmp_path: Path) -> None:
+    """A whole `evalkit score` of the sample: two planners on ten papers."""
+    ran = subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "LOADED []"
+    assert (tmp_path / "run" / "leaderboard.csv").is_file()
