@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
+from evalkit.matching.features.patterns import Pattern
 from evalkit.matching.features.registry import FeatureTable
 from evalkit.matching.features.traits import CUES, NUMERIC, Reading, TraitPairs, matching_rows, trait
 from evalkit.matching.features.words import Array
@@ -37,32 +38,28 @@ CONTRASTS = (
     ),
     (r"gate|gating|attent|aggregat|fus|pool", r"\b(?:sum\w*|add\w*|concat\w*|average|averag\w*|element-?wise|mean)\b"),
 )
-_WITHOUT = re.compile(
+_WITHOUT = Pattern(
     r"\b(?:no|none|without|w/o|remov\w*|disabl\w*|omit\w*|exclud\w*|drop\w*|skip\w*|not)\b|\bnon-"
     r"|\bun(?:shared|weighted|conditional\w*|guided|regulari\w+|normali\w+)",
-    re.IGNORECASE,
 )
-_ONLY = re.compile(r"\b(?:only|alone|solely)\b", re.IGNORECASE)
-_PLAIN = re.compile(
+_ONLY = Pattern(r"\b(?:only|alone|solely)\b")
+_PLAIN = Pattern(
     r"\b(?:simpl\w+|naive|basic|direct\w*|vanilla|plain|standard|traditional|conventional|baseline|regular)\b",
-    re.IGNORECASE,
 )
 _ZERO = re.compile(r"(?<![\d.])0(?:\.0+)?(?![.\d])")
 # What a part without is when its number is 0: the weight of a term, a rate, how many there are.
-_TERM = re.compile(
-    r"weight|coefficient|factor|lambda|strength|scale|rate|ratio|probab|proportion|number of|threshold|[α-ω]|residual"
+_TERM = Pattern(
+    r"weight|coefficient|factor|lambda|strength|scale|rate|ratio|probab|proportion|threshold|[α-ω]|residual"
     r"|dropout|penalty|loss",
-    re.IGNORECASE,
+    "number of",
 )
-_WAY = re.compile(
+_WAY = Pattern(
     r"\b(?:strategy|method|mechanism|approach|technique|scheme|type|choice|design|formulation|architecture|structure)\b",
-    re.IGNORECASE,
 )
-_THING = re.compile(
+_THING = Pattern(
     r"\b(?:module|block|layer|component|loss|term|regulari\w+|head|branch|network|constraint|step|stage)\b",
-    re.IGNORECASE,
 )
-_CUE = re.compile("|".join(f"(?:{pattern})" for _, pattern in CUES.values()), re.IGNORECASE)
+_CUE = Pattern("|".join(f"(?:{pattern})" for _, pattern in CUES.values()))
 
 
 def _own_words(one: Reading, option: str) -> tuple[int, int]:
@@ -72,6 +69,7 @@ def _own_words(one: Reading, option: str) -> tuple[int, int]:
     return sum(words), len(words) - sum(words)
 
 
+@lru_cache(maxsize=65536)
 def _is_zero(option: str) -> bool:
     return bool(_ZERO.search(option) and NUMERIC.fullmatch(option.strip()))
 
@@ -86,16 +84,16 @@ def _opposed(one: Reading) -> bool:
 
 
 _QUALITIES, _OPPOSITES = (
-    [re.compile(pair[side], re.IGNORECASE) for pair in CONTRASTS] for side in (0, 1)
+    [Pattern(pair[side]) for pair in CONTRASTS] for side in (0, 1)
 )  # fmt: skip
-QUALITY_ROWS = matching_rows(_QUALITIES, lambda pattern, one: bool(pattern.search(one.entry.part)))
+QUALITY_ROWS = matching_rows(_QUALITIES, lambda pattern, one: pattern.search(one.entry.part))
 OPPOSITE_ROWS = matching_rows(_OPPOSITES, lambda pattern, one: any(map(pattern.search, one.options)))
 TRAITS = {
     "without": ("an option says no, without, disabled", lambda one: any(map(_WITHOUT.search, one.options))),
     "zero": ("an option is 0", lambda one: any(map(_is_zero, one.options))),
     "zero of a term": (
         "an option is 0, and the part is a weight, a rate, a term",
-        lambda one: bool(_TERM.search(f"{one.entry.part} {one.entry.name}")) and any(map(_is_zero, one.options)),
+        lambda one: _TERM.search(f"{one.entry.part} {one.entry.name}") and any(map(_is_zero, one.options)),
     ),
     "only": ("an option says only", lambda one: any(map(_ONLY.search, one.options))),
     "only part": (
@@ -109,10 +107,10 @@ TRAITS = {
     ),
     "cues": (
         "how many of the options have a word that speaks of removing",
-        lambda one: sum(bool(_CUE.search(option)) for option in one.options) / max(len(one.options), 1),
+        lambda one: sum(map(_CUE.search, one.options)) / max(len(one.options), 1),
     ),
-    "way": ("the part is a way of doing something", lambda one: bool(_WAY.search(one.entry.part))),
-    "thing": ("the part is a module, a loss, a step", lambda one: bool(_THING.search(one.entry.part))),
+    "way": ("the part is a way of doing something", lambda one: _WAY.search(one.entry.part)),
+    "thing": ("the part is a module, a loss, a step", lambda one: _THING.search(one.entry.part)),
 }
 REMOVAL_FEATURES: FeatureTable[TraitPairs] = FeatureTable("logic", "changes")
 add = REMOVAL_FEATURES.add

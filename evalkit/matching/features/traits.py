@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evalkit.matching.features.patterns import Pattern
 from evalkit.matching.features.registry import FeatureTable
 from evalkit.matching.features.words import Array, segments
 from evalkit.matching.tokens import analyse
@@ -66,14 +67,13 @@ NUMERIC = re.compile(
     r"(?=.*\d)\W*(?:[A-Za-z_]{1,14}\W{0,4})?[=:]?\s*[-\d.,\s%{}\[\]e^x+*/~]+\s?[A-Za-z%-]{0,12}(?: [a-z]{2,12})?\.?\W*"
 )
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_VAGUE = re.compile(
+_VAGUE = Pattern(
     r"\b(?:different|alternative|various|varying|other|smaller|larger|fewer|more|less|higher|lower|simpl\w+|complex|advanced"
     r"|another|e\.g\.)(?!\w)",
-    re.IGNORECASE,
 )
-_CURRENT = re.compile(r"\b(?:current|baseline|default|original|proposed|full|ours?)\b", re.IGNORECASE)
-_REMOVING = re.compile(r"\b(?:w/o|without|no|remov\w+|non|disabl\w+)\b|^No[A-Z]", re.IGNORECASE)
-_SEVERAL = re.compile(r"\b(?:and|both|combin\w*|multiple|components?|terms?|all)\b|[+/,]", re.IGNORECASE)
+_CURRENT = Pattern(r"\b(?:current|baseline|default|original|proposed|full|ours?)\b")
+_REMOVING = Pattern(r"\b(?:w/o|without|no|remov\w+|non|disabl\w+)\b", r"^No[A-Z]")
+_SEVERAL = Pattern(r"\b(?:and|both|combin\w*|multiple|components?|terms?|all)\b|[+/,]")
 
 
 # Traits: what one entry is like, seen alone.
@@ -107,40 +107,36 @@ def _share(pattern: Callable[[str], object], options: Sequence[str]) -> float:
     return sum(bool(pattern(option)) for option in options) * (1 / max(len(options), 1))
 
 
-def _any_option(pattern: re.Pattern[str], one: Reading) -> float:
-    return any(pattern.search(option) for option in one.options)
+def _any_option(pattern: Pattern, one: Reading) -> float:
+    return any(map(pattern.search, one.options))
 
 
-def _on_topic(pattern: re.Pattern[str], one: Reading) -> float:
-    return bool(pattern.search(one.topic))
+def _on_topic(pattern: Pattern, one: Reading) -> float:
+    return pattern.search(one.topic)
 
 
-def matching_rows(patterns: Iterable[re.Pattern[str]], function: Callable[[re.Pattern[str], Reading], float]) -> slice:
+def matching_rows(patterns: Iterable[Pattern], function: Callable[[Pattern, Reading], float]) -> slice:
     """Declare a trait for each pattern; return their rows."""
     rows = [trait(partial(function, pattern)) for pattern in patterns]
     return slice(rows[0], rows[-1] + 1)
 
 
-def _compiled(patterns: Iterable[str]) -> list[re.Pattern[str]]:
-    return [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
-
-
 REMOVE = trait(lambda one: one.entry.action is Action.REMOVE)
 REPLACE = trait(lambda one: one.entry.action is Action.REPLACE)
 ADD = trait(lambda one: one.entry.action is Action.ADD)
-CUE_ROWS = matching_rows(_compiled(pattern for _, pattern in CUES.values()), _any_option)
-REMOVING_NAME = trait(lambda one: bool(_REMOVING.search(one.entry.name)))
+CUE_ROWS = matching_rows([Pattern(pattern) for _, pattern in CUES.values()], _any_option)
+REMOVING_NAME = trait(lambda one: _REMOVING.search(one.entry.name))
 SWEEP = trait(lambda one: _share(NUMERIC.fullmatch, [option.strip() for option in one.options]))
 COUNT = trait(lambda one: min(len(one.options), 8))
 SINGLE = trait(lambda one: len(one.options) == 1)
 VAGUE = trait(lambda one: _share(_VAGUE.search, one.options))
 ALL_VAGUE = trait(lambda one: _share(_VAGUE.search, one.options) == 1)
 CURRENT = trait(partial(_any_option, _CURRENT))
-SEVERAL = trait(lambda one: bool(_SEVERAL.search(one.entry.part)))
+SEVERAL = trait(lambda one: _SEVERAL.search(one.entry.part))
 LENGTH = trait(lambda one: min(one.part_words, 24))
 HEAD_LENGTH = trait(lambda one: min(one.head_words, 12))
 UNNAMED = trait(lambda one: one.unnamed)
-ASPECT_ROWS = matching_rows(_compiled(ASPECTS.values()), _on_topic)
+ASPECT_ROWS = matching_rows(map(Pattern, ASPECTS.values()), _on_topic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
