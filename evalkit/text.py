@@ -207,6 +207,18 @@ def safe_terminal(text: str) -> str:
     return "".join(_printable(c) for c in _ESCAPES.sub("", text))
 
 
+def readable(name: str) -> str:
+    """Return the name of a file as text, with escapes for what cannot be shown and for bytes that are no UTF-8."""
+    if name.isascii() and name.isprintable():
+        return name
+    return "".join(c if _printable(c) == c and c not in "\n\t" else _escape(c) for c in name)
+
+
+def _escape(c: str) -> str:
+    """Return the escape of a character; Python reads a byte that is no UTF-8 as half of a surrogate pair."""
+    return f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c.encode("unicode_escape").decode("ascii")
+
+
 def _printable(c: str) -> str:
     if c in "\n\t" or c in _JOINERS:
         return c

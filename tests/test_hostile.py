@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from evalkit import score
+from evalkit.cli import group
+from evalkit.errors import EvalkitError, InputError
 from evalkit.formats import parse_document
 from evalkit.formats.entries import LONGEST_TEXT, MOST_ENTRIES, MOST_ITEMS, MOST_WORDS
+from evalkit.report.run_page import write_report
 from evalkit.scoring.load import read_plans
+from evalkit.settings import Settings
+from evalkit.storage.runs import load_run
+from evalkit.storage.tables import csv_text
 from evalkit.types import Document, Plan
 
 ENTRY = {"name": "No gate", "ablated_part": "gate", "action": "REMOVE", "metrics": ["F1"]}
@@ -155,3 +164,104 @@ def deep_folder(tmp_path: Path) -> Iterator[Path]:
 def test_folders_may_be_as_deep_as_the_system_lets_them(deep_folder: Path) -> None:
     (plan,) = read_plans(deep_folder).plans
     assert len(plan.ablations) == 1
+
+
+# What a file or folder may be called, and what it is called in everything that is written.
+NAMES = {
+    b"a\xffb": "a\\xffb", b"a\rb": "a\\rb", b"a\nb": "a\\nb", b"=1+1\r": "=1+1\\r", b"\x1b[31mred": "\\x1b[31mred",
+    "a\u202eb".encode(): "a\\u202eb", "a\u2028b".encode(): "a\\u2028b", b"a\xed\xb3\xbfb": "a\\xed\\xb3\\xbfb",
+    "größe 大".encode(): "größe 大", b"'quoted\"": "'quoted\"", b"[bold]x": "[bold]x",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_any_name_of_a_file_or_folder_makes_a_run_that_can_be_read(name: bytes, form: str, tmp_path: Path) -> None:
+    shown = NAMES[name]
+    pred = os.path.join(os.fsencode(tmp_path), b"plans", name)  # noqa: PTH118
+    os.makedirs(pred)  # noqa: PTH103
+    gold = tmp_path / "gold"
+    gold.mkdir()
+    for place in (os.fsencode(gold), pred):
+        for file in (b"paper.json", name + b".json"):
+            with open(os.path.join(place, file), "w") as stream:  # noqa: PTH118, PTH123
+                json.dump([ENTRY], stream)
+    settings = Settings(matcher="lexical")
+    run = score(tmp_path / "plans", gold, settings, out=tmp_path / "run", form=form, cache=None)
+    again = load_run(tmp_path / "run")
+    for one in (run, again):
+        assert one.leaderboard["planner"].tolist() == [shown]
+        assert sorted(one.papers["paper"]) == sorted(["paper", shown])
+    assert again.papers["match_f1"].tolist() == [1, 1]
+    for file in (tmp_path / "run").glob("*.csv"):
+        assert b"\r" not in file.read_bytes()
+    write_report(again, tmp_path / "page.html")
+
+
+def test_a_carriage_return_in_a_cell_is_quoted() -> None:
+    rows = [["a\rb", 1], ["=c\r", 2.5], ["d\ne", None]]
+    text = csv_text(rows)
+    assert text == '"a\rb",1\n"\'=c\r",2.5\n"d\ne",\n'
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [["a\rb", "1"], ["'=c\r", "2.5"], ["d\ne", ""]]
+
+
+def named_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def sparse(path: Path) -> None:
+    with path.open("wb") as stream:
+        stream.truncate(10 << 30)
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+SPECIAL = (named_pipe, endless, sparse, folder)
+READERS = {
+    "settings": ("score", "--pred", "plans", "--gold", "gold", "--config", "{}"),
+    "calibration": ("score", "--pred", "plans", "--gold", "gold", "--matcher", "lexical", "--calibration", "{}"),
+    "labels of a score": ("score", "--pred", "plans", "--gold", "gold", "--matcher", "lexical", "--labels", "{}"),
+    "labels of a fit": ("calibrate", "--labels", "{}", "--out", "c.json"),
+    "labels of an agreement": ("agree", "--labels", "{}"),
+    "judgements": ("score", "--pred", "plans", "--gold", "gold", "--judgements", "{}"),
+    "run": ("show", "{}"),
+    "compared": ("compare", "{}", "{}"),
+    "gate": ("gate", "{}", "{}"),
+    "baseline": ("baseline", "set", "{}"),
+    "model": ("score", "--pred", "plans", "--gold", "gold", "--model", "{}", "--offline"),
+}
+
+
+@pytest.mark.parametrize("special", SPECIAL)
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_no_file_is_refused_by_name(
+    special: Callable[[Path], None], reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("plans", "gold"):
+        Path(name).mkdir()
+        Path(name, "paper.json").write_text(json.dumps([ENTRY]))
+    special(Path("odd.json"))
+    words = [word.format("odd.json") for word in READERS[reader]]
+    with pytest.raises(EvalkitError, match=r"odd\.json"):
+        group(words, standalone_mode=False)
+
+
+@pytest.mark.parametrize("special", SPECIAL)
+@pytest.mark.parametrize("name", ["run.json", "papers.csv", "pairs.csv", "plans.csv", "leaderboard.csv"])
+def test_a_run_of_what_is_no_file_is_refused_by_name(
+    special: Callable[[Path], None], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = parse(json.dumps([ENTRY]))
+    score(plan, plan, Settings(matcher="lexical"), cache=None).save("run")
+    Path("run", name).unlink()
+    special(Path("run", name))
+    with pytest.raises(InputError, match=name):
+        load_run("run")

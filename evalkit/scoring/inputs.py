@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.errors import InputError
 from evalkit.scoring.pair import PlanRef
-from evalkit.text import normalise_id
+from evalkit.text import normalise_id, readable
 from evalkit.types import Diagnostic, Plan
 
 NAMED = 8  # ids that a message names
@@ -73,7 +73,8 @@ def _swapped(pred: object, refs: Sequence[PlanRef], problems: Iterable[Diagnosti
     """Say whether gold looks like the plans of several planners, and the plans like one list a paper."""
     if not isinstance(pred, str | Path):
         return False
-    flat = all(Path(ref.path).parent == Path(pred) or Path(ref.path) == Path(pred) for ref in refs)
+    top = Path(readable(str(pred)))
+    flat = all(top in (Path(ref.path), Path(ref.path).parent) for ref in refs)
     again = [problem for problem in problems if problem.code == "duplicate-gold"]
     return flat and 2 * len(again) >= len({normalise_id(ref.paper) for ref in refs}) > 0
 

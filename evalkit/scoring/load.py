@@ -19,6 +19,7 @@ from evalkit.settings import Settings, content_digest
 from evalkit.storage.cache import PathName, Store, decode_plans, dependencies, encode_plans
 from evalkit.storage.discovery import documents
 from evalkit.storage.files import write_texts
+from evalkit.text import readable
 from evalkit.types import Diagnostic, Document, Plan
 
 Source = Any
@@ -238,10 +239,10 @@ def convert(source: str, target: str, name: str, *, gold: bool = False, force: b
     by_document: dict[str, list[Plan]] = {}
     for plan in loaded.plans:
         by_document.setdefault(plan.path, []).append(plan)
-    top = Path(source)
+    top, is_folder = Path(readable(source)), Path(source).is_dir()
     texts: dict[Path, str] = {}
     for path, plans in by_document.items():
-        inside = Path(path).relative_to(top) if top.is_dir() else Path(Path(path).name)
+        inside = Path(path).relative_to(top) if is_folder else Path(Path(path).name)
         texts[Path(target) / inside.with_suffix(FORMATS[name].suffixes[0])] = write_plans(plans, name)
     write_texts(texts, force=force)
     return loaded

@@ -6,12 +6,14 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
 from evalkit.errors import InputError
 from evalkit.formats import FORMATS, arrow
 from evalkit.storage.files import error_reason
+from evalkit.text import readable
 from evalkit.types import Diagnostic, Document
 
 TEXTS = frozenset(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
@@ -29,7 +31,7 @@ def documents(root: str | Path, *, planners: bool) -> Iterator[Document | Diagno
     """Yield every document below a folder in the order of their paths, or the one file named.
 
     With `planners`, the folders below `root` name the planner; a file at the top belongs to the planner that `root`
-    itself is called after.
+    itself is called after. Paths and the names they give are readable text from here on, and no longer to be opened.
     """
     top = Path(root)
     if not top.exists():
@@ -40,13 +42,14 @@ def documents(root: str | Path, *, planners: bool) -> Iterator[Document | Diagno
         if isinstance(item, Diagnostic):
             passed.append(item)
             empty = empty and item.code in ("run-folder", "unread-files")
-            yield item
+            yield replace(item, path=readable(item.path), message=readable(item.message))
             continue
         empty = False
         path, folder = item
         text, problem = _read_document(path)
+        path = readable(path)
         if problem is not None:
-            yield problem
+            yield replace(problem, path=path)
         if text is not None:
             yield Document(path, text, planner(folder) if planners else None, paper_name(path))
     if empty:
@@ -153,8 +156,8 @@ def _planner(top: Path, folder: str | None) -> str:
     Where the top is a file, `folder` is None and the planner is the folder that the file lies in.
     """
     if folder is None:
-        return top.resolve().parent.name
-    return "/".join(Path(folder).relative_to(top).parts) or top.resolve().name
+        return readable(top.resolve().parent.name)
+    return readable("/".join(Path(folder).relative_to(top).parts) or top.resolve().name)
 
 
 def _read_document(path: str) -> tuple[str | None, Diagnostic | None]:

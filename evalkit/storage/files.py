@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from evalkit.errors import InputError, OutputError
+
+LARGEST = 1 << 30  # bytes of one file that the user named; the tables of 100,000 plans have about as many
 
 
 def error_reason(error: OSError) -> str:
@@ -40,7 +43,18 @@ def writing(path: str | Path) -> Iterator[None]:
 def read_bytes(path: str | Path) -> bytes:
     """Return the content of one file that the user named."""
     with reading(path):
+        if (size := _size(path)) > LARGEST:
+            raise InputError(f"{path}: expected at most {LARGEST >> 20} MiB, found {size >> 20} MiB")
         return Path(path).read_bytes()
+
+
+def _size(path: str | Path) -> int:
+    """Return the bytes of a file; refuse pipes and devices, which would be waited for or never end."""
+    status = Path(path).stat()
+    if not stat.S_ISREG(status.st_mode):
+        found = "is a directory" if stat.S_ISDIR(status.st_mode) else "expected a file, found something else"
+        raise InputError(f"{path}: {found}")
+    return status.st_size
 
 
 def read_text(path: str | Path) -> str:
@@ -78,8 +92,10 @@ def remove_folder(path: str | Path) -> None:
 
 def file_hash(path: str | Path) -> str:
     """Return the sha256 of a file's bytes."""
-    with reading(path), Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    with reading(path):
+        _size(path)
+        with Path(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -100,7 +116,12 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write one file of text whole or not at all."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, encoded(text))
+
+
+def encoded(text: str) -> bytes:
+    """Return text as UTF-8, with halves of surrogate pairs, which the names of files may hold, as escapes."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def write_texts(texts: Mapping[Path, str], *, force: bool = False) -> None:
@@ -136,6 +157,8 @@ def append_line(path: str | Path, line: str) -> None:
     place = Path(path)
     with writing(path):
         place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists():
+            _size(place)
         with place.open("a+b") as stream:
             torn = False
             if stream.tell():

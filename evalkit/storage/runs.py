@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import DISTRIBUTION, InputError
 from evalkit.settings import Settings, fingerprint
-from evalkit.storage.files import read_bytes, read_text
+from evalkit.storage.files import encoded, read_bytes, read_text
 from evalkit.storage.folders import Building, building
 from evalkit.storage.tables import TEXTS, ParquetFile, TableFormat, from_csv, from_parquet, table_content, to_csv
 from evalkit.text import normalise_id
@@ -229,10 +229,11 @@ class RunFolder:
                 self.add(name, table_content(table, table_format), table.columns)
             else:
                 signature = str(run.signature) if name == "leaderboard" else table_format.signature
-                self._folder.append(f"{name}.csv", to_csv(table.copy().assign(signature=signature)).encode())
+                self._folder.append(f"{name}.csv", encoded(to_csv(table.copy().assign(signature=signature))))
         for file in self._parquet.values():
             file.close()
-        self._folder.append("run.json", f"{json.dumps(run.meta, indent=1, ensure_ascii=False)}\n".encode())
+        meta = f"{json.dumps(run.meta, indent=1, ensure_ascii=False)}\n"
+        self._folder.append("run.json", encoded(meta))
 
 
 @contextmanager

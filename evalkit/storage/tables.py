@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import InputError, OutputError, install_command
+from evalkit.storage.files import encoded
 
 if TYPE_CHECKING:
     import pandas as pd  # loaded where it is used: workers write rows without it
@@ -42,9 +43,20 @@ class TableFormat:
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
     """Return rows as CSV with "\\n" line ends; numbers have ten digits, so that the last bits of a sum do not show."""
-    lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n").writerows([cell(value) for value in row] for row in rows)
-    return lines.getvalue()
+    lines = _Lines()
+    csv.writer(lines, lineterminator="\r\n").writerows([cell(value) for value in row] for row in rows)
+    return "".join(lines.written)
+
+
+class _Lines:
+    """Lines that the CSV writer ends in "\\r\\n", so that it quotes cells with either; here they end in "\\n"."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def write(self, line: str) -> None:
+        """Take one row."""
+        self.written.append(f"{line[:-2]}\n")
 
 
 def cell(value: object) -> object:
@@ -64,7 +76,7 @@ def _digits(value: float) -> str:
 
 def rows_csv(rows: Iterable[Sequence[object]], signature: str) -> bytes:
     """Return rows of a long table as CSV, each with its signature."""
-    return csv_text((*row, signature) for row in rows).encode()
+    return encoded(csv_text((*row, signature) for row in rows))
 
 
 def to_csv(frame: pd.DataFrame, *, head: bool = True) -> str:
@@ -127,7 +139,7 @@ def from_cell(cell: object) -> list[str]:
 def table_content(frame: pd.DataFrame, table_format: TableFormat) -> bytes:
     """Return the rows of a frame, without a head, in this format."""
     frame = frame.copy().assign(signature=table_format.signature)
-    return to_arrow(frame) if table_format.form == "parquet" else to_csv(frame, head=False).encode()
+    return to_arrow(frame) if table_format.form == "parquet" else encoded(to_csv(frame, head=False))
 
 
 def to_arrow(frame: pd.DataFrame) -> bytes:

@@ -20,7 +20,7 @@ from evalkit.formats.entries import Node
 from evalkit.formats.json import read_values
 from evalkit.metrics.ablationbench import AuthorRow, Names, ReviewerRow
 from evalkit.storage.discovery import documents
-from evalkit.text import repair, repair_document
+from evalkit.text import readable, repair, repair_document
 from evalkit.types import Ablation, Diagnostic, Document, Plan
 
 Figures = Mapping[str, float]
@@ -106,6 +106,7 @@ def read_judge(source: str | Path) -> RecordedJudge:
     if (top / "run.json").is_file():
         table = top / "pairs.parquet"
         return _judge_of_run(table if table.is_file() else top / "pairs.csv")
+    places = [Path(readable(str(place))) for place in (top, top.parent)]
     judgements: list[Judgement] = []
     published: dict[tuple[str | None, str], Figures] = {}
     problems: list[Diagnostic] = []
@@ -114,7 +115,7 @@ def read_judge(source: str | Path) -> RecordedJudge:
             problems.append(document)
         elif Path(document.path).suffix.lower() in SUFFIXES:
             # Documents at the top belong to whichever planner there is.
-            planner = None if Path(document.path).parent in (top, top.parent) else document.planner
+            planner = None if Path(document.path).parent in places else document.planner
             report = partial(_add_problem, problems, document.path)
             if Path(document.path).name == "evaluations.json":
                 published |= _published(document, planner, report)
