@@ -15,7 +15,8 @@ class Pattern:
     """Regular expressions, in upper or lower case, of which `search` tells whether a text has one."""
 
     def __init__(self, *expressions: str) -> None:
-        across, within = [], []
+        across: list[str] = []
+        within: list[str] = []
         for expression in expressions:
             (across if _ACROSS.search(_SETS.sub("", expression)) else within).append(expression)
         self._bit = 1 << len(_WITHIN) if within else 0
