@@ -134,16 +134,17 @@ def test_planners_and_match_f1_are_whole_at_every_width(project: Path, width: in
     for number in range(20):
         (lab / f"planner-{number:02}").mkdir(parents=True)
         (lab / f"planner-{number:02}/001.json").write_text(json.dumps(PLAN))
-    (project / "gold/002.json").write_text(json.dumps({"paper": "002", "ablations": [GATE]}))
+    for paper in ("002", "003", "004", "005"):
+        (project / f"gold/{paper}.json").write_text(json.dumps({"paper": paper, "ablations": [GATE]}))
     done = evalkit(*SCORE, "--pred", "prompts", "--out", "run", cwd=project, COLUMNS=str(width))
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= width
     assert "planners below a-laboratory-with-a-name/and-a-department/of-it/" in " ".join(map(str.strip, lines[:3]))
     rows = [line.split("│") for line in lines if line.startswith("│ planner-")]
-    # Of two papers one has no plan: the mean of 2/3 and 0.
+    # Four of five papers have no plan: the mean of 2/3 and four times 0, and t in log-odds: -1.8718 and 3.2035 around.
     assert [row[1].strip() for row in rows[:15]] == [f"planner-{number:02}" for number in range(15)]
-    assert all(row[2].strip().startswith("0.333 [0.00, 0.67]") for row in rows)
-    assert "… and 5 more planners, down to match F1 0.333; --wide shows all" in done.stdout
+    assert all(row[2].strip().startswith("0.133 [0.01, 0.79]") for row in rows)
+    assert "… and 5 more planners, down to match F1 0.133; --wide shows all" in done.stdout
     wide = evalkit(*SCORE, "--pred", "prompts", "--out", "wide", "--wide", cwd=project, COLUMNS=str(width)).stdout
     assert sum(line.startswith("│") for line in wide.splitlines()) == 20
 

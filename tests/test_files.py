@@ -138,9 +138,8 @@ def test_a_folder_where_a_file_belongs(tmp_path: Path) -> None:
 
 def test_a_text_is_written_whole_or_not(tmp_path: Path) -> None:
     place = write(tmp_path / "out.txt", "old")
-    with pytest.raises(UnicodeEncodeError):
-        files.write_text(place, "new \ud800")
-    assert place.read_text() == "old"
+    files.write_text(place, "new \ud800")  # half of a pair, as the name of a file may hold it
+    assert place.read_text() == "new \\ud800"
     assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
 
 

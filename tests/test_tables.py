@@ -115,9 +115,10 @@ def test_a_broken_table_is_a_diagnostic(tmp_path: Path, name: str, content: byte
 
 def test_without_pyarrow_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = as_parquet(tmp_path / "author.parquet", AUTHOR)
+    (tmp_path / "plans").mkdir()
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match=r"evalkit\[parquet\]"):
-        score_run(tmp_path, path, Settings(resamples=0))
+        score_run(tmp_path / "plans", path, Settings(resamples=0))
 
 
 REPLY = {"choices": [{"message": {"content": f"<predictions>\n{json.dumps(ENTRIES[0])}\n</predictions>"}}]}
