@@ -375,9 +375,10 @@ def test_what_ships_is_what_the_labels_give(matcher: str, model: str) -> None:
     except ModelError as error:
         pytest.skip(str(error))
     # On the machine that fitted it the file is the same to the byte; elsewhere a solver may round a last digit.
-    for what in ("part", "match"):
-        one, other = getattr(made, what), getattr(ships, what)
+    for name in MODELS:
+        one, other = getattr(made.models, name), getattr(ships.models, name)
         assert dict(one.weights) == pytest.approx(dict(other.weights), abs=0.005)
+    for what in ("part", "match"):
         for name in FIGURES:
             assert made.cross_validation[what][name] == pytest.approx(ships.cross_validation[what][name], abs=0.002)
     assert made.fitted_on == ships.fitted_on
