@@ -60,7 +60,7 @@ def planners(run: Run) -> Any:
     base = alt.Chart(frame).encode(y=alt.Y("name:N", sort=order, title=None))
     x = alt.X("match_f1:Q", title="match F1, mean over papers", scale=alt.Scale(domainMin=0))
     layers = [base.mark_point(filled=True, size=90, opacity=1, color=colour("c0")).encode(x=x)]
-    if "match_f1_low" in frame:
+    if "match_f1_low" in frame and frame["match_f1_low"].notna().any():  # no bar of nothing
         ends = {"x": alt.X("match_f1_low:Q", title=""), "x2": "match_f1_high:Q"}
         layers.insert(0, base.mark_rule(strokeWidth=2.5, opacity=0.45, color=colour("c0")).encode(**ends))
     layers.append(base.mark_text(dy=-11, color=colour("ink")).encode(x=x, text="shown:N"))

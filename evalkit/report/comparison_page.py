@@ -193,9 +193,9 @@ def _moves(rows: list[dict[str, Any]], title: str, order: list[str], names: list
     zero = alt.Chart(pd.DataFrame([{"at": 0.0}])).mark_rule(color=colour("muted")).encode(x="at:Q")
     x = alt.X("value:Q", title=title)
     ends = {"x": alt.X("low:Q", title=title), "x2": "high:Q"}
-    marks = base.mark_rule(strokeWidth=2.5, opacity=0.5).encode(**ends) + base.mark_point(
-        filled=True, size=70, opacity=1
-    ).encode(x=x)
+    marks = base.mark_point(filled=True, size=70, opacity=1).encode(x=x)
+    if any(row["low"] is not None for row in rows):  # no bar of nothing
+        marks = base.mark_rule(strokeWidth=2.5, opacity=0.5).encode(**ends) + marks
     step = 34 if order == names else 14 * max(2, len(names))
     return (zero + marks).properties(width=400, height=alt.Step(step) if order == names else step * len(order))
 
