@@ -10,8 +10,10 @@ import time
 import tracemalloc
 
 import pytest
+from conftest import entry
 
 from evalkit.formats import parse_document
+from evalkit.matching.rules import plan_as_read
 from evalkit.types import Document
 
 SECONDS_A_MEGABYTE = 30  # measured: 8
@@ -94,3 +96,17 @@ def test_no_family_takes_more_than_its_memory(start: str) -> None:
     for repeated in REPEATED:
         most = peak(family(start, repeated, 20_000))
         assert most < BYTES_A_BYTE, (start, repeated, most)
+
+
+def test_rules_read_long_options_in_proportion() -> None:
+    """A plan from a program meets no cap of reading: eight times the text takes nowhere near 64 times as long."""
+
+    def took(size: int) -> float:
+        option = "word " * (size // 5)
+        entries = [entry(part, "REPLACE", [option, f"{part} {option}"]) for part in ("gate", "loss")]
+        started = time.process_time()
+        plan_as_read(entries)
+        return time.process_time() - started
+
+    limit = 24 * max(min(took(20_000) for _ in range(3)), 0.004)
+    assert min(took(160_000) for _ in range(3)) < limit

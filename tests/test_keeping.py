@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import sqlite3
+import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -206,6 +207,18 @@ def test_several_processes_keep_at_the_same_time(tmp_path: Path) -> None:
     assert [worker.exitcode for worker in workers] == [0] * 4
     assert Store(path, pytest.fail).rows() == 4 * 20 * 20
     assert not list(tmp_path.glob("*.aside-*"))
+
+
+def test_a_file_that_another_process_is_making_is_waited_for(tmp_path: Path) -> None:
+    """SQLite fails at once, whatever its timeout, when the journal's mode is set while another connection writes."""
+    path = tmp_path / "vectors.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.2, lambda: other.execute("COMMIT"))
+    release.start()
+    Store(path, pytest.fail).put({b"key": b"value"})
+    release.join()
+    assert Store(path, pytest.fail).get([b"key"]) == {b"key": b"value"}
 
 
 def test_a_store_travels_as_its_path(tmp_path: Path) -> None:

@@ -21,10 +21,8 @@ from evalkit.text import normalise
 from evalkit.types import Ablation, Action
 
 # An option says that the part is gone; "only" keeps some of it.
-WITHOUT = re.compile(
-    r"(?!.*\b(?:only|alone|solely)\b)(?:.*\b(?:no|none|without|w\W?o|remov\w*|disabl\w*|omit\w*|exclud\w*|off|absent)\b)",
-    re.IGNORECASE | re.DOTALL,
-)
+_WITHOUT = re.compile(r"\b(?:no|none|without|w\W?o|remov\w*|disabl\w*|omit\w*|exclud\w*|off|absent)\b", re.IGNORECASE)
+_ONLY = re.compile(r"\b(?:only|alone|solely)\b", re.IGNORECASE)
 _COUNTING = re.compile(r"(?:ablation|ablation study|study|experiment)?\s*[#(]?\w{0,2}\)?", re.IGNORECASE)
 MOST_OPTIONS = 16  # no labelled plan has more than twelve
 Needs = NDArray[np.int8]  # [gold, plan]
@@ -102,7 +100,7 @@ def plan_as_read(entries: Sequence[Ablation]) -> tuple[Ablation, ...]:
     if len(lists) < 2:
         return entries
     often = Counter(option for own in lists for option in own)
-    without = {option for option in often if WITHOUT.search(option)}
+    without = {option for option in often if _removes(option)}
     most = len(lists) // 2 + 1
     dropped = {option for option, count in often.items() if count >= max(most, 2)}
     if sum(not own.isdisjoint(without) for own in lists) >= max(most, 2):
@@ -124,6 +122,11 @@ def _without(entry: Ablation, dropped: set[str]) -> Ablation:
         dropped = {option for option in dropped if not _is_number(option)}
     kept = tuple(text for text, key in zip(entry.replacements, options, strict=True) if key not in dropped)
     return replace(entry, replacements=kept) if kept and len(kept) < len(options) else entry
+
+
+def _removes(option: str) -> bool:
+    """Return whether an option says that the part is gone."""
+    return _WITHOUT.search(option) is not None and _ONLY.search(option) is None
 
 
 def _is_number(option: str) -> bool:

@@ -15,6 +15,7 @@ import os
 import platform
 import sqlite3
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -41,6 +42,8 @@ VERSION = 1
 # SQLite's codes of errors with a file that may be intact: permission, busy, locked, memory, read-only, full, no such
 # place. Any other code says that the file is not what it should be.
 ENVIRONMENT_ERRORS = frozenset((3, 5, 6, 7, 8, 13, 14))
+BUSY_ERRORS = frozenset((5, 6))  # another connection is at work
+BUSY_SECONDS = 60
 KEYS_PER_QUERY = 500
 CACHE_FILE = "vectors.sqlite"
 
@@ -166,12 +169,23 @@ class Store:
         """Return the connection of this process; one that came over by fork is left alone."""
         if self._base is None or self._owner != os.getpid():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._base, self._owner = self._connect(), os.getpid()
+            self._base, self._owner = self._connect_when_free(), os.getpid()
         return self._base
+
+    def _connect_when_free(self) -> sqlite3.Connection:
+        """Connect, and wait while other processes make or clean up the file: SQLite itself does not wait for that."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return self._connect()
+            except sqlite3.Error as error:
+                if _code(error) not in BUSY_ERRORS or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     def _connect(self) -> sqlite3.Connection:
         """Open the file, or make it where there is none; a file that is not ours is a DatabaseError."""
-        base = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
+        base = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             base.execute("PRAGMA synchronous=NORMAL")
             if _stamp(base) == (0, 0, 0):
