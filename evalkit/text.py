@@ -61,8 +61,8 @@ def repair(text: str) -> tuple[str, tuple[Repair, ...]]:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
             repairs.append(_CR)
         for mend in (_unmangle, partial(_strip_controls, controls=_C0_AND_C1), _replace_surrogates):
-            text, mended = mend(text)
-            repairs += mended
+            text, repaired = mend(text)
+            repairs += repaired
         if not unicodedata.is_normalized("NFC", text):
             text = unicodedata.normalize("NFC", text)
             repairs.append(Repair("not-nfc", "expected composed characters (NFC), found decomposed ones; composed"))

@@ -32,8 +32,8 @@ def command(cache: str | None, as_json: bool) -> None:
         ("cache", str(cache_folder(cache)), ""),
     ]
     if as_json:
-        found = [{"what": what, "state": state, "to_do": to_do} for what, state, to_do in rows]
-        click.echo(json_output.dump({"found": found}))
+        findings = [{"what": what, "state": state, "to_do": to_do} for what, state, to_do in rows]
+        click.echo(json_output.dump({"found": findings}))
     else:
         console.show([console.grid(("what", "state", "what to do"), rows)])
 
@@ -45,9 +45,9 @@ def _packages() -> Iterator[tuple[str, str, str]]:
         if (match := _REQUIREMENT.match(line)) and match[1] != DISTRIBUTION and match[2] != "all":
             groups.setdefault(match[2] or "", []).append(match[1])
     for extra, names in sorted(groups.items()):
-        found = {name: _version(name) for name in names}
-        missing = [name for name, text in found.items() if not text]
-        state = ", ".join(f"{name} {text or 'missing'}" for name, text in found.items())
+        versions = {name: _version(name) for name in names}
+        missing = [name for name, text in versions.items() if not text]
+        state = ", ".join(f"{name} {text or 'missing'}" for name, text in versions.items())
         bring = install_command(extra) if extra else f"pip install {DISTRIBUTION}"
         yield f"extra {extra}" if extra else "needs", state, bring if missing else ""
 

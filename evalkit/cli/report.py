@@ -34,5 +34,5 @@ def command(runs: tuple[str, ...], out: str, force: bool) -> None:
         written = comparison_page.write_comparison(loaded, out, force=force)
     else:
         written = run_page.write_report(next(iter(loaded.values())), out)
-    beside = f" and {len(written) - 1} files in the folder beside it" if len(written) > 1 else ""
-    click.echo(f"written to {out}{beside}")
+    more = f" and {len(written) - 1} files in the folder beside it" if len(written) > 1 else ""
+    click.echo(f"written to {out}{more}")

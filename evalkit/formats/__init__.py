@@ -105,13 +105,13 @@ def _read(text: str, context: ParseContext, readers: Sequence[Format]) -> list[P
         if any(plan.ablations for plan in plans) or not codes & DOUBTS or codes & HOSTILE:
             return plans
         first = first or plans
-    said = f"; seen: {shapes.seen(text)}; {READ}"
-    return [replace(plan, diagnostics=tuple(_told(plan.diagnostics, said))) for plan in first]
+    shapes_seen = f"; seen: {shapes.seen(text)}; {READ}"
+    return [replace(plan, diagnostics=tuple(_with_shapes(plan.diagnostics, shapes_seen))) for plan in first]
 
 
-def _told(items: Iterable[Diagnostic], said: str) -> Iterator[Diagnostic]:
+def _with_shapes(items: Iterable[Diagnostic], shapes_seen: str) -> Iterator[Diagnostic]:
     """Yield diagnostics, `no-entries` with what was seen and what would have been read."""
-    return (replace(one, message=one.message + said) if one.code == "no-entries" else one for one in items)
+    return (replace(one, message=one.message + shapes_seen) if one.code == "no-entries" else one for one in items)
 
 
 def write_plans(plans: Sequence[Plan], format_name: str) -> str:

@@ -150,8 +150,8 @@ class _Scanner:
             return False
         if _BOLD_TITLE.fullmatch(rest) and not field_of(rest):
             # Beside the open field it may be an option.
-            beside = indent == self.indent and (not bullet or line.lstrip()[:1].isdigit())
-            if self.label is None or indent < self.indent or beside:
+            is_sibling = indent == self.indent and (not bullet or line.lstrip()[:1].isdigit())
+            if self.label is None or indent < self.indent or is_sibling:
                 self._begin(rest.rstrip(": ").replace(":**", "**"), number)
                 return True
         bold = LABEL.fullmatch(rest)
@@ -201,9 +201,9 @@ def _entry_node(block: _Block, report: Report) -> Node:
             report("field-twice", f"expected {label!r} once, found it again", parts[0][0])
             continue
         texts = [(line, " ".join(filter(None, pieces))) for line, pieces in parts]
-        line, beside = texts[0]
+        line, inline = texts[0]
         if label in LISTS:
-            texts[:1] = [(line, text) for text in _inline_items(label, beside, line, report)]
+            texts[:1] = [(line, text) for text in _inline_items(label, inline, line, report)]
             values[label] = Node(line, tuple(Node(line, unescape(text)) for line, text in texts))
         else:
             text = " ".join(text for _, text in texts).strip()

@@ -263,10 +263,10 @@ def _items(node: Node | None, field: str, context: ParseContext) -> tuple[str, .
         if items:
             message = f"expected a list of {field}, found {node.kind}; read as {len(items)}"
             context.report("text-for-list", message, node.line)
-        found = [(item, node.line) for item in items]
+        values = [(item, node.line) for item in items]
     elif isinstance(node.value, dict):
         context.report("text-for-list", f"expected a list of {field}, found an object; read key by key", node.line)
-        found = [  # {"rate": [0.1, 0.2]} is "rate: 0.1" and "rate: 0.2"
+        values = [  # {"rate": [0.1, 0.2]} is "rate: 0.1" and "rate: 0.2"
             (f"{key}: {as_text(item)}", item.line)
             for key, inner in node.value.items()
             for item in (inner.value if isinstance(inner.value, tuple) else (inner,))
@@ -275,11 +275,11 @@ def _items(node: Node | None, field: str, context: ParseContext) -> tuple[str, .
         for item in node.value:
             if not isinstance(item.value, str | None):
                 context.report("nested-item", f"expected a text, found {item.kind}", item.line)
-        found = [(as_text(item), item.line) for item in node.value]
-    if len(found) > MOST_ITEMS:
-        message = f"expected at most {MOST_ITEMS} {field}, found {len(found)}; the first ones were taken"
+        values = [(as_text(item), item.line) for item in node.value]
+    if len(values) > MOST_ITEMS:
+        message = f"expected at most {MOST_ITEMS} {field}, found {len(values)}; the first ones were taken"
         context.report("too-many", message, node.line)
-    texts = [_cleaned(text, line, context) for text, line in found[:MOST_ITEMS]]
+    texts = [_cleaned(text, line, context) for text, line in values[:MOST_ITEMS]]
     return tuple(text for text in texts if text)
 
 

@@ -25,11 +25,11 @@ def recognises(text: str) -> bool:
 def read(text: str, context: ParseContext) -> list[Plan]:
     """Return every plan of a reply: the list that holds most entries, the discussion as its trace."""
     thought, line = _THOUGHT.match(text), 1
-    said = context.clean(thought.group(1), 1, lines=True) if thought else ""
+    thought_text = context.clean(thought.group(1), 1, lines=True) if thought else ""
     if thought:
         line, text = text.count("\n", 0, thought.end()) + 1, text[thought.end() :]
     trace, body, offset = sections(text, context, line)
-    trace, line = "\n\n".join(filter(None, (said, trace))), offset
+    trace, line = "\n\n".join(filter(None, (thought_text, trace))), offset
     if not shapes.SHAPES["data"].seen(body) and markdown.has_plan(body):
         plans = markdown.read("\n" * (line - 1) + body, context)
         return [replace(plan, trace=plan.trace or trace) for plan in plans]

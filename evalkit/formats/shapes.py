@@ -45,18 +45,18 @@ def best(
     Tables and lists are read only where nothing else finds entries with names: people sum up a plan in them.
     """
     shapes = {**SHAPES, "blocks": Shape("blocks of fields", bool, partial(_read_blocks, quiet=quiet))}
-    found: list[_Reading] = []
+    readings: list[_Reading] = []
     for name in names:
-        summary = name in ("table", "list") and any(reading.entries == reading.named > 0 for reading in found)
+        summary = name in ("table", "list") and any(reading.entries == reading.named > 0 for reading in readings)
         if not summary and shapes[name].seen(text):
             reports: list[tuple[str, str, int]] = []
-            found.append(_Reading(name, shapes[name].read(text, _into(reports), line), reports))
-    if not found:
+            readings.append(_Reading(name, shapes[name].read(text, _into(reports), line), reports))
+    if not readings:
         return names[0], []
-    best = max(found, key=lambda reading: (reading.entries, reading.fields))
+    best = max(readings, key=lambda reading: (reading.entries, reading.fields))
     for report in best.reports:
         context.report(*report)
-    for other in found:
+    for other in readings:
         if other.entries and {"data", "table"} & {other.shape, best.shape} and other is not best:
             shown = [f"{one.entries} as {shapes[one.shape].shown}" for one in (best, other)]
             message = f"expected one list of entries, found {' and '.join(shown)}; read the {shapes[best.shape].shown}"
@@ -216,21 +216,21 @@ def _item_node(line: int, free: list[str], values: dict[str, list[str]]) -> Node
     if not free and "name" not in values:
         return None
     bold = _BOLD.match(free[0]) if free else None
-    name, said = (bold.group(1), bold.group(2)) if bold else (free[0] if free else "", "")
+    name, rest = (bold.group(1), bold.group(2)) if bold else (free[0] if free else "", "")
     known = {field for field in values if field in ("ablated_part", "action", "replacement")}
     if "action" not in values:
-        named = _ACTION.search(f"{name} {said}")
-        action = named.group(1) if named else action_in((said or name).split(maxsplit=1)[0] if said or name else "")
+        named = _ACTION.search(f"{name} {rest}")
+        action = named.group(1) if named else action_in((rest or name).split(maxsplit=1)[0] if rest or name else "")
         if action:
             values["action"] = [str(action)]
             known.add("action")
         if named:
-            name, said = (_ACTION.sub("", text) for text in (name, said))
+            name, rest = (_ACTION.sub("", text) for text in (name, rest))
     if not known:
         return None
     values.setdefault("name", [name])
-    if said.strip(_MARKS) and "ablated_part" not in values:
-        values["ablated_part"] = [said]
+    if rest.strip(_MARKS) and "ablated_part" not in values:
+        values["ablated_part"] = [rest]
     lists = ("replacement", "metrics")
     nodes = {
         label: Node(line, tuple(Node(line, text) for text in texts) if label in lists and len(texts) > 1

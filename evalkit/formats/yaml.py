@@ -54,7 +54,7 @@ def read_values(text: str, report: Report, first_line: int = 1) -> list[Node]:
     try:
         return _documents(text, first_line, report)
     except yaml.YAMLError as problem:
-        error = _said(problem)
+        error = _message(problem)
         if "\t" in text:
             report("yaml-tabs", "expected indentation by spaces, found tabs", first_line)
             text = text.expandtabs(4)
@@ -172,7 +172,7 @@ def _size(node: Node, limit: int) -> int:
     return count
 
 
-def _said(problem: Exception) -> str:
+def _message(problem: Exception) -> str:
     """Return what the parser says of a broken document."""
     return str(getattr(problem, "problem", None) or "something else")
 
@@ -190,7 +190,7 @@ def _read_piece(text: str, line: int, depth: int, report: Report, error: str = "
         try:
             roots = _documents(attempt, line, report)
         except yaml.YAMLError as problem:
-            error = _said(problem)
+            error = _message(problem)
             continue
         if attempt is not text:
             report("yaml-requoted", "expected quotes around a value that holds ': ' or '#', found none", line)

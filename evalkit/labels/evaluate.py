@@ -219,7 +219,7 @@ def risk_coverage(chances: Matrix, truth: Flags, threshold: float) -> list[dict[
     curve: list[dict[str, float | None]] = []
     for share in SHARES:
         decided = chances >= threshold
-        mended = nearest[: round(share * len(chances))]
-        decided[mended] = truth[mended]
+        corrected = nearest[: round(share * len(chances))]
+        decided[corrected] = truth[corrected]
         curve.append({"share": share, "f1": f1(int((decided & truth).sum()), int(decided.sum()), int(truth.sum()))})
     return curve

@@ -55,13 +55,13 @@ def explain(features: Features, calibration: Calibration, places: Sequence[tuple
     evidence: list[Evidence] = [()] * len(places)
     for needed in sorted(set(needs.tolist())):
         rows = np.flatnonzero(needs == needed)
-        told = _told(values[rows], _reasons(calibration, features.names, Need(needed)))
-        for row, reasons in zip(rows.tolist(), told, strict=True):
+        of_need = _evidence_of(values[rows], _reasons(calibration, features.names, Need(needed)))
+        for row, reasons in zip(rows.tolist(), of_need, strict=True):
             evidence[row] = reasons
     return evidence
 
 
-def _told(values: NDArray[np.float64], reasons_of: Reasons) -> list[Evidence]:
+def _evidence_of(values: NDArray[np.float64], reasons_of: Reasons) -> list[Evidence]:
     """Return the strongest reasons of pairs with one need and these features [pair, feature]."""
     reasons, columns, weights, middles, wording_columns = reasons_of
     added = values[:, columns]  # [pair, feature of the reason, reason]

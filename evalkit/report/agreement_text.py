@@ -200,11 +200,11 @@ def compat(run: Run) -> Iterator[RenderableType]:
         return
     ndcg = dict(zip(run.leaderboard["planner"], run.leaderboard["ab_ndcg"], strict=True))
     heads = [text for name in COMPAT for text in (f"ab {SHORT[name]}", SHORT[name])]
-    beside = PlannerTable("Beside AblationBench (ab: by its rules)", (*heads, "ab nDCG"))
+    table = PlannerTable("Beside AblationBench (ab: by its rules)", (*heads, "ab nDCG"))
     for row in planners:
         cells = [number(row[side][name]) for name in COMPAT for side in ("ablationbench", "corrected")]
-        beside.add_row(safe_terminal(row["planner"]), *cells, number(ndcg.get(row["planner"])))
-    yield beside
+        table.add_row(safe_terminal(row["planner"]), *cells, number(ndcg.get(row["planner"])))
+    yield table
     if any(row["steps"] for row in planners):
         shorts = [SHORT[name] for name in COMPAT]
         heads = ["its rule", *shorts, "which is"]

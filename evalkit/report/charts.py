@@ -92,12 +92,12 @@ def precision_recall(run: Run) -> Any:
     points = alt.Chart(frame).mark_point(filled=True, size=110, opacity=1).encode(
         x=alt.X("match_recall:Q", title="recall", scale=unit),
         y=alt.Y("match_precision:Q", title="precision", scale=unit),
-        **_told_apart(order),
+        **_distinct(order),
     )  # fmt: skip
     return alt.layer(behind, ends, points).properties(width=330, height=330)
 
 
-def _told_apart(order: list[str]) -> dict[str, Any]:
+def _distinct(order: list[str]) -> dict[str, Any]:
     """Planners by colour and shape; beyond the palette they share the last colour."""
     import altair as alt
 
@@ -126,9 +126,9 @@ def ranks(run: Run) -> Any:
     base = alt.Chart(_frame(rows)).encode(
         x=alt.X("k:O", title="k", axis=alt.Axis(labelAngle=0, grid=False), sort=[str(k) for k in RANKS]),
         y=alt.Y("value:Q", title=None, scale=alt.Scale(domainMin=0)),
-        color=_told_apart(order)["color"],
+        color=_distinct(order)["color"],
     )
-    both = base.mark_line(strokeWidth=2) + base.mark_point(filled=True, size=60, opacity=1).encode(**_told_apart(order))
+    both = base.mark_line(strokeWidth=2) + base.mark_point(filled=True, size=60, opacity=1).encode(**_distinct(order))
     return both.properties(width=190, height=210).facet(column=alt.Column("figure:N", title=None, sort="descending"))
 
 

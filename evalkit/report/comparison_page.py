@@ -221,12 +221,12 @@ def changes(result: Comparison) -> Any:
 @registered(CHARTS, "figures", "Better or worse at what?")
 def figures(result: Comparison) -> Any:
     """The other figures on the same papers."""
-    beside = [
+    others = [
         name for name in shown_in("page") if name != result.metric and any(c.figure == name for c in result.changes)
     ]
-    rows = _change_rows(result, beside)
+    rows = _change_rows(result, others)
     names = list(dict.fromkeys(str(row["name"]) for row in rows))
-    order = [TITLES[name] for name in beside if any(row["row"] == TITLES[name] for row in rows)]
+    order = [TITLES[name] for name in others if any(row["row"] == TITLES[name] for row in rows)]
     return _moves(rows, "new minus base", order, names[: len(SERIES)])
 
 

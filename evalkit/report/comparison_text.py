@@ -85,7 +85,7 @@ def comparison(result: Comparison) -> Iterator[RenderableType]:
         yield table
         yield Text(NO_TEST, style="dim")
     yield from _warnings(result)
-    yield _beside(result)
+    yield _planner_table(result)
     yield from _moved(result)
     digests = (side.signature.digest for side in (result.base, result.new))
     yield Text("signatures: base {}, new {} (whole with --json)".format(*digests), style="dim")
@@ -119,7 +119,7 @@ def _verdict(change: FigureChange) -> Text:
     return Text(change.verdict, style=STYLES.get(change.verdict, ""))
 
 
-def _beside(result: Comparison) -> PlannerTable:
+def _planner_table(result: Comparison) -> PlannerTable:
     """Return one row a planner: other figures, as they are now and how they moved."""
     figures = {name: head for name, head in BESIDE.items() if any(change.figure == name for change in result.changes)}
     table = PlannerTable("Beside it: new (difference)", figures.values(), folded=figures.values())

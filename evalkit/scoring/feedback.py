@@ -32,8 +32,8 @@ def _pairs(scored: ScoredPlan, reveal: bool) -> Iterator[str]:
             expected = f"expected {gold.action}" if reveal else "another one is expected"
             yield f"Wrong action: {plan.name!r} says {plan.action}; {expected}."
         else:
-            beside = f" beside {_entry(gold)}" if reveal else ""
-            yield f"Right part, but no match: {plan.name!r}{beside}."
+            nearest = f" beside {_entry(gold)}" if reveal else ""
+            yield f"Right part, but no match: {plan.name!r}{nearest}."
 
 
 def _alone(scored: ScoredPlan, reveal: bool) -> Iterator[str]:

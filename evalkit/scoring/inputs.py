@@ -16,7 +16,7 @@ NEAR = 3  # pairs of near ids that a message names
 
 
 def check_sides(pred: object, gold: object) -> None:
-    """Refuse folders that are one, or gold inside the plans, with the command that was probably meant."""
+    """Refuse folders that are one, or gold inside the plans, with the command that was likely meant."""
     if not (isinstance(pred, str | Path) and isinstance(gold, str | Path)) or not Path(gold).exists():
         return
     plans, references = Path(pred).resolve(), Path(gold).resolve()
@@ -26,10 +26,10 @@ def check_sides(pred: object, gold: object) -> None:
         raise InputError(f"{pred}: --pred and --gold are the same folder; expected plans in one, gold in another")
     inside = plans / references.relative_to(plans).parts[0]
     others = [path.name for path in sorted(plans.iterdir()) if _may_hold_plans(path) and path != inside]
-    meant = f"{pred}/{others[0]}" if len(others) == 1 else f"{pred}/PLANS"
+    likely = f"{pred}/{others[0]}" if len(others) == 1 else f"{pred}/PLANS"
     raise InputError(
         f"{gold}: gold lies inside --pred {pred} and would be read as plans; did you mean:\n"
-        f"  evalkit score --pred {Path(meant).as_posix()} --gold {gold}"
+        f"  evalkit score --pred {Path(likely).as_posix()} --gold {gold}"
     )
 
 
@@ -102,9 +102,9 @@ def _nearest(theirs: Sequence[str], ours: Sequence[str]) -> list[tuple[str, str]
     from rapidfuzz import fuzz, process
 
     known = {normalise_id(name): name for name in ours}
-    found = []
+    candidates = []
     for name in theirs[:500]:
         best = process.extractOne(normalise_id(name), list(known), scorer=fuzz.WRatio, score_cutoff=60)
         if best:
-            found.append((-best[1], name, known[best[0]]))
-    return [(name, other) for _, name, other in sorted(found)[:NEAR]]
+            candidates.append((-best[1], name, known[best[0]]))
+    return [(name, other) for _, name, other in sorted(candidates)[:NEAR]]

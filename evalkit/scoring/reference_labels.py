@@ -18,15 +18,15 @@ def reference_labels(work: Work) -> Labels | None:
     """Return labels of all this work; None unless every plan with entries is labelled on just this gold."""
     digests = work.digests()
     known = _shipped()
-    found = [known.get((gold[:DIGITS], plan[:DIGITS])) for gold, plan in digests]
-    if not any(found) or any(row is None for row, (_, plan) in zip(found, digests, strict=True) if plan):
+    verdicts = [known.get((gold[:DIGITS], plan[:DIGITS])) for gold, plan in digests]
+    if not any(verdicts) or any(row is None for row, (_, plan) in zip(verdicts, digests, strict=True) if plan):
         return None
     return Labels(
         LabelledPlan(
             gold.paper, plan.planner or "", gold.ablations, plan.ablations,
             match=_pairs(row["match"]), same_part=_pairs(row["same_part"]), sample=plan.sample, sampling=SAMPLING,
         )
-        for (gold, plan), row in zip(work.plans(), found, strict=True)
+        for (gold, plan), row in zip(work.plans(), verdicts, strict=True)
         if row is not None
     )  # fmt: skip
 

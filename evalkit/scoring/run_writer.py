@@ -263,8 +263,8 @@ def _ordered(columns: Sequence[str]) -> list[str]:
     first = ["planner", "rank", "rank_low", "rank_high", "p_best", "best_probability", "p_baseline", "p_baseline_holm"]
     order = [name for name in first if name in columns]
     for name in columns:
-        beside = [f"{name}_low", f"{name}_high"] if name.removesuffix("_micro") in HEADLINES else []
-        order.extend(item for item in (name, *beside) if item not in order)
+        bounds = [f"{name}_low", f"{name}_high"] if name.removesuffix("_micro") in HEADLINES else []
+        order.extend(item for item in (name, *bounds) if item not in order)
     return order
 
 

@@ -109,8 +109,8 @@ class Scorer:
             expected = "expected a Plan, as evalkit.read_plans(..., gold=True) gives it"
             raise TypeError(f"gold: {expected}, found {type(gold).__name__} {str(gold)[:60]!r}")
         if not isinstance(plan_text, str):
-            found = f"{type(plan_text).__name__} {str(plan_text)[:60]!r}"
-            raise TypeError(f"plan_text: expected the text of a reply, found {found}")
+            given = f"{type(plan_text).__name__} {str(plan_text)[:60]!r}"
+            raise TypeError(f"plan_text: expected the text of a reply, found {given}")
         if figure not in FIGURES:
             raise InputError(f"no figure is called {figure!r}; there are {', '.join(FIGURES)}")
         try:

@@ -182,8 +182,8 @@ def _mean_tests(values: Array, rows: Indices, columns: Indices, seed: int, resam
             for pairs in batch:
                 gaps = (values[:, rows[pairs]] - values[:, columns[pairs]]).T / 2
                 halves.append(gaps[gaps != 0].reshape(len(pairs), size).T)
-            for pairs, found in zip(batch, _mean_p_values(halves, len(values), seed, resamples), strict=True):
-                p[pairs] = found
+            for pairs, p_values in zip(batch, _mean_p_values(halves, len(values), seed, resamples), strict=True):
+                p[pairs] = p_values
     return p
 
 

@@ -65,7 +65,7 @@ def top_probability(measure: Measure, *, seed: int, top: int = 1, resamples: int
     if top >= drawn.shape[1]:
         return np.ones(drawn.shape[1])
     border = np.partition(drawn, -top, axis=1)[:, -top, None]
-    above, at = drawn > border + _TIE, np.abs(drawn - border) <= _TIE
-    places = (top - above.sum(axis=1, keepdims=True)) / at.sum(axis=1, keepdims=True)
-    shares: Array = (above + at * places).mean(axis=0)
+    above, on_border = drawn > border + _TIE, np.abs(drawn - border) <= _TIE
+    places = (top - above.sum(axis=1, keepdims=True)) / on_border.sum(axis=1, keepdims=True)
+    shares: Array = (above + on_border * places).mean(axis=0)
     return shares

@@ -53,9 +53,9 @@ def documents(root: str | Path, *, planners: bool) -> Iterator[Document | Diagno
         if text is not None:
             yield Document(path, text, planner(folder) if planners else None, paper_name(path))
     if empty:
-        found = "".join(f"; {item.message}" for item in passed)
+        passed_over = "".join(f"; {item.message}" for item in passed)
         kinds = ", ".join(sorted(SUFFIXES))
-        raise InputError(f"{root}: holds no documents (looked for {kinds}; README files do not count){found}")
+        raise InputError(f"{root}: holds no documents (looked for {kinds}; README files do not count){passed_over}")
 
 
 def _walk(top: Path) -> Iterator[tuple[str, str] | Diagnostic]:
@@ -96,8 +96,8 @@ def _listed(folder: str, refused: list[OSError]) -> tuple[list[str], list[str]]:
     """Return the names of the folders to look into, and of the files, in a folder; note where it cannot be read."""
     folders, names = list[str](), list[str]()
     try:
-        with os.scandir(folder) as found:
-            for item in found:
+        with os.scandir(folder) as entries:
+            for item in entries:
                 if not item.is_dir():
                     names.append(item.name)
                 elif not item.is_symlink() and not item.name.startswith("."):

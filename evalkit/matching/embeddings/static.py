@@ -67,9 +67,9 @@ class StaticEncoder:
         """Return the vectors of a few texts; each word of theirs is looked up once."""
         places: dict[str, int] = {}
         words = [[(start, places.setdefault(word, len(places))) for start, word in spelled(text)] for text in texts]
-        found = [self._word(word) for word in places]
-        vectors = np.array([vector for vector, _ in found]).reshape(-1, self._vectors.shape[1])
-        weighted = vectors * np.array([weight for _, weight in found]).reshape(-1, 1)
+        weighted_words = [self._word(word) for word in places]
+        vectors = np.array([vector for vector, _ in weighted_words]).reshape(-1, self._vectors.shape[1])
+        weighted = vectors * np.array([weight for _, weight in weighted_words]).reshape(-1, 1)
         sentences = on_grid(_sums([[place for _, place in text] for text in words], weighted))
         alone = on_grid(vectors)
         result = []

@@ -23,23 +23,23 @@ class Pattern:
         self._across = re.compile("|".join(across), re.IGNORECASE) if across else None
         if within:
             _WITHIN.append(re.compile("|".join(within), re.IGNORECASE))
-            for known in (_found, _found_in, _any_within):  # what was searched before did not look for this one
+            for known in (_starts_in, _found_in, _any_within):  # what was searched before did not look for this one
                 known.cache_clear()
 
     def search(self, text: str) -> bool:
         """Return whether one of the expressions stands anywhere in the text."""
-        if self._bit and _found(text) & self._bit:
+        if self._bit and _starts_in(text) & self._bit:
             return True
         return self._across is not None and self._across.search(text) is not None
 
 
 @lru_cache(maxsize=65536)
-def _found(text: str) -> int:
+def _starts_in(text: str) -> int:
     """Return the bits of the patterns that some word of the text has."""
-    found = 0
+    starts = 0
     for word in text.split():
-        found |= _found_in(word)
-    return found
+        starts |= _found_in(word)
+    return starts
 
 
 @lru_cache(maxsize=65536)
