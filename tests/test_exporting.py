@@ -190,6 +190,8 @@ def test_inspect_reads_its_logs(tmp_path: Path) -> None:
         (("a:b\0c",), "a_b_c"),
         (("",), "_"),
         (("C:\\x",), "C__x"),
+        (("NUL", "com1.json", "console"), "_NUL/_com1.json/console"),
+        (("ends. ", "a.b"), "ends__/a.b"),
     ],
 )
 def test_no_name_leads_outside(parts: tuple[str, ...], expected: str) -> None:
@@ -199,6 +201,11 @@ def test_no_name_leads_outside(parts: tuple[str, ...], expected: str) -> None:
 def test_two_names_for_one_file_are_refused() -> None:
     with pytest.raises(InputError, match="one file"):
         EXPORTERS["ablationbench-plans"](run_of(plan(entry("a"), planner="a:b"), plan(entry("a"), planner="a?b")))
+
+
+def test_two_names_for_one_file_without_regard_to_case_are_refused() -> None:
+    with pytest.raises(InputError, match="one file"):
+        EXPORTERS["ablationbench-plans"](run_of(plan(entry("a"), planner="Ab"), plan(entry("a"), planner="aB")))
 
 
 @pytest.mark.parametrize("name", EXPORTERS)

@@ -20,7 +20,7 @@ from evalkit.errors import InputError
 from evalkit.metrics.figures import MACRO, shown_in
 from evalkit.scoring.correction import HITS, LABELLED
 from evalkit.scoring.run_writer import COUNTED
-from evalkit.storage.files import read_text
+from evalkit.storage.files import names_device, read_text
 from evalkit.storage.runs import Run, Signature, load_run
 
 BASELINE_VERSION = 1
@@ -129,7 +129,7 @@ def as_snapshot(source: Snapshot | Run | str | Path, name: str) -> Snapshot:
 
 def baseline_path(name: str, folder: str | Path = BASELINES) -> Path:
     """Return the file of a baseline of that name; names are file names on every system."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or names_device(name):
         raise InputError(f"{name!r}: expected a name of letters, digits, dots, dashes and underscores")
     return Path(folder) / f"{name}.json"
 

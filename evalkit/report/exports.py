@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from evalkit.metrics.figures import shown_in
 from evalkit.report.browser_data import keyed
 from evalkit.report.values import text
 from evalkit.settings import fingerprint
+from evalkit.storage.files import names_device
 from evalkit.storage.runs import Run
 from evalkit.storage.tables import from_cell
 
@@ -95,12 +97,17 @@ def _exporter(name: str) -> Callable[[Export], Export]:
 def place(*parts: str) -> str:
     """Return a path in the target folder, whatever the names are: planners may be folders; nothing leads outside it."""
     steps = [step for part in parts for step in part.split("/") if step]
-    return "/".join(_short(_UNSAFE.sub("_", step) if step.strip(". ") else "_" * len(step)) for step in steps) or "_"
+    return "/".join(map(_portable, steps)) or "_"
 
 
-def _short(step: str) -> str:
-    """Return a step that any file system takes: the beginning of a long one, and the hash of all of it."""
-    return step if len(step.encode()) <= LONGEST else f"{step[: LONGEST // 5]}-{fingerprint(step)[:12]}"
+def _portable(step: str) -> str:
+    """Return a step that any file system takes: of a long one its beginning and the hash of all of it."""
+    safe = _UNSAFE.sub("_", step)
+    if len(step.encode()) > LONGEST:
+        safe = f"{safe[: LONGEST // 5]}-{fingerprint(step)[:12]}"
+    end = len(safe.rstrip(". "))
+    safe = safe[:end] + "_" * (len(safe) - end)  # Windows drops dots and spaces at the end
+    return f"_{safe}" if names_device(safe) else safe
 
 
 def _file(case: Case) -> str:
@@ -109,20 +116,26 @@ def _file(case: Case) -> str:
     return f"{place(case.planner)}/{place(name.replace('/', '_'))}.jsonl"
 
 
-def _add(files: Files, path: str, content: str) -> None:
-    """Put a file among the others; two may not have one place."""
-    if path in files:
-        raise InputError(f"{path}: two papers or planners of this run would be written to this one file")
-    files[path] = content
+def _distinct(files: Iterable[tuple[str, str]]) -> Files:
+    """Return files by path; no two may be one on a file system that takes upper and lower case for the same."""
+    paths: set[str] = set()
+    written: Files = {}
+    for path, content in files:
+        key = unicodedata.normalize("NFC", path).casefold()
+        if key in paths:
+            raise InputError(f"{path}: two papers or planners of this run would be written to this one file")
+        paths.add(key)
+        written[path] = content
+    return written
 
 
 @_exporter("ablationbench-plans")
 def plans(run: Run) -> Files:
     """AblationBench's plan folders: `<planner>/<paper>.jsonl`; a plan that is missing is an empty file there."""
-    files: Files = {}
+    files: list[tuple[str, str]] = []
     for case in cases(run):
-        _add(files, _file(case), "".join(_line(entry) for entry in case.plan))
-    return files
+        files.append((_file(case), "".join(_line(entry) for entry in case.plan)))
+    return _distinct(files)
 
 
 def _line(row: Mapping[str, Any]) -> str:
@@ -132,15 +145,15 @@ def _line(row: Mapping[str, Any]) -> str:
 @_exporter("ablationbench-judge")
 def judge(run: Run) -> Files:
     """AblationBench's judge folders: `<planner>/<paper>.jsonl` from the run's matches, and evaluations.json of them."""
-    files: Files = {}
+    files: list[tuple[str, str]] = []
     evaluations: dict[str, list[dict[str, Any]]] = {}
     for case in cases(run):
         lines = [_line({"name_in_paper": row.gold, "name_in_plan": row.plan}) for row in case.rows]
-        _add(files, _file(case), "".join(lines))
+        files.append((_file(case), "".join(lines)))
         evaluations.setdefault(place(case.planner), []).append(_evaluation(case))
     for folder, rows in evaluations.items():
-        _add(files, f"{folder}/evaluations.json", json.dumps(rows, ensure_ascii=False, indent=4) + "\n")
-    return files
+        files.append((f"{folder}/evaluations.json", json.dumps(rows, ensure_ascii=False, indent=4) + "\n"))
+    return _distinct(files)
 
 
 def _evaluation(case: Case) -> dict[str, Any]:
@@ -174,7 +187,7 @@ def inspect_logs(run: Run) -> Files:
 
     A run does not say when it was made, so that the same input gives the same bytes; the time in a log is the epoch.
     """
-    files: Files = {}
+    files: list[tuple[str, str]] = []
     scores = {(row["planner"], row["paper"]): row for row in keyed(run.papers).to_dict("records")}
     by_planner: dict[str, dict[str, Case]] = {}
     for case in cases(run):
@@ -183,8 +196,8 @@ def inspect_logs(run: Run) -> Files:
         planner = row["planner"]
         samples = [_sample(case, scores[planner, paper]) for paper, case in by_planner[planner].items()]
         log = json.dumps(_log(run, planner, samples, row), ensure_ascii=False, indent=1)
-        _add(files, f"{place(planner.replace('/', '_'))}.json", log + "\n")
-    return files
+        files.append((f"{place(planner.replace('/', '_'))}.json", log + "\n"))
+    return _distinct(files)
 
 
 def _figures(row: Mapping[Any, Any]) -> dict[str, float]:

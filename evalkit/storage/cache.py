@@ -162,7 +162,7 @@ class Store:
                     if attempt == 2 or isinstance(error, OSError) or _code(error) in ENVIRONMENT_ERRORS:
                         self._give_up(error)
                     else:
-                        self._set_aside(str(error))
+                        self._set_aside(error)
         return []
 
     def _open(self) -> sqlite3.Connection:
@@ -206,15 +206,19 @@ class Store:
             raise
         return base
 
-    def _set_aside(self, why: str) -> None:
+    def _set_aside(self, error: Exception) -> None:
         """Move a file that cannot be used out of the way; nothing is deleted."""
         self.close()
         place = next(path for n in count(1) if not (path := Path(f"{self.path}.aside-{n}")).exists())
-        for ending in ("", "-wal", "-shm"):
-            source = Path(f"{self.path}{ending}")
-            if source.exists():
-                source.replace(f"{place}{ending}")
-        self._warn(f"{self.path}: set aside as {place.name} ({why}); what it held is made again")
+        try:
+            for ending in ("", "-wal", "-shm"):
+                source = Path(f"{self.path}{ending}")
+                if source.exists():
+                    source.replace(f"{place}{ending}")
+        except OSError as refusal:  # Windows moves no file that another process has open
+            self._give_up(refusal)
+        else:
+            self._warn(f"{self.path}: set aside as {place.name} ({error}); what it held is made again")
 
     def _give_up(self, error: Exception) -> None:
         """Go on without a cache."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from evalkit.errors import InputError, OutputError
 
+_DEVICES = re.compile(r"(?:con|prn|aux|nul|(?:com|lpt)[0-9¹²³])[ .]*(?:\..*)?", re.IGNORECASE | re.DOTALL)
 LARGEST = 1 << 30  # bytes of one file that the user named; the tables of 100,000 plans have about as many
 
 
@@ -78,6 +80,11 @@ def discard(descriptor: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
+
+
+def names_device(name: str) -> bool:
+    """Return whether Windows takes a file of this name for a device, whatever its ending."""
+    return _DEVICES.fullmatch(name) is not None
 
 
 def is_there(path: str | Path) -> bool:

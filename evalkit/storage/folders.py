@@ -105,7 +105,8 @@ def _move(temporary: Path, place: Path) -> None:
         temporary.rename(place)
         return
     old = Path(tempfile.mkdtemp(dir=place.parent, prefix=_hidden_name(place, "~")))
-    place.replace(old)
+    old.rmdir()  # only its name is used: Windows moves no folder to where one exists
+    place.rename(old)
     try:
         temporary.rename(place)
     except OSError:
