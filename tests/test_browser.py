@@ -138,6 +138,39 @@ def test_search_filter_and_sort(visit: Any) -> None:
     assert scores == sorted(scores, reverse=True)
 
 
+def test_a_search_without_hits_clears_the_plan(visit: Any) -> None:
+    page = visit("small").page
+    before = heading(page)
+    page.fill("#search", "nowhere")
+    assert page.locator("#view h3").count() == 0
+    assert page.locator("#view .empty p").inner_text() == "No plan fits “nowhere”."
+    page.get_by_role("button", name="Show all plans").click()
+    assert len(listed(page)) == 6
+    assert heading(page) == before
+    page.fill("#gold-search", "nowhere")
+    assert page.locator("#gold-list").inner_text() == "No gold entry fits."
+
+
+def test_a_phone_shows_the_plan_before_the_list_and_cuts_nothing(visit: Any) -> None:
+    page = visit("hostile", viewport={"width": 360, "height": 740}).page
+    top = "id => document.getElementById(id).getBoundingClientRect().top"
+    assert page.evaluate(top, "view") < page.evaluate(top, "plans")
+    cut = """[...document.querySelectorAll("#view .verdict, #view .box, #view li")]
+        .filter((one) => one.scrollHeight > one.clientHeight + 1)
+        .filter((one) => getComputedStyle(one).overflowY !== "visible").length"""
+    assert page.evaluate(cut) == 0
+
+
+@pytest.mark.parametrize("width", [360, 768, 1360])
+def test_charts_fill_their_cards_and_stay_inside(visit: Any, width: int) -> None:
+    page = visit("small", viewport={"width": width, "height": 800}).page
+    sizes = page.evaluate("""[...document.querySelectorAll(".panel:not(.wide) .scroll")].map((card) =>
+        [card.querySelector("svg").getBoundingClientRect().width, card.getBoundingClientRect().width])""")
+    assert len(sizes) >= 5
+    for chart, card in sizes:
+        assert 0.6 * card < chart <= card + 0.5, sizes
+
+
 def test_a_count_of_errors_opens_its_cases(visit: Any) -> None:
     page = visit("small").page
     page.locator('#errors a[href="#of=lm%2Fgood&show=spurious"]').click()
@@ -274,9 +307,8 @@ def test_an_injected_script_element_is_stopped(browser: Any, pages: dict[str, Pa
 )
 def test_no_serious_accessibility_fault(visit: Any, scheme: str, name: str, planner: str, width: int) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-    opened = visit(
-        "small", "#paper=alpha&planner=lm%2Fbad", color_scheme=scheme, viewport={"width": width, "height": 900}
-    )
+    address = f"#paper=alpha&planner=lm%2F{planner}"
+    opened = visit(name, address, color_scheme=scheme, viewport={"width": width, "height": 900})
     found = axe.Axe().run(opened.page).response["violations"]
     serious = [
         f"{item['id']}: {item['help']}: {node['html'][:160]}"
@@ -290,6 +322,7 @@ def test_print_leaves_out_the_controls(visit: Any) -> None:
     page.emulate_media(media="print", color_scheme="dark")
     assert not page.locator("#controls").is_visible()
     assert not page.locator("#plans").is_visible()
+    assert not page.locator("footer").is_visible()  # it could end up alone on the last sheet
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.pdf()[:4] == b"%PDF"
 

@@ -120,13 +120,30 @@ def test_arrows_and_numbers_choose_until_the_end(run: Path, browser: Any) -> Non
     page.keyboard.press("3")
     assert page.locator(".entry.current .number").text_content() == "3"
     opened.press("m")
-    assert page.locator(".said").text_content() == "match"
+    assert page.locator(".answers [aria-pressed=true]").text_content() == "match"
     while page.locator("#finished").is_hidden():
         opened.press("Enter")
     assert "labels.bea.jsonl" in str(page.text_content("#out"))
     assert opened.answered() == 108
     assert opened.end() == 0
     assert sum(len(row.match) for row in read_labels([run / "labels.bea.jsonl"])) == 1
+
+
+def test_answers_stand_beside_the_cards_and_the_planner_is_hidden(run: Path, browser: Any) -> None:
+    opened = Page(run, browser)
+    page = opened.page
+    assert page.locator("#where").inner_text() in {f"p{number}" for number in range(6)}
+    assert not page.locator("#planner-name").is_visible()
+    page.get_by_role("button", name="2: same part only").click()
+    playwright.expect(page.locator("#count")).to_have_text("1 of 108 pairs")
+    assert page.locator("li:nth-child(2) [aria-pressed=true]").text_content() == "same part only"
+    page.locator("#planner summary").click()
+    assert page.locator("#planner-name").inner_text() in ("ann/one", "two")
+    page.evaluate("document.activeElement.blur()")  # Enter would close what the focus is on
+    opened.press("Enter")  # the next gold entry: hidden again
+    assert not page.locator("#planner-name").is_visible()
+    assert opened.errors == []
+    opened.end()
 
 
 def test_hostile_texts_are_text(run: Path, browser: Any) -> None:

@@ -9,12 +9,19 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from conftest import entry, gold, plan
 from made_runs import HOSTILE, hostile_run, small_run
 
+import evalkit
 from evalkit.cli import group
 from evalkit.errors import InputError
 from evalkit.report import browser_data, escaping, html
+from evalkit.report.charts import CHARTS
+from evalkit.report.comparison_page import write_comparison
 from evalkit.report.run_page import run_page, verdict, write_report
+from evalkit.report.values import shown_path
+from evalkit.scoring.pipeline import score_run
+from evalkit.settings import Settings
 from evalkit.storage.runs import load_run
 
 pytest.importorskip("altair", reason="needs the extra report")
@@ -228,3 +235,46 @@ def test_edges_have_a_page_too() -> None:
         assert len(index["rows"]) == len(run.papers)
     document = json.loads(re.search(r'id="paper-0">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
     assert [item["sample"] for item in document["plans"]] == ["1", "2"]
+
+
+def test_a_page_tells_no_folder_of_this_machine(tmp_path: Path) -> None:
+    """Plans and gold given by absolute paths, with one plan that cannot be read: only the ends of paths are shown."""
+    for name, text in (("good", '[{"name": "a", "ablated_part": "gate"}]'), ("bad", "nothing here")):
+        path = tmp_path / "plans" / "lm" / name / "alpha.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(text, encoding="utf-8")
+    (tmp_path / "gold").mkdir()
+    (tmp_path / "gold/alpha.json").write_text('[{"name": "a", "ablated_part": "gate"}]', encoding="utf-8")
+    run = evalkit.score(tmp_path / "plans", tmp_path / "gold", settings=Settings(matcher="lexical", resamples=0))
+    assert str(tmp_path) in str(run.plans["path"].tolist())
+    write_report(run, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert str(tmp_path) not in page
+    assert "…/lm/bad/alpha.json" in page
+    sides = {str(tmp_path / name): run for name in ("base", "new")}
+    write_comparison(sides, tmp_path / "compared.html")
+    assert str(tmp_path) not in (tmp_path / "compared.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("plans/lm/a.md", "plans/lm/a.md"),
+        ("/home/ann/work/plans/lm/a.md", "…/plans/lm/a.md"),
+        ("C:\\Users\\ann\\plans\\lm\\a.md", "…/plans/lm/a.md"),
+        ("~/plans/a.md", "…/~/plans/a.md"),
+        ("", ""),
+    ],
+)
+def test_paths_are_shown_without_the_machine(path: str, expected: str) -> None:
+    assert shown_path(path) == expected
+
+
+def test_charts_of_many_planners_show_the_best_and_say_so() -> None:
+    plans = [plan(entry("gate"), *[entry(f"noise {n}") for n in range(at)], planner=f"p{at:02}") for at in range(20)]
+    run = score_run(plans, [gold(entry("gate"))], Settings(matcher="lexical", resamples=0))
+    page = run_page(run, "data").text
+    assert "the best 12 of 20 planners by match F1" in page
+    assert "grey: the other 12 planners" in page
+    drawn = json.dumps(CHARTS["planners"].draw(run).to_dict())
+    assert ("p11" in drawn, "p12" in drawn) == (True, False)

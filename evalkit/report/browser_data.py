@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from evalkit.metrics.figures import shown_in
-from evalkit.report.values import text
+from evalkit.report.values import shown_path, text
 from evalkit.storage.runs import Run
 from evalkit.storage.tables import from_cell
 from evalkit.text import normalise
@@ -159,7 +159,7 @@ def documents(run: Run) -> Iterator[dict[str, Any]]:
                     "planner": planners[plan["planner"]],
                     "sample": plan["sample"],
                     "status": STATES.index(plan["status"]),
-                    "path": text(plan["path"]),
+                    "path": shown_path(text(plan["path"])),
                     "trace": text(plan["trace"]),
                     "problems": diagnostics.get(text(plan["path"]), []),
                     "entries": _entries(own, "plan"),

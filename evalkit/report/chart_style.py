@@ -34,6 +34,9 @@ COLOURS = {
     **{f"c{number}": (f"#010b0{number}", value) for number, value in enumerate(OKABE_ITO)},
     **{f"h{step}": (f"#010c0{step}", value) for step, value in enumerate(BLUES)},
 }  # fmt: skip
+WIDTH = 440  # of a chart in a card, before it is scaled
+LARGEST_SCALE = 1.35  # of a chart on a wide card: beyond it letters would be larger than the text around
+LONGEST_NAME = 24
 SERIES = tuple(f"c{number}" for number in range(8))
 HEAT = tuple(f"h{step}" for step in range(10))
 
@@ -80,6 +83,17 @@ def colours(roles: tuple[str, ...]) -> list[str]:
     return [colour(role) for role in roles]
 
 
+def sized(width: int = WIDTH) -> dict[str, Any]:
+    """Return the properties of a chart that is this wide with its axes and names, so that it fills a card."""
+    # Names are measured with the fonts of this machine; the reader's may be wider.
+    return {"width": width, "autosize": {"type": "fit-x", "contains": "padding"}, "padding": {"left": 16, "right": 5}}
+
+
+def titled(chart: Any, title: str) -> Any:
+    """Return a chart with a line above it that says what it leaves out, if there is one."""
+    return chart.properties(title=title) if title else chart
+
+
 def require() -> None:
     """Refuse with the way out when the extra is not installed."""
     absent = [name for name in ("altair", "jinja2", "vl_convert") if find_spec(name) is None]
@@ -88,19 +102,20 @@ def require() -> None:
         raise InputError(f"reports and plots need {missing}, which is not installed: {install_command('report')}")
 
 
-def label(text: object, longest: int = 48) -> str:
+def label(text: object, longest: int = LONGEST_NAME) -> str:
     """Return a name as charts print it: harmless, on one line, shortened in the middle where it is long."""
     plain = " ".join(safe_terminal(str(text)).split())
-    return plain if len(plain) <= longest else f"{plain[: longest // 2 - 1]}…{plain[-longest // 2 + 1 :]}"
+    head = longest // 3  # names of runs differ at their ends more often
+    return plain if len(plain) <= longest else f"{plain[:head]}…{plain[head + 1 - longest :]}"
 
 
-def labels(names: list[str]) -> dict[str, str]:
+def labels(names: list[str], longest: int = LONGEST_NAME) -> dict[str, str]:
     """Return a label for every name, without the folders that all share; labels that would be the same get a number."""
     # What the first and the last in order share, all share; a half of a folder's name is cut off.
     shared = commonprefix([min(names), max(names)]).rpartition("/")[0] if len(names) > 1 else ""  # noqa: RUF071
     short: dict[str, str] = {}
     for name in names:
-        text = label(name[len(shared) + 1 :] if shared else name)
+        text = label(name[len(shared) + 1 :] if shared else name, longest)
         short[name] = text if text not in short.values() else f"{text} ({len(short) + 1})"
     return short
 
@@ -122,7 +137,7 @@ def style(background: str | None) -> dict[str, Any]:
         "legend": {**heads, "titleFontSize": 11, "titleFontWeight": "normal", "labelLimit": 320, "symbolSize": 70},
         "range": {"category": colours(SERIES)},
         "text": {"color": ink, "fontSize": 11},
-        "title": {"color": ink, "fontSize": 12, "anchor": "start"},
+        "title": {"color": muted, "fontSize": 11, "fontWeight": "normal", "anchor": "start"},
     }
 
 
@@ -144,6 +159,9 @@ def page_svg(chart: alt.TopLevelMixin, caption: str) -> str:
     # A picture holds no links (and vl-convert puts an address of its own before ours): cells say where they lead, and
     # the page's script follows them. With the keyboard the list of plans leads to the same places.
     text = re.sub(r'<a xlink:href="[^"#]*#', '<g data-link="#', text).replace("</a>", "</g>")
+    # The card's width and this one give its size; the height follows.
+    text = re.sub(r'(<svg [^>]*?)width="([\d.]+)" height="[\d.]+"',
+                  lambda found: f'{found[1]}width="{float(found[2]) * LARGEST_SCALE:.0f}"', text, count=1)  # fmt: skip
     head = f'<svg class="chart" role="img" aria-label="{escape(caption)}" '
     return text.replace("<svg ", head, 1).replace('class="marks" ', "", 1)
 

@@ -11,14 +11,28 @@ import pandas as pd
 from evalkit.errors import InputError
 from evalkit.report import chart_style
 from evalkit.report.browser_data import gold_hits, is_true
-from evalkit.report.chart_style import HEAT, SERIES, Charts, colour, colours, draw, labels, registered
+from evalkit.report.chart_style import (
+    HEAT,
+    LONGEST_NAME,
+    SERIES,
+    Charts,
+    colour,
+    colours,
+    draw,
+    labels,
+    registered,
+    sized,
+    titled,
+)
 from evalkit.report.escaping import address
 from evalkit.storage.files import write_bytes
 from evalkit.storage.runs import Run
 from evalkit.types import RANKS, Action
 
 NAMED_PAPERS = 45
-NAMED_PLANNERS = 8
+NAMED_PLANNERS = 8  # as many as there are colours
+SHORT_NAME = 18  # letters that fit beside each other, or above a small table
+MOST_PLANNERS = 12  # rows of planners, the best by match F1
 CHARTS: Charts = {}
 
 
@@ -37,10 +51,15 @@ def write(run: Run, kind: str, path: str) -> None:
     write_bytes(path, chart_style.image(chart(run, kind), form))
 
 
-def _board(run: Run) -> tuple[pd.DataFrame, list[str]]:
+def _board(run: Run, longest: int = LONGEST_NAME) -> tuple[pd.DataFrame, list[str]]:
     """Return the leaderboard with a printable `name` column, and these names, best first."""
-    names = labels(run.leaderboard["planner"].tolist())
+    names = labels(run.leaderboard["planner"].tolist(), longest)
     return run.leaderboard.copy().assign(name=run.leaderboard["planner"].map(names)), list(names.values())
+
+
+def _share(most: int, planners: int) -> str:
+    """Return what a chart of the best planners says about the rest."""
+    return f"the best {most} of {planners} planners by match F1" if planners > most else ""
 
 
 def _frame(rows: Any, columns: list[str] | None = None) -> pd.DataFrame:
@@ -55,16 +74,17 @@ def planners(run: Run) -> Any:
     import altair as alt
 
     board, order = _board(run)
+    board, title = board.head(MOST_PLANNERS), _share(MOST_PLANNERS, len(order))
     columns = [name for name in ("name", "match_f1", "match_f1_low", "match_f1_high") if name in board]
     frame = _frame(board[columns]).assign(shown=board["match_f1"].map(lambda value: f"{value:.3f}"))
-    base = alt.Chart(frame).encode(y=alt.Y("name:N", sort=order, title=None))
+    base = alt.Chart(frame).encode(y=alt.Y("name:N", sort=order[:MOST_PLANNERS], title=None))
     x = alt.X("match_f1:Q", title="match F1, mean over papers", scale=alt.Scale(domainMin=0))
     layers = [base.mark_point(filled=True, size=90, opacity=1, color=colour("c0")).encode(x=x)]
     if "match_f1_low" in frame and frame["match_f1_low"].notna().any():  # no bar of nothing
         ends = {"x": alt.X("match_f1_low:Q", title=""), "x2": "match_f1_high:Q"}
         layers.insert(0, base.mark_rule(strokeWidth=2.5, opacity=0.45, color=colour("c0")).encode(**ends))
     layers.append(base.mark_text(dy=-11, color=colour("ink")).encode(x=x, text="shown:N"))
-    return alt.layer(*layers).properties(width=420, height=alt.Step(38))
+    return titled(alt.layer(*layers).properties(**sized(), height=alt.Step(34)), title)
 
 
 @registered(CHARTS, "precision-recall", "Too much, or too little?")
@@ -89,22 +109,26 @@ def precision_recall(run: Run) -> Any:
         align="left", dx=4, fontSize=10, color=colour("muted")
     )
     ends = ends.encode(x="recall:Q", y="precision:Q", text="f1:N")
-    points = alt.Chart(frame).mark_point(filled=True, size=110, opacity=1).encode(
-        x=alt.X("match_recall:Q", title="recall", scale=unit),
-        y=alt.Y("match_precision:Q", title="precision", scale=unit),
-        **_distinct(order),
-    )  # fmt: skip
-    return alt.layer(behind, ends, points).properties(width=330, height=330)
+    at = {"x": alt.X("match_recall:Q", title="recall", scale=unit),
+          "y": alt.Y("match_precision:Q", title="precision", scale=unit)}  # fmt: skip
+    points = [alt.Chart(frame.head(NAMED_PLANNERS)).mark_point(filled=True, size=110, opacity=1)]
+    layers = [behind, ends, points[0].encode(**at, **_distinct(order))]
+    title = ""
+    if len(order) > NAMED_PLANNERS:
+        rest = alt.Chart(frame.iloc[NAMED_PLANNERS:]).mark_point(filled=True, size=45, opacity=0.6)
+        layers.insert(2, rest.encode(**at, color=alt.value(colour("muted"))))
+        title = f"grey: the other {len(order) - NAMED_PLANNERS} planners"
+    return titled(alt.layer(*layers).properties(**sized(), height=300), title)
 
 
 def _distinct(order: list[str]) -> dict[str, Any]:
-    """Planners by colour and shape; beyond the palette they share the last colour."""
+    """Return colour and shape of the planners that the palette has colours for."""
     import altair as alt
 
     domain = order[:NAMED_PLANNERS]
     roles = colours(SERIES)[: len(domain)]
     shapes = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right"]
-    legend = alt.Legend(title=None, orient="bottom", columns=2)
+    legend = alt.Legend(title=None, orient="bottom", columns=1 if max(map(len, domain), default=0) > SHORT_NAME else 2)
     return {
         "color": alt.Color("name:N", scale=alt.Scale(domain=domain, range=roles), legend=legend),
         "shape": alt.Shape("name:N", scale=alt.Scale(domain=domain, range=shapes[: len(domain)]), legend=legend),
@@ -129,7 +153,8 @@ def ranks(run: Run) -> Any:
         color=_distinct(order)["color"],
     )
     both = base.mark_line(strokeWidth=2) + base.mark_point(filled=True, size=60, opacity=1).encode(**_distinct(order))
-    return both.properties(width=190, height=210).facet(column=alt.Column("figure:N", title=None, sort="descending"))
+    column = alt.Column("figure:N", title=None, sort="descending")
+    return titled(both.properties(width=172, height=190).facet(column=column), _share(NAMED_PLANNERS, len(order)))
 
 
 @registered(CHARTS, "found", "What does nobody find?")
@@ -143,11 +168,13 @@ def found_by(run: Run) -> Any:
     rows = [{"found": str(count), "entries": int(entries)} for count, entries in times.items()]
     base = alt.Chart(_frame(rows)).encode(
         x=alt.X("found:O", sort=None, title=f"planners (of {everyone}) that match the entry",
-                axis=alt.Axis(labelAngle=0, grid=False)),
+                axis=alt.Axis(labelAngle=0, grid=False, labelOverlap="greedy")),
         y=alt.Y("entries:Q", title="gold entries", scale=alt.Scale(domainMax=int(times.max() * 1.1) + 1)),
     )  # fmt: skip
-    bars = base.mark_bar(color=colour("c0"), width={"band": 0.7}) + base.mark_text(dy=-7).encode(text="entries:Q")
-    return bars.properties(width=400, height=210)
+    bars = base.mark_bar(color=colour("c0"), width={"band": 0.7})
+    if everyone <= MOST_PLANNERS:  # beyond, numbers would run into each other
+        bars += base.mark_text(dy=-7).encode(text="entries:Q")
+    return bars.properties(**sized(), height=250)
 
 
 @registered(CHARTS, "papers", "Where does it go wrong?", wide=True)
@@ -155,20 +182,22 @@ def papers(run: Run) -> Any:
     """Match F1 by paper, easiest paper first. A cell opens its plan in the browser below."""
     import altair as alt
 
-    names = labels(run.leaderboard["planner"].tolist())
+    every = labels(run.leaderboard["planner"].tolist())
+    names = dict(list(every.items())[:MOST_PLANNERS])
     means = run.papers.groupby("paper")["match_f1"].mean().sort_values(ascending=False, kind="stable")
     titles = labels(means.index.tolist())
-    frame = _frame(run.papers[["planner", "paper", "match_f1"]]).assign(
-        name=run.papers["planner"].map(names),
-        title=run.papers["paper"].map(titles),
-        link=[link(*names) for names in zip(run.papers["paper"], run.papers["planner"], strict=True)],
+    rows = run.papers[run.papers["planner"].isin(names)]
+    frame = _frame(rows[["planner", "paper", "match_f1"]]).assign(
+        name=rows["planner"].map(names),
+        title=rows["paper"].map(titles),
+        link=[link(*own) for own in zip(rows["paper"], rows["planner"], strict=True)],
     )
     few = len(titles) <= NAMED_PAPERS
     legend = alt.Legend(title="match F1", orient="bottom", direction="horizontal", gradientLength=240)
     axis = alt.Axis(labelAngle=-50, labelLimit=150, ticks=False) if few else None
     scale = alt.Scale(type="quantize", domain=[0, 1], range=colours(HEAT))
-    width = alt.Step(max(22, min(44, 700 // len(titles)))) if few else 900
-    return (
+    width = alt.Step(max(18, min(52, 780 // len(titles)))) if few else 840
+    cells = (
         alt.Chart(frame)
         .mark_rect(stroke=colour("paper"), strokeWidth=1.5 if few else 0, aria=False)
         .encode(
@@ -177,8 +206,9 @@ def papers(run: Run) -> Any:
             color=alt.Color("match_f1:Q", scale=scale, legend=legend),
             href="link:N",
         )
-        .properties(width=width, height=alt.Step(22))
+        .properties(width=width, height=alt.Step(24), padding={"left": 24, "right": 5})
     )
+    return titled(cells, _share(MOST_PLANNERS, len(every)))
 
 
 def link(paper: str, planner: str) -> str:
@@ -191,10 +221,12 @@ def actions(run: Run) -> Any:
     """Aligned pairs by what gold does (rows) and what the plan does (columns); shades are shares of the row."""
     import altair as alt
 
-    board, order = _board(run)
+    board, order = _board(run, SHORT_NAME)
     kinds = [action.value for action in Action]
     rows = []
-    for row in board.head(NAMED_PLANNERS).to_dict("records"):
+    counts = [f"{gold}_{plan}".lower() for gold in kinds for plan in kinds]
+    aligned = board[board[counts].sum(axis=1) > 0]  # a planner without a pair would be an empty table
+    for row in aligned.head(NAMED_PLANNERS).to_dict("records"):
         for gold in kinds:
             cells = {plan: row[f"{gold}_{plan}".lower()] for plan in kinds}
             total = sum(cells.values())
@@ -202,9 +234,10 @@ def actions(run: Run) -> Any:
                 share = count / total if total else 0.0
                 rows.append({"name": row["name"], "gold": gold, "plan": plan, "count": round(count, 1), "share": share,
                              "dark": share >= 0.5})  # fmt: skip
+    axis = alt.Axis(labelAngle=0, ticks=False, domain=False, labelExpr="lower(datum.label)", labelFontSize=10)
     base = alt.Chart(_frame(rows)).encode(
-        x=alt.X("plan:N", sort=kinds, title="plan", axis=alt.Axis(labelAngle=0, ticks=False, domain=False)),
-        y=alt.Y("gold:N", sort=kinds, title="gold", axis=alt.Axis(ticks=False, domain=False)),
+        x=alt.X("plan:N", sort=kinds, title=None, axis=axis),
+        y=alt.Y("gold:N", sort=kinds, title=None, axis=axis),
     )
     scale = alt.Scale(type="quantize", domain=[0, 1], range=colours(HEAT))
     cells = base.mark_rect(stroke=colour("paper"), strokeWidth=2).encode(
@@ -214,8 +247,12 @@ def actions(run: Run) -> Any:
         text=alt.Text("count:Q", format="~f"),
         color=alt.Color("dark:N", scale=alt.Scale(domain=[True, False], range=colours(("paper", "ink"))), legend=None),
     )
-    both = alt.layer(cells, texts).resolve_scale(color="independent").properties(width=168, height=96)
-    return both.facet(facet=alt.Facet("name:N", sort=order, title=None), columns=min(3, len(order)))
+    both = alt.layer(cells, texts).resolve_scale(color="independent").properties(width=129, height=84)
+    columns = min(3, max(1, len(aligned)))
+    title = _share(NAMED_PLANNERS, len(aligned)) or ("" if len(aligned) else "no pair of entries is aligned")
+    # An axis of its own for each table: below a last row that is not full, a shared one would stand alone.
+    tables = both.facet(facet=alt.Facet("name:N", sort=order, title=None), columns=columns)
+    return titled(tables.resolve_axis(x="independent"), title)
 
 
 OUTCOMES = {"match": "full match", "part": "same part only", "candidate": "not aligned"}
@@ -255,4 +292,4 @@ def probabilities(run: Run) -> Any:
             opacity=0.12, color=colour("c4")
         )
         layers.insert(0, band.encode(x="low:Q", x2="high:Q"))
-    return alt.layer(*layers).properties(width=400, height=210)
+    return alt.layer(*layers).properties(**sized(), height=250)

@@ -13,16 +13,17 @@ from evalkit.comparison import Comparison, FigureChange, compare, snapshot_of
 from evalkit.metrics.figures import TITLES, shown_in
 from evalkit.report import browser_data, chart_style
 from evalkit.report.browser_data import CLASSES
-from evalkit.report.chart_style import SERIES, Charts, colour, colours, draw, label, labels, registered
+from evalkit.report.chart_style import SERIES, Charts, colour, colours, draw, label, labels, registered, sized, titled
 from evalkit.report.comparison_text import gold_entry, interval, plan_entries, planner_name
 from evalkit.report.escaping import address
 from evalkit.report.html import LARGEST_INLINE, Page, browser_page, drawn
-from evalkit.report.values import brackets, defined
+from evalkit.report.values import brackets, defined, shown_path
 from evalkit.storage.runs import Run
 from evalkit.text import normalise_id
 
 View = dict[str, Any]
 CHARTS: Charts = {}
+MOST_PLANNERS = 12
 PAPERS = 30  # of a chart
 HEADLINE = "match_f1"
 SHOWN = 200  # entries in the page's own list; the browser has all
@@ -43,6 +44,8 @@ def comparison_page(runs: dict[str, Run], folder: str, force: bool, largest_inli
     """Return the page of two runs under their names, base first."""
     chart_style.require()
     (base_name, base), (new_name, new) = runs.items()
+    if shown_path(base_name) != shown_path(new_name):
+        base_name, new_name = shown_path(base_name), shown_path(new_name)
     sides = snapshot_of(base, base_name), snapshot_of(new, new_name)
     both_labelled = all("labelled" in side.papers for side in sides)
     result = compare(*sides, force=force, corrected=(HEADLINE,) if both_labelled else ())
@@ -197,7 +200,7 @@ def _moves(rows: list[dict[str, Any]], title: str, order: list[str], names: list
     if any(row["low"] is not None for row in rows):  # no bar of nothing
         marks = base.mark_rule(strokeWidth=2.5, opacity=0.5).encode(**ends) + marks
     step = 34 if order == names else 14 * max(2, len(names))
-    return (zero + marks).properties(width=400, height=alt.Step(step) if order == names else step * len(order))
+    return (zero + marks).properties(**sized(), height=alt.Step(step) if order == names else step * len(order))
 
 
 def _change_rows(result: Comparison, figures: list[str]) -> list[dict[str, Any]]:
@@ -210,12 +213,19 @@ def _change_rows(result: Comparison, figures: list[str]) -> list[dict[str, Any]]
     ]  # fmt: skip
 
 
+def _axis(result: Comparison) -> str:
+    return f"{TITLES.get(result.metric, result.metric)}, new minus base"
+
+
 @registered(CHARTS, "changes", "Better or worse, and how sure is that?")
 def changes(result: Comparison) -> Any:
     """Difference with its 95% interval over the papers that both have. Right of the line is better."""
     rows = [row | {"row": row["name"]} for row in _change_rows(result, [result.metric])]
-    names = [str(row["name"]) for row in rows]
-    return _moves(rows, f"{TITLES.get(result.metric, result.metric)}, new minus base", names, names)
+    largest = sorted((abs(row["value"]) for row in rows), reverse=True)[:MOST_PLANNERS]
+    names = [str(row["name"]) for row in rows if abs(row["value"]) >= largest[-1]][:MOST_PLANNERS] if rows else []
+    chart = _moves([row for row in rows if row["name"] in names], _axis(result), names, names)
+    more = len(rows) > len(names)
+    return titled(chart, f"the {len(names)} of {len(rows)} planners that moved most" if more else "")
 
 
 @registered(CHARTS, "figures", "Better or worse at what?")
@@ -225,9 +235,11 @@ def figures(result: Comparison) -> Any:
         name for name in shown_in("page") if name != result.metric and any(c.figure == name for c in result.changes)
     ]
     rows = _change_rows(result, others)
-    names = list(dict.fromkeys(str(row["name"]) for row in rows))
+    every = list(dict.fromkeys(str(row["name"]) for row in rows))
+    names = every[: len(SERIES)]
     order = [TITLES[name] for name in others if any(row["row"] == TITLES[name] for row in rows)]
-    return _moves(rows, "new minus base", order, names[: len(SERIES)])
+    chart = _moves([row for row in rows if row["name"] in names], "new minus base", order, names)
+    return titled(chart, f"the first {len(names)} of {len(every)} planners" if len(every) > len(names) else "")
 
 
 @registered(CHARTS, "papers", "On which papers?")
@@ -239,7 +251,7 @@ def papers(result: Comparison) -> Any:
     names = labels([change.planner for change in result.headline])
     several = len(names) > 1
     rows = [
-        {"row": label(f"{row['paper']} · {names[row['planner']]}" if several else row["paper"], 60),
+        {"row": label(f"{row['paper']} · {names[row['planner']]}" if several else row["paper"], 36),
          "base": row["base"], "new": row["new"], "way": "gained" if row["difference"] > 0 else "lost",
          "angle": 90 if row["difference"] > 0 else 270}
         for row in moved.sort_values("difference", ascending=False, kind="stable").to_dict("records")
@@ -256,4 +268,4 @@ def papers(result: Comparison) -> Any:
     heads = base.mark_point(shape="triangle", filled=True, size=80, opacity=1).encode(
         x=alt.X("new:Q"), angle=alt.Angle("angle:Q", scale=None)
     )
-    return (lines + heads).properties(width=420, height=alt.Step(18))
+    return (lines + heads).properties(**sized(), height=alt.Step(18))

@@ -16,7 +16,7 @@ from evalkit.report.browser_data import CLASSES, counts
 from evalkit.report.charts import CHARTS
 from evalkit.report.escaping import address
 from evalkit.report.html import LARGEST_INLINE, Page, browser_page, drawn
-from evalkit.report.values import brackets, defined, number
+from evalkit.report.values import brackets, defined, number, shown_path
 from evalkit.storage.runs import Run
 
 COLUMNS = [name for name in shown_in("page") if name != "match_f1"]  # which has a column of its own
@@ -154,5 +154,5 @@ def _diagnostics(run: Run) -> Iterator[View]:
     groups = list(run.diagnostics.groupby(["severity", "code"], sort=True))
     for (severity, code), rows in sorted(groups, key=lambda group: (rank.get(str(group[0][0]), 3), -len(group[1]))):
         first = rows.iloc[0]
-        place = f"{first['path']}: " if isinstance(first["path"], str) and first["path"] else ""
+        place = f"{shown_path(first['path'])}: " if isinstance(first["path"], str) and first["path"] else ""
         yield {"severity": severity, "code": code, "count": len(rows), "example": f"{place}{first['message']}"[:400]}

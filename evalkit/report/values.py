@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
+
+SHOWN_STEPS = 3  # planner's folder, planner, file
 
 
 def defined(value: Any) -> float | None:
@@ -29,6 +32,13 @@ def brackets(low: Any, high: Any, digits: int = 2, *, signed: bool = False) -> s
 def p_value(value: float | None) -> str:
     """Return p with three significant digits."""
     return "–" if value is None else f"{value:.3g}"
+
+
+def shown_path(path: str) -> str:
+    """Return a path to show to others: of one that is absolute only its end, without this machine's folders."""
+    steps = re.split(r"[/\\]+", path)
+    absolute = path.startswith(("/", "\\", "~")) or re.match("[A-Za-z]:[/\\\\]", path)
+    return "/".join(["…", *steps[-SHOWN_STEPS:]]) if absolute else path
 
 
 def text(value: object) -> str:

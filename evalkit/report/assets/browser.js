@@ -65,8 +65,39 @@ function drawList() {
   place.scrollTop = 0;
   drawChunks(place, listed, listItem);
   if (!listed.length) place.append(make("p", { class: "empty", text: "No plan fits." }));
+  showChoice();
   const total = listed.reduce((sum, plan) => sum + casesOf(plan), 0);
   byId("count").textContent = `${listed.length} of ${plans.length} plans${state.show ? `, ${total} cases` : ""}`;
+}
+
+// Without a plan in the list none is shown; with one again, the first.
+function showChoice() {
+  const open = planAt.has(`${state.paper}/${state.planner}`);
+  if (!listed.length) {
+    [state.paper, state.planner] = [-1, -1];
+    byId("view").replaceChildren(nothingFits());
+  } else if (!open && document.documentElement.dataset.ready) {
+    [state.paper, state.planner] = [listed[0].paper, listed[0].planner];
+    openPlan();
+  }
+}
+
+function nothingFits() {
+  const wanted = [
+    state.search && `“${state.search.slice(0, 60)}”`,
+    state.of >= 0 && `planner ${index.planners[state.of]}`,
+    state.show && index.classes[state.show].toLowerCase(),
+  ].filter(Boolean);
+  const button = make("button", { type: "button", text: "Show all plans" });
+  button.addEventListener("click", () => {
+    Object.assign(state, { search: "", of: -1, show: "" });
+    byId("search").value = "";
+    byId("of").value = -1;
+    byId("show").value = "";
+    drawList();
+    markCurrent();
+  });
+  return make("div", { class: "empty" }, make("p", { class: "text", text: `No plan fits ${wanted.join(" and ") || "this page: the run has none"}.` }), wanted.length ? button : null);
 }
 
 function markCurrent() {
@@ -156,6 +187,12 @@ const FOUND = {
   any: () => true,
 };
 
+const NONE_FOUND = {
+  none: "Every gold entry is matched by at least one planner.",
+  all: "No gold entry is matched by all planners.",
+  some: "Every gold entry is matched by all planners or by none.",
+};
+
 function drawGold() {
   const words = byId("gold-search").value.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = FOUND[byId("gold-found").value];
@@ -166,6 +203,11 @@ function drawGold() {
   const table = make("table", { class: "entries" }, head, body);
   byId("gold-count").textContent = `${rows.length} of ${index.gold.length} gold entries`;
   body.append(...rows.slice(0, 12).map(goldRow));
+  if (!rows.length) {
+    const all = index.gold.length && !words.length;
+    byId("gold-list").replaceChildren(make("p", { class: "empty", text: all ? NONE_FOUND[byId("gold-found").value] : "No gold entry fits." }));
+    return;
+  }
   byId("gold-list").replaceChildren(make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Gold entries" }, table));
   if (rows.length <= 12) return;
   const more = make("button", { type: "button", class: "more", text: `Show ${Math.min(rows.length - 12, 300)} more` });

@@ -2,7 +2,7 @@
 // Texts of plans are put in with textContent alone: nothing that they say can become part of the page.
 const token = document.body.dataset.token;
 const at = (id) => document.getElementById(id);
-const WORDS = { match: "match", part: "same part only", different: "different", skip: "skipped" };
+const WORDS = { match: "match", part: "same part only", different: "different", skip: "skip" };
 const KEYS = { m: "match", p: "part", d: "different", s: "skip" };
 // Where drafts of gold are confirmed, the same keys mean something else.
 const DRAFTS = { m: "keep", d: "drop", s: "later" };
@@ -29,6 +29,7 @@ async function go(path, body) {
     const before = view && view.candidates ? view.candidates.map((one) => one.key).join() : "";
     view = await ask(path, body);
     const same = view.candidates && view.candidates.map((one) => one.key).join() === before;
+    if (!same) at("planner").open = false;
     const open = view.candidates ? view.candidates.findIndex((one) => !one.answer) : 0;
     current = same || open >= 0 ? Math.max(0, open) : 0;
     at("error").hidden = true;
@@ -62,6 +63,24 @@ function entry(tree, kind) {
   return made;
 }
 
+// What can be answered of a candidate, beside it; the answer that was given is marked.
+function answers(candidate, number) {
+  const place = element("div", "answers");
+  for (const [key, answer] of Object.entries(KEYS)) {
+    const button = element("button", answer, WORDS[answer]);
+    button.type = "button";
+    button.setAttribute("aria-pressed", String(candidate.answer === answer));
+    button.setAttribute("aria-label", `${number + 1}: ${WORDS[answer]}`);
+    button.addEventListener("click", (event) => {
+      event.stopPropagation();
+      current = number;
+      press(key);
+    });
+    place.append(button);
+  }
+  return place;
+}
+
 function asDrafts() {
   document.querySelector("h1").textContent = "Keep this entry?";
   at("gold-title").textContent = "Draft entry";
@@ -89,7 +108,9 @@ function draw() {
   at("finished").hidden = !view.done;
   at("work").hidden = view.done;
   if (view.done) return;
-  at("where").textContent = `${view.paper} — ${view.planner}`;
+  at("where").textContent = view.paper;
+  at("planner-name").textContent = view.planner;
+  at("planner").hidden = !view.planner;
   at("gold").replaceChildren(entry(view.gold));
   at("other-gold").replaceChildren(...view.other_gold.map((one) => entry(one)));
   at("other-plan").replaceChildren(...view.other_plan.map((one) => entry(one)));
@@ -101,7 +122,7 @@ function draw() {
   at("candidates").replaceChildren(...view.candidates.map((one, number) => {
     const made = entry(one.entry, "li");
     made.prepend(element("span", "number", String(number + 1)));
-    if (one.answer) made.append(element("span", `said ${one.answer}`, WORDS[one.answer]));
+    if (!drafts) made.append(answers(one, number));
     if (number === current) {
       made.classList.add("current");
       made.setAttribute("aria-current", "true");
