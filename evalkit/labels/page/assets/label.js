@@ -82,6 +82,7 @@ function answers(candidate, number) {
 }
 
 function asDrafts() {
+  document.body.classList.add("drafts");
   document.querySelector("h1").textContent = "Keep this entry?";
   at("gold-title").textContent = "Draft entry";
   at("candidates-title").textContent = "The sentence it came from";
