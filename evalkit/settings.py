@@ -191,7 +191,10 @@ class Settings:
             raise SettingsError(f"offline: the judge at {self.judge.url} is on the network; leave one of the two out")
 
     def with_options(self, options: Mapping[str, Any]) -> Settings:
-        """Return these settings with the options of a command line; those left out (None) change nothing."""
+        """Return these settings with the options of a command line.
+
+        options: settings by name; those that are None change nothing.
+        """
         return replace(self, **{name: value for name, value in options.items() if value is not None})
 
     @property

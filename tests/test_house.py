@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -135,6 +136,31 @@ def openings(path: Path) -> Iterator[str]:
 def test_only_storage_opens_files(path: Path) -> None:
     opened = list(openings(path))
     assert not opened, "use storage/files.py instead:\n" + "\n".join(opened)
+
+
+def public_functions() -> Iterator[tuple[str, object]]:
+    """Yield the functions and methods of the interface, and its classes that are no records."""
+    import evalkit
+
+    for name in evalkit.__all__:
+        item = getattr(evalkit, name)
+        if inspect.isfunction(item):
+            yield name, item
+        elif inspect.isclass(item):
+            yield from ((f"{name}.{own}", value) for own, value in vars(item).items()
+                        if inspect.isfunction(value) and not own.startswith("_"))  # fmt: skip
+    yield from (("Reward", evalkit.Reward), ("Scorer", evalkit.Scorer))
+
+
+def test_every_parameter_of_the_interface_is_explained() -> None:
+    """A line `name: what it is` in the docstring of each, as `help()` shows it."""
+    unexplained = [
+        f"{name}({parameter})"
+        for name, item in public_functions()
+        for parameter in inspect.signature(item).parameters  # type: ignore[arg-type]
+        if parameter != "self" and not re.search(rf"^{parameter}: \S", inspect.getdoc(item) or "", re.MULTILINE)
+    ]
+    assert not unexplained
 
 
 def test_public_names_are_those_of_all() -> None:

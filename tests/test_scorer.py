@@ -114,17 +114,6 @@ def test_feedback_can_keep_golds_words_to_itself() -> None:
     assert not any(word in told for word in ("contrastive", "triplet", "REMOVE"))
 
 
-def trl_reward(prompts, completions, paper, **columns):  # type: ignore[no-untyped-def]
-    """The shape of TRL's GRPOTrainer: lists of prompts and completions, and the columns of the data set."""
-    return [Scorer(LEXICAL).reward(text, {"paper": GOLD}[name]) for text, name in zip(completions, paper, strict=True)]
-
-
-def test_a_reward_function_as_trainers_call_it() -> None:
-    values = trl_reward(["p", "p"], [REPLY, "no"], paper=["paper", "paper"], trainer_state=None)
-    assert values == [pytest.approx(2 / 3), 0]
-    assert all(isinstance(value, float) for value in values)
-
-
 @pytest.mark.parametrize(
     ("text", "reference", "told"),
     [

@@ -102,10 +102,18 @@ def compare(
     seed: int | None = None,
     corrected: Sequence[str] = (),
 ) -> Comparison:
-    """Compare `new` with `base`, planner by planner on shared papers. Seed and resamples are base's, unless given.
+    """Compare `new` with `base`, planner by planner on shared papers.
 
-    Either may be a run, its folder, a baseline's file or name, or a Snapshot. `renamed`: planner in base -> in new.
-    `corrected`: figures to correct by the labels that both were scored with.
+    base: a run, its folder, a baseline's file or name, or a Snapshot.
+    new: the same.
+    metric: the figure that the verdict is about.
+    figures: other figures to compare.
+    renamed: planners that have another name in new: name in base -> name in new.
+    force: whether to compare runs that were not made alike; the result names what differs.
+    target: the difference for which the number of papers is computed that would show it.
+    resamples: resamples of intervals and tests; those of base where it is left out.
+    seed: seed of everything random; that of base where it is left out.
+    corrected: figures to correct by the labels that both were scored with.
     """
     base, new = as_snapshot(base, "base"), as_snapshot(new, "new")
     forced = signature_differences(base, new, force)

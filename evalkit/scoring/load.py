@@ -55,7 +55,10 @@ def read_plans(
 ) -> LoadedPlans:
     """Read every plan (or gold list) below a path; plans that are given already pass through.
 
-    With a cache, a text that was parsed before is not parsed again.
+    source: a folder, a file, or what a program has at hand, as for `evalkit.score`.
+    settings: how to read; the defaults of the command.
+    gold: whether these are gold lists, which have no planner.
+    cache: where parsed texts are kept; a text that was parsed before is not parsed again.
     """
     settings = settings or Settings()
     if not isinstance(source, str | Path):

@@ -56,7 +56,15 @@ def score(
     settings: Settings | None = None,
     *,
     cache: Store | str | Path | None = "",
-    **choices: Any,
+    out: str | Path | None = None,
+    force: bool = False,
+    form: str = "csv",
+    progress: Progress | None = None,
+    labels: Labels | None = None,
+    judgements: Judgements | None = None,
+    panel: Panel | None = None,
+    encoder: Encoder | None = None,
+    executor: Map = map,
 ) -> Run:
     """Score plans against gold: `evalkit.score`.
 
@@ -64,15 +72,24 @@ def score(
     gold: the same without planners: a folder, a file, plans, `{paper: text or list of entries}`, ...
     settings: how to read, match and score; the defaults of the command.
     cache: the folder of the disk cache; "" is the user's own, as for the command, and None keeps nothing.
-    choices: out, force and form (a run folder to write), encoder, progress, judgements, panel, labels, executor.
+    out: a folder that the run is written to as it comes; without it the run is in memory only.
+    force: whether `out` may replace an earlier run.
+    form: how the long tables of `out` are written, "csv" or "parquet".
+    progress: called with a step's name, how much of it is done, and how much there is.
+    labels: labels of a random sample of papers, which correct the figures of all.
+    judgements: recorded judgements that decide in place of the matcher.
+    panel: language models that are asked where the matcher is unsure.
+    encoder: an embedding model of your own in place of the one that the settings name.
+    executor: how work is spread: called like `map` with a function and items, in order.
     """
-    if not isinstance(cache, str | Path):
-        return score_run(pred, gold, settings, cache=cache, **choices)
-    store = Store(cache_folder(str(cache) or None) / CACHE_FILE)
-    try:
-        return score_run(pred, gold, settings, cache=store, **choices)
-    finally:
-        store.close()
+    with ExitStack() as stack:
+        if isinstance(cache, str | Path):
+            cache = Store(cache_folder(str(cache) or None) / CACHE_FILE)
+            stack.callback(cache.close)
+        return score_run(
+            pred, gold, settings, encoder=encoder, progress=progress, judgements=judgements, panel=panel,
+            labels=labels, executor=executor, cache=cache, out=out, force=force, form=form,
+        )  # fmt: skip
 
 
 def score_run(

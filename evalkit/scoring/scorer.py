@@ -47,7 +47,13 @@ DECIDING_PACKAGES = ("python", "ftfy", "numpy", "rapidfuzz", "scipy")
 
 
 class Reward(float):
-    """A float with the reason for its value, feedback for whoever improves the planner, and the scored plan."""
+    """A float with the reason for its value, feedback for whoever improves the planner, and the scored plan.
+
+    value: the figure.
+    reason: why it is what it is, in a few words.
+    scored: the scored plan with its alignment; None where nothing could be scored.
+    feedback: what was missed, wrong and not expected, a line each.
+    """
 
     reason: str
     scored: ScoredPlan | None
@@ -66,7 +72,9 @@ class Reward(float):
 class Scorer:
     """Score plans by one calibration and one model, which are found when the first plan comes.
 
-    `cache` is the folder in which vectors are kept; "" is the user's own, None keeps them for this process only.
+    settings: how to read, match and score; the defaults of the command.
+    cache: the folder in which vectors are kept; "" is the user's own, None keeps them for this process only.
+
     A Scorer may be used by several threads and sent to other processes; each process loads the model when it needs it.
     """
 
@@ -83,11 +91,18 @@ class Scorer:
         return _scorer, (self.settings, self.cache)
 
     def score(self, plan: Plan, gold: Plan) -> ScoredPlan:
-        """Score one plan against one gold list: counts, alignment, evidence. See `figures_of` for its ratios."""
+        """Score one plan against one gold list: counts, alignment, evidence. See `figures_of` for its ratios.
+
+        plan: the plan, as `read_plans` gives it or made of `Ablation`.
+        gold: the gold list of the same paper.
+        """
         return next(self.score_many([(plan, gold)]))
 
     def score_many(self, work: Iterable[tuple[Plan, Plan]]) -> Iterator[ScoredPlan]:
-        """Score pairs of plan and gold as they come; no more than a few dozen are in memory at once."""
+        """Score pairs of plan and gold as they come; no more than a few dozen are in memory at once.
+
+        work: pairs of a plan and its gold list; an iterator is read as far as results are asked for.
+        """
         rest = iter(work)
         while batch := list(islice(rest, BATCH)):
             yield from self._matcher.score(
@@ -95,14 +110,19 @@ class Scorer:
             )
 
     def warm(self, plans: Iterable[Plan]) -> None:
-        """Encode the texts of these plans in one pass: gold lists, before a training run."""
+        """Encode the texts of these plans in one pass.
+
+        plans: gold lists, before a training run.
+        """
         if self._matcher.encoder is not None:
             self._matcher.encoder.fill(texts_of((plan, plan) for plan in plans))
 
     def reward(self, plan_text: str, gold: Plan, figure: str = "match_f1", *, reveal: bool = True) -> Reward:
         """Return a figure of the plan in a model's reply; 0 and the reason for one that cannot be read.
 
-        plan_text: the reply as the model sent it. gold: the gold list of its paper. figure: any figure by its name.
+        plan_text: the reply as the model sent it.
+        gold: the gold list of its paper.
+        figure: any figure by its name.
         reveal: whether `.feedback` may quote gold; without it an optimiser cannot copy the answer into a prompt.
         """
         if not isinstance(gold, Plan):

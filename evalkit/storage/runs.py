@@ -126,7 +126,10 @@ class Run:
         return table
 
     def replace(self, **changes: Any) -> Run:
-        """Return the same run with other frames or facts; nothing is read for it."""
+        """Return the same run with other frames or facts; nothing is read for it.
+
+        changes: `leaderboard`, `papers`, `pairs`, `plans`, `diagnostics` or `meta`, by name.
+        """
         values = {name: getattr(self, name) for name in ("leaderboard", "papers", "diagnostics", "meta", "folder")}
         return Run(**{**values, **self._long, **changes})
 
@@ -136,7 +139,11 @@ class Run:
         return Signature(**self.meta["signature"])
 
     def plans_of(self, paper: str, planner: str | None = None) -> list[tuple[str, str]]:
-        """Return the (paper, planner) keys of one paper, whichever way its id is written; refuse unknown names."""
+        """Return the (paper, planner) keys of one paper, whichever way its id is written; refuse unknown names.
+
+        paper: the paper's id, in any case and with any separators.
+        planner: only this planner's plan.
+        """
         known = {normalise_id(name): name for name in self.papers["paper"].unique()}
         if (name := known.get(normalise_id(paper))) is None:
             raise InputError(f"no paper {paper!r} in this run{_nearest(paper, known.values())}")
@@ -146,7 +153,10 @@ class Run:
         return [(name, item) for item in planners if planner in (None, item)]
 
     def worst_plans(self, planner: str | None = None) -> list[tuple[str, str]]:
-        """Return the (paper, planner) keys of all plans, or those of one planner, the lowest match F1 first."""
+        """Return the (paper, planner) keys of all plans, or those of one planner, the lowest match F1 first.
+
+        planner: only this planner's plans.
+        """
         papers = self.papers
         planners = papers["planner"].unique().tolist()
         if planner is not None and planner not in planners:
@@ -156,26 +166,45 @@ class Run:
         return list(ordered[["paper", "planner"]].itertuples(index=False, name=None))
 
     def save(self, folder: str | Path, *, force: bool = False, form: str = "csv") -> Path:
-        """Write the run folder whole or not at all; only `force` replaces an existing run."""
+        """Write the run folder whole or not at all.
+
+        folder: where to.
+        force: whether an earlier run there may be replaced.
+        form: how the long tables are written, "csv" or "parquet".
+        """
         with run_folder(folder, force=force, form=form) as written:
             written.finish(self)
         return Path(folder)
 
     def report(self, path: str | Path = "report.html") -> Path:
-        """Write the run as one HTML page, and return its path; needs the extra `report`."""
+        """Write the run as one HTML page, and return its path; needs the extra `report`.
+
+        path: the page's file; an older page there is replaced.
+        """
         return Path(reporting("run_page", "write_report")(self, path)[0])
 
     def table(self, form: str = "markdown") -> str:
-        """Return the leaderboard as `evalkit table` prints it: markdown, latex, csv, html or json."""
+        """Return the leaderboard as `evalkit table` prints it.
+
+        form: "markdown", "latex", "csv", "html" or "json".
+        """
         return str(reporting("notebook", "run_table")(self, form))
 
     def show(self, paper: str | None = None, planner: str | None = None) -> None:
-        """Print gold and plan of a paper side by side; without a paper the one with the lowest match F1."""
+        """Print gold and plan of a paper side by side.
+
+        paper: the paper's id; without it the plan with the lowest match F1 is shown.
+        planner: only this planner's plan; without it all of the paper.
+        """
         plans = self.plans_of(paper, planner) if paper else self.worst_plans(planner)[:1]
         reporting("console", "show")([reporting("console", "paper")(self, *plan) for plan in plans])
 
     def compare(self, other: Any, **choices: Any) -> Any:
-        """Return what changed from this run to another one (a run, its folder or a baseline), as `evalkit.compare`."""
+        """Return what changed from this run to another one.
+
+        other: a run, its folder, or a baseline's file or name.
+        choices: what `evalkit.compare` takes by name.
+        """
         return import_module("evalkit.comparison").compare(self, other, **choices)
 
     def __repr__(self) -> str:
@@ -186,7 +215,10 @@ class Run:
         return "\n".join([f"Run of {totals['planners']} planners on {totals['papers']} papers", *best, *more])
 
     def chart(self, kind: str) -> Any:
-        """Return one of the charts of `evalkit plot` as an altair chart; needs the extra `report`."""
+        """Return one of the charts of `evalkit plot` as an altair chart; needs the extra `report`.
+
+        kind: which one: "planners", "papers", ...
+        """
         return reporting("notebook", "run_chart")(self, kind)
 
     def _repr_html_(self) -> str:
@@ -249,7 +281,10 @@ def reporting(module: str, name: str) -> Any:
 
 
 def load_run(folder: str | Path) -> Run:
-    """Return a run as it was saved."""
+    """Return a run as it was saved.
+
+    folder: the folder that `evalkit score` or `Run.save` wrote.
+    """
     path = Path(folder) / "run.json"
     try:
         meta = json.loads(read_text(path))
