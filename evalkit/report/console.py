@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from itertools import groupby
 
+import click
 import pandas as pd
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -249,7 +249,11 @@ def page(parts: Iterable[RenderableType]) -> None:
     if not console.is_terminal:
         show(parts)
         return
-    lines = sum(len(console.render_lines(part)) for part in parts)
-    with console.pager(styles=True) if lines > console.height else nullcontext():
+    with console.capture() as capture:
         for part in parts:
             console.print(part, highlight=False)
+    text = capture.get()
+    if text.count("\n") > console.height:
+        click.echo_via_pager(text)  # tells `less` to show colours, and gives other pagers plain text
+    else:
+        click.echo(text, nl=False)
