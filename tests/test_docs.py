@@ -28,6 +28,7 @@ NOT_RUN = {
     "evalkit gold extract": "needs a model that drafts entries",
     "evalkit gold confirm": "asks the reader",
     "--base default": "is refused when the labels do not help, as those here",
+    "author-eval": "is to be had from the benchmark's authors only",
     "--address": "needs a cluster at that address",
 }
 

@@ -1,5 +1,6 @@
 """`evalkit agree`: a matcher beside labels, or judges beside each other."""
 
+from itertools import chain
 from typing import Any
 
 import click
@@ -21,13 +22,14 @@ def command(
     labels: tuple[str, ...], judgements: tuple[str, ...], pred: str | None, gold: str | None, cache: str | None,
     no_cache: bool, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
-    """Say how well a matcher agrees with labels, or how well judges agree with each other.
+    """Say how well a matcher agrees with labels or with a judge, or how well judges agree with each other.
 
     With --labels: precision, recall, F1, average precision, kappa and calibration error of pair decisions, by task,
     the effect on each planner's score, and the worst disagreements. On labels that the calibration was fitted to,
-    the figures flatter it. With two or more --judgements, and --pred and --gold: kappa and alpha between the judges.
+    the figures flatter it. With --judgements, --pred and --gold: the same against what one judge decided, people for
+    example; or with several, kappa and alpha between them.
     """
-    from evalkit.labels import agree_with
+    from evalkit.labels import agree_with, agree_with_judge
     from evalkit.report import agreement_text, console, json_output, progress
     from evalkit.scoring.pipeline import compare_judges
     from evalkit.settings import Settings
@@ -37,8 +39,12 @@ def command(
         raise click.UsageError("give either --labels, or --judgements with --pred and --gold")
     judges = judgements_from(judgements)
     if judges and pred and gold:
-        result = compare_judges(pred, gold, settings, judges)
+        result = dict(compare_judges(pred, gold, settings, judges))
         text = agreement_text.judges(result)
+        if len(judgements) == 1:
+            with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
+                result["matcher"] = agree_with_judge(pred, gold, settings, judges, place["cache"], advance)
+            text = chain(text, agreement_text.matcher_and_judge(result["matcher"]))
     else:
         with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
             result = agree_with(labels, settings, place["cache"], advance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import InputError
 from evalkit.labels.adapt import Adaptation, adapt
@@ -12,12 +12,17 @@ from evalkit.labels.evaluate import Vectors, agreement
 from evalkit.labels.fitting import calibrate
 from evalkit.matching.calibration import Calibration
 from evalkit.matching.features import needs
-from evalkit.scoring.pipeline import Progress
+from evalkit.scoring.load import Source, former_planners
+from evalkit.scoring.pipeline import Progress, load
 from evalkit.scoring.scorer import calibration_for, encoder_for
 from evalkit.settings import Settings
 from evalkit.storage.cache import Store
 from evalkit.storage.files import file_hash
 from evalkit.storage.label_files import LabelledPlan, read_labels
+from evalkit.types import Plan
+
+if TYPE_CHECKING:
+    from evalkit.judges.recorded import Judgements
 
 
 def calibrate_on(
@@ -52,6 +57,40 @@ def agree_with(
     return agreement(rows, calibration, vectors) | {"model": model, "fitted_on_these_labels": seen_before}
 
 
+def agree_with_judge(
+    pred: Source, gold: Source, settings: Settings, judgements: Judgements, store: Store | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any] | None:  # fmt: skip
+    """Return how well the settings' calibration agrees with a judge, people for example, about these plans.
+
+    None where a judge was only asked whether an entry is right, and not to which gold entry it belongs.
+    """
+    work = load(pred, gold, settings)
+    named = judgements.with_former_names(former_planners(pred, settings))
+    pairs = work.judged_work(named, settings).plans(settings.top_k)
+    rows = [row for own, plan in pairs if (row := _judged(named, own, plan)) is not None]
+    if not rows:
+        return None
+    vectors, model = _vectors(rows, settings, store, progress)
+    return agreement(rows, calibration_for(settings), vectors) | {"model": model, "fitted_on_these_labels": False}
+
+
+def _judged(judgements: Judgements, gold: Plan, plan: Plan) -> LabelledPlan | None:
+    """Return what the first judge said of a plan as labels; what was not rated is undecided."""
+    if not gold.ablations or not plan.ablations or judgements.task(gold, plan) == "reviewer":
+        return None
+    ratings = judgements.ratings(gold, plan)[0]
+    if not ratings.rated.any():
+        return None
+    match, part, undecided = (
+        frozenset((int(g), int(p)) for g, p in zip(*table.nonzero(), strict=True))
+        for table in (ratings.full, ratings.part, ~ratings.rated)
+    )
+    lists = gold.ablations, plan.ablations
+    names = gold.paper, plan.planner or ""
+    return LabelledPlan(*names, *lists, match, part, undecided, plan.sample, judgements.name, task="author")
+
+
 def _fitted_on(paths: Sequence[str], model: str, note: str) -> dict[str, Any]:
     files = [{"name": Path(path).name, "sha256": file_hash(path)} for path in paths]
     return {"labels": files, "model": model, "note": note}
@@ -64,8 +103,15 @@ def _inputs(
     rows = [row for row in read_labels(paths) if row.gold and row.plan]
     if not rows:
         raise InputError(f"{', '.join(paths)}: no labelled pairs")
+    return rows, *_vectors(rows, settings, store, progress)
+
+
+def _vectors(
+    rows: Sequence[LabelledPlan], settings: Settings, store: Store | None, progress: Progress | None
+) -> tuple[Vectors | None, str]:
+    """Return the vectors of the texts of labelled plans, and the model that they come from."""
     with encoder_for(settings, store) as encoder:
         if encoder is None:
-            return rows, None, "none"
+            return None, "none"
         texts = {text for row in rows for text in needs(row.gold, row.plan)}
-        return rows, encoder.encode(sorted(texts), progress), encoder.fingerprint
+        return encoder.encode(sorted(texts), progress), encoder.fingerprint

@@ -95,6 +95,15 @@ def estimate(rows: Sequence[Mapping[str, Any]], currency: str) -> Iterator[Rende
         yield Text("no money: give prices per million tokens in [judge.prices] of the settings")
 
 
+def matcher_and_judge(result: Mapping[str, Any] | None) -> Iterator[RenderableType]:
+    """Show the matcher beside one judge as beside labels, or say why it cannot be compared."""
+    if result is None:
+        yield Text("the matcher is not compared: the judge does not say to which gold entry an entry belongs")
+        return
+    yield Text("the matcher against this judge; where a judge knows only matches, figures of parts are against these")
+    yield from labels(result)
+
+
 def labels(result: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Show decisions, tasks, what a look at the doubtful pairs would bring, planners, and the worst disagreements."""
     head = f"{result['rows']} labelled plans of {result['papers']} papers, {result['pairs']} pairs"
