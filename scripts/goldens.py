@@ -81,11 +81,11 @@ def step(name: str, command: str, *more: str, **environment: str) -> Step:
 
 
 def wide(*steps: Step) -> list[Step]:
-    """Each step on a narrow and on a wide terminal; a % in its arguments becomes the width."""
+    """Each step on a narrow, a middling and a wide terminal; a % in its arguments becomes the width."""
     return [
         Step(f"{one.name}.{columns}", tuple(each.replace("%", str(columns)) for each in one.arguments), columns)
         for one in steps
-        for columns in (80, 140)
+        for columns in (80, 100, 140)
     ]
 
 
