@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -15,7 +17,15 @@ from conftest import entry
 
 from evalkit.errors import InputError, ModelError
 from evalkit.matching.calibration import Calibration, load_calibration, probabilities
-from evalkit.matching.embeddings import MINILM, ContextualEncoder, TextVectors, find_encoder_here, on_grid
+from evalkit.matching.embeddings import (  # fmt: skip
+    MINILM,
+    ContextualEncoder,
+    TextVectors,
+    contextual,
+    find_encoder_here,
+    on_grid,
+)
+from evalkit.matching.embeddings.vectors import GRID
 from evalkit.matching.explain import NOTICED, REASONS, WORDING, explain, reason_text
 from evalkit.matching.features import FEATURES, features, needs
 from evalkit.matching.features import words as word_features
@@ -499,15 +509,44 @@ def test_the_published_examples_in_one_list(name: str) -> None:
     assert said[3].tolist() == [False, False, True, False]
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("batch", [1, 7, 64])
-def test_batches_neighbours_and_reruns_change_no_bit(batch: int, encoder: ContextualEncoder) -> None:
+def test_batches_neighbours_and_reruns_change_no_bit(batch: int, threads: int, encoder: ContextualEncoder) -> None:
     vectors = real("hybrid-minilm")
     texts = [*vectors, *(f"{text} number {at}" for at in range(12) for text in list(vectors)[:3])]
     random.Random(batch).shuffle(texts)
-    again = ContextualEncoder(encoder.folder, encoder.name, batch).encode(texts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contextual, "_idle_threads", lambda _: threads)
+        again = ContextualEncoder(encoder.folder, encoder.name, batch).encode(texts)
     for text, known in vectors.items():
         assert np.array_equal(again[text].words, known.words), text
         assert np.array_equal(again[text].sentence, known.sentence), text
+
+
+def test_numpy_and_torch_give_the_same_vectors(encoder: ContextualEncoder) -> None:
+    """The model as its authors run it: a component in a thousand may fall on the next step of the grid."""
+    vectors = real("hybrid-minilm")
+    reference = ContextualEncoder.find(f"{MINILM}", offline=True, prefix="sentence-transformers:")
+    assert reference.fingerprint == f"sentence-transformers:{encoder.fingerprint}"
+    expected = reference.encode(list(vectors))
+    steps = [
+        np.abs(np.rint((own.words - expected[text].words) * GRID)).ravel()
+        for text, own in vectors.items()
+    ] + [np.abs(np.rint((own.sentence - expected[text].sentence) * GRID)) for text, own in vectors.items()]  # fmt: skip
+    differences = np.concatenate(steps)
+    assert len(differences) > 10_000
+    assert differences.max() <= 1
+    assert (differences > 0).mean() < 0.001
+
+
+def test_minilm_needs_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom evalkit.matching.embeddings import find_encoder_here\n"
+        f"find_encoder_here({MINILM!r}).encode(['a gate'])\n"
+        "print([name for name in ('torch', 'transformers', 'sentence_transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", REAL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.matching.embeddings.contextual import MINILM, NAMES, ContextualEncoder
+from evalkit.matching.embeddings.contextual import BY_TORCH, MINILM, NAMES, ContextualEncoder
 from evalkit.matching.embeddings.static import StaticEncoder
 from evalkit.matching.embeddings.store import CachedEncoder, pack, unpack
 from evalkit.matching.embeddings.vectors import Encoder, TextVectors, Vector, on_grid
@@ -52,7 +52,7 @@ def is_stored(name: str) -> bool:
 
 def is_minilm(name: str) -> bool:
     """Return whether this name means all-MiniLM-L6-v2, for which a calibration of its own ships."""
-    return name in NAMES
+    return name.removeprefix(BY_TORCH) in NAMES
 
 
 def _parts(name: str) -> tuple[type[ContextualEncoder] | type[StaticEncoder], str, str]:

