@@ -10,18 +10,23 @@ from evalkit.comparison.baseline import (
 )
 from evalkit.comparison.comparison import TARGET, Comparison, compare
 from evalkit.comparison.differences import SECONDARY_FIGURES, FigureChange
-from evalkit.comparison.gate import Check, GateReport, Outlook, evaluate_gate
+from evalkit.comparison.gate import Check, GateReport, evaluate_gate
 from evalkit.comparison.gate_rules import Gate, Rule, parse_gate
+from evalkit.comparison.outlook import Outlook
 from evalkit.comparison.snapshot import Snapshot, snapshot_of
+from evalkit.comparison.study import Design, Expectation, GateStudy, study_gate
 
 __all__ = [
     "SECONDARY_FIGURES",
     "TARGET",
     "Check",
     "Comparison",
+    "Design",
+    "Expectation",
     "FigureChange",
     "Gate",
     "GateReport",
+    "GateStudy",
     "Outlook",
     "Rule",
     "Snapshot",
@@ -35,4 +40,5 @@ __all__ = [
     "read_snapshot",
     "scores",
     "snapshot_of",
+    "study_gate",
 ]

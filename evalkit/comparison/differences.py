@@ -83,13 +83,15 @@ def per_paper(rows: pd.DataFrame, figure: str) -> pd.Series:
     return pd.Series(formula({str(name): rows[name].to_numpy() for name in rows}), index=rows.index)
 
 
-def figure_measure(rows: PaperRows, figure: str) -> stats.Measure:
-    """Return the measure of a figure with base and new as its planners: a mean over papers, or a ratio of sums."""
-    base, new = rows
+def figure_measure(rows: Sequence[pd.DataFrame], figure: str) -> stats.Measure:
+    """Return the measure of a figure: a mean over papers, or a ratio of sums.
+
+    Each of the frames is a planner of the measure (base and new, or the planners of a run), on the same papers.
+    """
     if figure in FIGURES and FIGURES[figure].macro:
-        return stats.macro(np.stack([base[figure], new[figure]], axis=1).astype(np.float64))
-    counts = base.select_dtypes("number").columns.intersection(new.columns)
-    columns = {str(name): np.stack([base[name], new[name]], axis=1).astype(np.float64) for name in counts}
+        return stats.macro(np.stack([side[figure] for side in rows], axis=1).astype(np.float64))
+    counts = [name for name in rows[0].select_dtypes("number") if all(name in side for side in rows)]
+    columns = {str(name): np.stack([side[name] for side in rows], axis=1).astype(np.float64) for name in counts}
     return stats.formula_measure(columns, FIGURES[MICRO.get(figure, figure)].formula)
 
 

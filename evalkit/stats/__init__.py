@@ -11,10 +11,12 @@ from evalkit.stats.intervals import (
     FEWEST_PAPERS,
     Difference,
     Intervals,
+    difference_variances,
     differences,
     few_papers,
     intervals,
     standard_error,
+    t_reach,
 )
 from evalkit.stats.measures import Measure, divide, formula_measure, macro, micro
 from evalkit.stats.multiplicity import benjamini_hochberg, holm, rank_intervals, shaffer
@@ -24,7 +26,9 @@ from evalkit.stats.power import (
     alarm_rate,
     minimum_detectable,
     papers_needed,
+    papers_to_see,
     significant_from,
+    variance_components,
     verdict,
 )
 from evalkit.stats.ppi import corrected_sums
@@ -45,6 +49,7 @@ __all__ = [
     "benjamini_hochberg",
     "bootstrap",
     "corrected_sums",
+    "difference_variances",
     "differences",
     "divide",
     "few_papers",
@@ -56,10 +61,13 @@ __all__ = [
     "minimum_detectable",
     "paired_test",
     "papers_needed",
+    "papers_to_see",
     "rank_intervals",
     "shaffer",
     "significant_from",
     "standard_error",
+    "t_reach",
     "top_probability",
+    "variance_components",
     "verdict",
 ]
