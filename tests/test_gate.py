@@ -334,6 +334,51 @@ def test_a_gate_writes_what_ci_reads(evalkit: Command, monkeypatch: pytest.Monke
     assert Path("summary.md").read_text() == "what was there\n" + Path("gate.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("nowhere", "full"), "nowhere: "),
+        (("full", "gate.toml"), "gate.toml: neither a run folder nor a baseline"),
+        (("full", "other"), "differ in more than their plans: settings is "),
+        (("full", "full", "--config", "typo.toml"), "typo.toml: rule 1: no key of a rule is called"),
+        (("full", "full", "--map", "p"), "--map p: expected OLD=NEW"),
+        (("full", "full", "--config", f"{chr(27)}[2J@team.toml"), "@"),
+    ],
+)
+def test_what_could_not_be_checked_says_so_everywhere(
+    evalkit: Command, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
+) -> None:
+    junitparser = pytest.importorskip("junitparser")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    Path("typo.toml").write_text("[[rule]]\nmargn = 0.01\n")
+    score_run(plans(), GOLDS, replace(LEXICAL, match_threshold=0.9)).save("other")
+    code, out, err = evalkit("gate", *words, "--junit", "gate.xml", "--markdown", "gate.md")
+    assert (code, out) == (2, "")
+    annotation, sentence = err.splitlines()
+    assert annotation.startswith("::error title=evalkit gate%3A nothing was checked::")
+    assert told in annotation
+    assert sentence.startswith("evalkit: error: ")
+    xml = junitparser.JUnitXml.fromstring(Path("gate.xml").read_bytes())
+    assert (xml.tests, xml.failures, xml.errors) == (1, 0, 1)
+    (case,) = (case for suite in xml for case in suite)
+    assert told in case.result[0].message
+    assert case.result[0].text == case.result[0].message
+    page = Path("gate.md").read_text()
+    assert page.startswith("## ❌ evalkit gate: nothing was checked\n\n")
+    assert "\x1b" not in page + Path("gate.xml").read_text()
+    assert "@team" not in page
+    assert Path("summary.md").read_text() == page
+
+
+def test_a_report_that_cannot_be_written_does_not_hide_what_is_wrong(evalkit: Command) -> None:
+    code, _, err = evalkit("gate", "nowhere", "full", "--markdown", "full/run.json/gate.md")
+    warning, sentence = err.splitlines()
+    assert code == 2
+    assert warning.startswith("evalkit: warning: full/run.json")
+    assert sentence.startswith("evalkit: error: nowhere")
+
+
 def test_a_nearly_full_job_summary_gets_less(evalkit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
     for size in (1024 * 1024 - 4200, 1024 * 1024 - 10):

@@ -10,7 +10,7 @@ import click
 from evalkit.cli.options import JSON, MARKDOWN, pairing_options, renamed_planners
 
 if TYPE_CHECKING:
-    from evalkit.comparison import Gate
+    from evalkit.comparison import Gate, GateReport
 
 
 @click.command("gate")
@@ -33,32 +33,38 @@ def command(
     """Check NEW against BASE by the rules of a file: exit 0 when it may pass, 3 when the gate trips, 2 for bad input.
 
     BASE and NEW are run folders, or baselines by file or by name. The Markdown is also added to the file that
-    GITHUB_STEP_SUMMARY names, when it is set. With --plan RUN there is no verdict: it says how often the rules would
-    trip on such papers without a change and with one, and how many papers and samples a difference of --target needs.
-    """
-    from evalkit.comparison import SECONDARY_FIGURES, TARGET, compare, evaluate_gate, parse_gate, read_snapshot
-    from evalkit.errors import GateTripped
-    from evalkit.report import ci, comparison_text, console, json_output
-    from evalkit.storage.files import read_text, shipped
+    GITHUB_STEP_SUMMARY names, when it is set. Where nothing could be checked, the files say why.
 
-    path = config or str(shipped("configs/gate.toml"))
-    rules = parse_gate(read_text(path), path).with_margin(margin)
+    With --plan RUN there is no verdict: it says how often the rules would trip on such papers without a change and with
+    one, and how many papers and samples a difference of --target needs.
+    """
+    from evalkit.errors import EvalkitError, GateTripped, OutputError
+    from evalkit.report import ci, comparison_text, console, json_output
+    from evalkit.text import safe_terminal
+
     if planned is not None:
         if places or renamed or force or strict or junit_file or markdown_file:
             raise click.UsageError("--plan RUN goes with --config, --margin, --target and --json alone")
-        _study(planned, rules, target, as_json=as_json)
+        _study(planned, _rules(config, margin), target, as_json=as_json)
         return
     if target is not None:
         raise click.UsageError("--target goes with --plan RUN")
     if len(places) != 2:
         raise click.UsageError("expected two runs or baselines, BASE and NEW")
-    comparison = compare(
-        *map(read_snapshot, places), metric=rules.metrics[0], figures=(*SECONDARY_FIGURES, *rules.metrics),
-        renamed=renamed_planners(renamed), force=force, target=rules.target or TARGET, corrected=rules.corrected,
-    )  # fmt: skip
-    report = evaluate_gate(comparison, rules, strict=strict)
-    ci.write(report, junit_file, markdown_file, os.environ.get("GITHUB_STEP_SUMMARY"))
-    if annotations or os.environ.get("GITHUB_ACTIONS") == "true":
+    files = (junit_file, markdown_file, os.environ.get("GITHUB_STEP_SUMMARY"))
+    annotated = annotations or os.environ.get("GITHUB_ACTIONS") == "true"
+    try:
+        report = _evaluated(places, _rules(config, margin), renamed, force=force, strict=strict)
+    except EvalkitError as error:
+        if annotated:
+            click.echo(ci.error_command(error), err=True)
+        try:
+            ci.write_error(error, *files)
+        except OutputError as unwritten:
+            click.echo(f"evalkit: warning: {safe_terminal(str(unwritten))}", err=True)
+        raise
+    ci.write(report, *files)
+    if annotated:
         click.echo("\n".join(ci.workflow_commands(report)), err=True)
     if as_json:
         click.echo(json_output.gate(report))
@@ -66,6 +72,28 @@ def command(
         console.show(comparison_text.gate(report))
     if report.tripped:
         raise GateTripped(comparison_text.gate_sentence(report))
+
+
+def _rules(config: str | None, margin: float | None) -> Gate:
+    """Return the rules of a file, or those that ship."""
+    from evalkit.comparison import parse_gate
+    from evalkit.storage.files import read_text, shipped
+
+    path = config or str(shipped("configs/gate.toml"))
+    return parse_gate(read_text(path), path).with_margin(margin)
+
+
+def _evaluated(
+    places: tuple[str, ...], rules: Gate, renamed: tuple[str, ...], *, force: bool, strict: bool
+) -> GateReport:
+    """Compare the two sides in every figure that the rules look at, and evaluate the rules."""
+    from evalkit.comparison import SECONDARY_FIGURES, TARGET, compare, evaluate_gate, read_snapshot
+
+    comparison = compare(
+        *map(read_snapshot, places), metric=rules.metrics[0], figures=(*SECONDARY_FIGURES, *rules.metrics),
+        renamed=renamed_planners(renamed), force=force, target=rules.target or TARGET, corrected=rules.corrected,
+    )  # fmt: skip
+    return evaluate_gate(comparison, rules, strict=strict)
 
 
 def _study(place: str, rules: Gate, target: float | None, *, as_json: bool) -> None:
