@@ -241,6 +241,16 @@ def parse_settings(text: str, path: str = "settings") -> Settings:
         raise SettingsError(f"{path}: {error}") from error
 
 
+def recorded_settings(table: Mapping[str, Any], path: str) -> Settings:
+    """Return the settings that a run.json holds; there, what is not set is null."""
+    tables = {name: {k: v for k, v in item.items() if v is not None} if isinstance(item, Mapping) else item
+              for name, item in table.items() if item is not None}  # fmt: skip
+    try:
+        return _from_table(Settings, tables)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
 def _from_table(kind: type[Record], table: Mapping[str, Any], section: str = "") -> Record:
     """Return the record that a table of TOML gives, types checked."""
     known: dict[str, Any] = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from evalkit.report import ci
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.files import shipped
-from evalkit.types import Ablation, Diagnostic, Plan
+from evalkit.types import Ablation, Diagnostic, Plan, entry_tree
 
 ROOT = Path(__file__).resolve().parent.parent
 LEXICAL = Settings(matcher="lexical", resamples=999)
@@ -419,6 +419,64 @@ def test_compare_scores_two_folders_of_plans(evalkit: Command) -> None:
     runs = ("compare", "full", "one")
     for wrong in (words[:3], runs[:2], (*runs, "--matcher", "lexical"), (*words, "full"), (*runs, "--metric", "f1")):
         assert evalkit(*wrong)[0] == 2, wrong
+
+
+def write_plans(folder: str, given: list[Plan]) -> None:
+    for item in given:
+        place = Path(folder, item.planner or "", f"{item.paper}.json")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps([entry_tree(one) for one in item.ablations]))
+
+
+def test_a_changed_gold_is_a_path(evalkit: Command) -> None:
+    """Gold gains an entry that neither plan has: of two entries both match, F1 is 4/5; of one, 2/4."""
+    loss = entry("contrastive loss", "REPLACE", ['a; "b"', "c"], ["top-1"], name="=Loss; \x1b[2J")
+    changed = [gold(*BOTH, loss, paper=paper) for paper in PAPERS]
+    score_run(plans((GATE,)), changed, LEXICAL).save("new")
+    write_plans("plans", plans())
+    code, _, err = evalkit("gate", "full", "new", "--json")
+    assert code == 2
+    assert "gold changed: --rescore-base PLANS scores the plans of the base on the new gold" in err
+    code, out, err = evalkit("gate", "full", "new", "--rescore-base", "plans", "--no-cache", "--json")
+    document = json.loads(out)["comparison"]
+    assert code == 3
+    assert (document["planners"][0]["base"], document["planners"][0]["new"]) == (pytest.approx(0.8), 0.5)
+    assert (document["base"]["name"], document["forced"], document["warnings"]) == ("full, scored again", {}, [])
+    evalkit("baseline", "set", "full")
+    words = ("--rescore-base", "plans", "--no-cache", "--json")
+    assert json.loads(evalkit("compare", "main", "new", *words)[1])["planners"] == document["planners"]
+    write_plans("plans", plans(a=(GATE,)))
+    (warning,) = json.loads(evalkit("compare", "main", "new", *words)[1])["warnings"]
+    assert warning.startswith("plans: not what main was scored from")
+
+
+def test_a_base_is_scored_again_as_the_new_run_was(evalkit: Command) -> None:
+    """With --top-k 1 either plan has the first entry only: 2/3."""
+    score_run(plans((GATE,)), GOLDS, replace(LEXICAL, top_k=1, papers={"x": "paper a"})).save("new")
+    write_plans("plans", plans())
+    document = json.loads(evalkit("compare", "full", "new", "--rescore-base", "plans", "--no-cache", "--json")[1])
+    assert document["planners"][0]["base"] == pytest.approx(2 / 3)
+    assert document["planners"][0]["difference"] == 0
+
+
+def test_a_base_that_cannot_be_scored_again_is_refused(evalkit: Command) -> None:
+    write_plans("plans", plans())
+    run = score_run(plans(), GOLDS, LEXICAL)
+    judged = run.replace(meta={**run.meta, "signature": {**run.meta["signature"], "judge": "a@1"}})
+    judged.save("judged")
+    score_run(plans(a=()), GOLDS, replace(LEXICAL, missing="skip")).save("skipped")
+    run.replace(meta={**run.meta, "settings": {**run.meta["settings"], "matcher": "psychic"}}).save("odd")
+    evalkit("baseline", "set", "full")
+    for new, told in (
+        ("judged", "judged was decided by judges"),
+        ("skipped", "skipped: its tables do not hold all of its gold"),
+        ("odd", "odd/run.json: matcher = 'psychic': expected one of"),
+        ("main", "main"),  # a baseline holds names of gold, not gold
+    ):
+        code, _, err = evalkit("gate", "full", new, "--rescore-base", "plans", "--no-cache")
+        assert (code, told in err) == (2, True), err
+    assert evalkit("gate", "full", "full", "--no-cache")[0] == 2
+    assert evalkit("compare", "full", "full", "--rescore-base", "plans", "--matcher", "lexical")[0] == 2
 
 
 def test_a_fifth_of_entries_lost_trips_the_gate(evalkit: Command) -> None:

@@ -101,11 +101,12 @@ def compare(
     resamples: int | None = None,
     seed: int | None = None,
     corrected: Sequence[str] = (),
+    doubts: Sequence[str] = (),
 ) -> Comparison:
     """Compare `new` with `base`, planner by planner on shared papers. Seed and resamples are base's, unless given.
 
     Either may be a run, its folder, a baseline's file or name, or a Snapshot. `renamed`: planner in base -> in new.
-    `corrected`: figures to correct by the labels that both were scored with.
+    `corrected`: figures to correct by the labels that both were scored with. `doubts` join the warnings.
     """
     base, new = as_snapshot(base, "base"), as_snapshot(new, "new")
     forced = signature_differences(base, new, force)
@@ -131,7 +132,11 @@ def compare(
         only_planners=unshared_planners(base, new, pairs),
         only_papers=unshared,
         forced=forced,
-        warnings=(*_warnings(base, new, changes, metric, any(unshared)), *correction_warnings(base, new, by_labels)),
+        warnings=(
+            *doubts,
+            *_warnings(base, new, changes, metric, any(unshared)),
+            *correction_warnings(base, new, by_labels),
+        ),
         corrected=by_labels,
     )
 

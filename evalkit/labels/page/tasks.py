@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from evalkit.errors import InputError
+from evalkit.scoring.rows import row_entries
 from evalkit.settings import fingerprint
 from evalkit.storage.label_files import LabelledPlan
 from evalkit.storage.runs import Run
-from evalkit.storage.tables import from_cell
-from evalkit.types import Ablation, Action, entry_tree
+from evalkit.types import Ablation, entry_tree
 
 PairIndex = tuple[int, int]  # (gold entry, plan entry)
 
@@ -90,21 +90,9 @@ def _task(rows: pd.DataFrame, trace: str) -> LabelTask:
         chances[pair] = float(row["match_probability"])
         if str(row["borderline"]) == "True":
             borderline.add(pair)
-    first, gold, plan = rows.iloc[0], _entries(rows, "gold"), _entries(rows, "plan")
+    first, gold, plan = rows.iloc[0], row_entries(rows, "gold"), row_entries(rows, "plan")
     names = str(first["paper"]), str(first["planner"])
     return LabelTask(*names, gold, plan, _text(first["sample"]), trace, chances, frozenset(borderline))
-
-
-def _entries(rows: pd.DataFrame, side: str) -> tuple[Ablation, ...]:
-    """Return one side's entries from the rows of pairs.csv."""
-    number = f"{side}_entry"
-    own = rows[rows[number].notna()].drop_duplicates(number).sort_values(number)
-    entries = []
-    for row in own.to_dict("records"):
-        name, part, action = (_text(row[f"{side}_{column}"]) for column in ("name", "part", "action"))
-        options, metrics = (tuple(filter(None, from_cell(row[f"{side}_{c}"]))) for c in ("replacements", "metrics"))
-        entries.append(Ablation(name, part, Action(action) if action else None, options, metrics))
-    return tuple(entries)
 
 
 def _text(cell: object) -> str:
