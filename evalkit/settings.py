@@ -129,6 +129,13 @@ class Settings:
         None, "Score only the first K entries of each plan.", shown="all", metavar="K", least=1, example=5,
         note="Score only the first so many entries of each plan; all of them when it is not set.",
     )  # fmt: skip
+    samples: int | None = _setting(
+        None, "Samples that a planner should have of each paper; lost ones are empty plans.", shown="the most it has",
+        metavar="K", least=1, example=3, note=(
+            "Samples that a planner should have of each paper; the most that it has of any when it is not set. Lost"
+            " ones are empty plans."
+        ),
+    )  # fmt: skip
     calibration: str = _setting(
         "", "Calibration to decide by.", shown="the matcher's own", metavar="FILE",
         note="A calibration file in place of the matcher's own.",
@@ -203,6 +210,9 @@ class Settings:
         values = asdict(self)
         for name in ("model", "calibration", "baseline", "compat", "offline", "planner_from", "judge"):
             del values[name]
+        # A setting that came later changes no signature of a run that does not use it.
+        if values["samples"] is None:
+            del values["samples"]
         return fingerprint(values)[:12]
 
 
