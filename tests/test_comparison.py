@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from conftest import entry, gold, plan
 
 from evalkit.comparison import Comparison, Snapshot, baseline_text, compare, snapshot_of
 from evalkit.errors import IncomparableError, InputError
-from evalkit.report import comparison_text, console
+from evalkit.report import comparison_text, console, json_output
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import JudgeSettings, Settings
 from evalkit.storage.runs import load_run
@@ -109,7 +110,27 @@ def test_undefined_figures_stay_undefined() -> None:
     precision, recall = found.change("p", "match_precision"), found.change("p", "match_recall")
     assert (precision.base, precision.new, precision.difference, precision.p) == (None, 1, None, None)
     assert precision.verdict == "inconclusive"
-    assert (recall.base, recall.new, recall.verdict) == (0, 1, "better")
+    assert (recall.base, recall.new, recall.verdict) == (0, 1, "exploratory")
+
+
+def test_only_figures_that_were_named_beforehand_have_verdicts() -> None:
+    """Everything triples or doubles on every paper; p is 1/4096 for each figure, swaps of 12 papers counted."""
+    choices = {"resamples": 4096, "tested": ("match_recall", "match_precision", "match_recall_micro")}
+    found = compare(side(plans((GATE,))), side(plans()), **choices)  # type: ignore[arg-type]
+    facts = {item.figure: (item.role, item.p_holm, item.verdict) for item in found.changes}
+    assert facts["match_f1"] == ("primary", 1 / 4096, "better")
+    # Holm over the two that changed and precision, which did not: 3 and then 2 tests, and none is less than the first.
+    assert facts["match_recall"] == facts["match_recall_micro"] == ("corrected", 3 / 4096, "better")
+    assert facts["match_precision"] == ("corrected", 1, "no change")
+    assert facts["part_f1"] == ("exploratory", 1 / 4096, "exploratory")
+    assert {item.verdict for item in found.changes if item.role == "exploratory"} <= {
+        "exploratory", "no change", "inconclusive",
+    }  # fmt: skip
+    figures = json.loads(json_output.comparison(found))
+    assert [item["role"] for item in figures["planners"]] == ["primary"]
+    assert {item["figure"]: item["role"] for item in figures["figures"]} == {
+        figure: role for figure, (role, _, _) in facts.items() if figure != "match_f1"
+    }
 
 
 def test_micro_figures_are_ratios_of_sums() -> None:

@@ -89,6 +89,40 @@ def test_each_demand(rule: str, new: Snapshot, verdict: str) -> None:
     assert report.tripped == (verdict == "regressed")
 
 
+def test_figures_that_rules_test_are_corrected_for_their_number() -> None:
+    """Recall falls on all twelve papers, precision on none: each p is of two tests, and the drop is sure all the same."""
+    rules = "".join(
+        f"[[rule]]\nmetric = '{name}'\nmax_drop = 0.02\nsignificant = true\n"
+        for name in ("match_f1", "match_recall", "match_precision", "match_recall")
+    )
+    gate = parse_gate(f"{rules}[[rule]]\nmetric = 'part_f1'\nmax_drop = 0.02\n", "gate.toml")
+    assert gate.tested == ("match_recall", "match_precision")
+    assert [gate.tests(rule, 3) for rule in gate.rules] == [3, 6, 6, 6, 3]
+    found = compare(FULL, ALL_LOST, figures=gate.metrics, tested=gate.tested, resamples=4096)
+    assert found.change("p", "match_recall").p_holm == 2 / 4096
+    report = evaluate_gate(found, gate)
+    assert [check.verdict for check in report.checks] == ["regressed", "regressed", "pass", "regressed", "regressed"]
+    # A comparison that was not told of the rules has no verdicts on them; the gate knows by the test all the same.
+    untold = compare(FULL, ALL_LOST, figures=gate.metrics, resamples=4096)
+    assert untold.change("p", "match_recall").verdict == "exploratory"
+    assert [check.verdict for check in evaluate_gate(untold, gate).checks] == [c.verdict for c in report.checks]
+
+
+def test_no_plan_may_be_lost_by_a_rule_on_coverage(evalkit: Command) -> None:
+    """`max_drop = 0` on coverage: one lost of twelve plans is 1/12, without a test; none lost, or one gained, passes."""
+    Path("gate.toml").write_text("[[rule]]\nmetric = 'coverage'\nmax_drop = 0\n")
+    score_run(plans(a=()), GOLDS, LEXICAL).save("lost")
+    lost = ("gate", "full", "lost", "--config", "gate.toml", "--json")
+    code, out, _ = evalkit(*lost)
+    (check,) = json.loads(out)["checks"]
+    assert (code, check["verdict"], check["demand"]) == (3, "regressed", "coverage drops by at most 0")
+    assert check["said"].startswith("coverage 1.000 → 0.917: -0.083")
+    for base, new in (("full", "full"), ("lost", "lost"), ("lost", "full"), ("full", "one")):
+        assert evalkit("gate", base, new, "--config", "gate.toml")[0] == 0
+    # --margin allows a drop of figures, and not of coverage.
+    assert evalkit(*lost, "--margin", 1)[0] == 3
+
+
 def test_inconclusive_passes_by_default_and_states_its_power() -> None:
     rule = "margin = 0.01"
     assert not gate_report(rule, ONE_LOST).tripped

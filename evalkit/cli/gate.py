@@ -62,7 +62,7 @@ def command(
         rules = _rules(config, margin)
         base, new, doubts = runs_of(places, rescore_base, {"cache": cache, "no_cache": no_cache})
         comparison = compare(
-            base, new, metric=rules.metrics[0], figures=(*SECONDARY_FIGURES, *rules.metrics),
+            base, new, metric=rules.metrics[0], figures=(*SECONDARY_FIGURES, *rules.metrics), tested=rules.tested,
             renamed=renamed_planners(renamed), force=force, target=rules.target or TARGET, corrected=rules.corrected,
             doubts=doubts,
         )  # fmt: skip

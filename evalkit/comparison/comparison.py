@@ -29,7 +29,7 @@ from evalkit.comparison.differences import (
     checked_figures,
     figure_changes,
     per_paper,
-    with_holm,
+    with_verdicts,
 )
 from evalkit.comparison.snapshot import Snapshot
 from evalkit.storage.runs import Run, reporting
@@ -95,6 +95,7 @@ def compare(
     *,
     metric: str = "match_f1",
     figures: Sequence[str] = SECONDARY_FIGURES,
+    tested: Sequence[str] = (),
     renamed: Mapping[str, str] | None = None,
     force: bool = False,
     target: float = TARGET,
@@ -106,16 +107,18 @@ def compare(
     """Compare `new` with `base`, planner by planner on shared papers. Seed and resamples are base's, unless given.
 
     Either may be a run, its folder, a baseline's file or name, or a Snapshot. `renamed`: planner in base -> in new.
-    `corrected`: figures to correct by the labels that both were scored with. `doubts` join the warnings.
+    `metric` decides; `tested` are figures named beforehand that have verdicts too, their p corrected for their number;
+    `figures` are exploratory. `corrected`: figures to correct by the labels that both were scored with. `doubts` join
+    the warnings.
     """
     base, new = as_snapshot(base, "base"), as_snapshot(new, "new")
     forced = signature_differences(base, new, force)
-    names = checked_figures((metric, *figures))
+    names = checked_figures((metric, *tested, *figures))
     pairs = planner_pairs(base, new, renamed or {})
     shared = {pair: shared_papers(base, new, pair) for pair in pairs}
     options = _resampling_options(base, resamples, seed)
     changes = [change for pair in pairs for change in figure_changes(shared[pair], pair, names, target, options)]
-    by_labels = corrected_changes(base, new, shared, corrected, target, options)
+    by_labels = corrected_changes(base, new, shared, corrected, target, options, metric)
     papers = paper_changes(shared, lambda rows: per_paper(rows, metric))
     unshared = unshared_papers(base, new, pairs)
     return Comparison(
@@ -124,7 +127,7 @@ def compare(
         metric=metric,
         target=target,
         **options,
-        changes=with_holm(changes),
+        changes=with_verdicts(changes, metric, tested),
         papers=papers,
         entries=entry_changes(base, new, pairs, papers),
         failures=new_failures(base, new, pairs),

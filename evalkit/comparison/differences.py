@@ -16,7 +16,8 @@ from evalkit.errors import InputError
 from evalkit.metrics.figures import FIGURES, HEADLINES, shown_in
 from evalkit.text import nearest
 
-Outcome = Literal["better", "worse", "inconclusive", "no change"]
+Outcome = Literal["better", "worse", "inconclusive", "no change", "exploratory"]
+Role = Literal["primary", "corrected", "exploratory"]
 LEVEL = 0.05
 CORRECTED_SUFFIX = "_corrected"  # ends the name of a figure that labels correct
 MICRO = {f"{name}_micro": name for name, figure in FIGURES.items() if figure.macro and figure.micro}
@@ -35,9 +36,11 @@ class ResamplingOptions(TypedDict):
 class FigureChange:
     """One figure of one planner: new minus base over `papers` shared papers; None is undefined.
 
-    `was` is the planner's name in base. `p` is the paired permutation test's, `p_holm` corrects it for the planners
-    compared on that figure. `detectable` is the smallest difference that so many papers show with 80% power,
-    `papers_needed` how many would show `target`.
+    `was` is the planner's name in base. `role`: the primary figure decides; corrected ones were named beforehand (by a
+    gate's rules), and their p is corrected for their number as well; any other is exploratory and has no verdict but
+    that nothing changed: of a dozen figures, one is "better" or "worse" by chance in a fifth of all comparisons.
+    `p` is the paired permutation test's, `p_holm` corrects it for the planners compared on that figure. `detectable`
+    is the smallest difference that so many papers show with 80% power, `papers_needed` how many would show `target`.
     """
 
     planner: str
@@ -55,6 +58,14 @@ class FigureChange:
     detectable: float | None = None
     papers_needed: int | None = None
     papers: int = 0
+    role: Role = "exploratory"
+
+    @property
+    def is_significant(self) -> bool:
+        """Tell whether the change is sure: by its corrected p, or by its interval where labels correct the figure."""
+        if self.is_corrected:
+            return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+        return self.p_holm is not None and self.p_holm < LEVEL and bool(self.difference)
 
     @property
     def defined(self) -> bool:
@@ -138,18 +149,36 @@ def _defined(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def with_holm(changes: Sequence[FigureChange]) -> tuple[FigureChange, ...]:
-    """Correct p over the planners, figure by figure, and add the verdict that follows from it."""
+def with_verdicts(changes: Sequence[FigureChange], metric: str, tested: Sequence[str] = ()) -> tuple[FigureChange, ...]:
+    """Give each figure its role, correct p by Holm, and add the verdict that follows from it.
+
+    The primary figure's p is corrected over the planners, those of the `tested` figures over planners and figures, and
+    any other figure's over the planners.
+    """
+    families = {name: "tested" if name in tested else name for name in dict.fromkeys(item.figure for item in changes)}
+    families[metric] = metric
     adjusted: dict[tuple[str, str], float | None] = {}
-    for figure in dict.fromkeys(change.figure for change in changes):
-        family = [change for change in changes if change.figure == figure]
-        p = stats.holm(np.array([math.nan if item.p is None else item.p for item in family], dtype=np.float64))
-        adjusted |= {(item.planner, figure): _defined(value) for item, value in zip(family, p, strict=True)}
-    return tuple(_with_verdict(replace(item, p_holm=adjusted[item.planner, item.figure])) for item in changes)
+    for family in dict.fromkeys(families.values()):
+        members = [item for item in changes if families[item.figure] == family]
+        p = stats.holm(np.array([math.nan if item.p is None else item.p for item in members], dtype=np.float64))
+        adjusted |= {(item.planner, item.figure): _defined(value) for item, value in zip(members, p, strict=True)}
+    return tuple(
+        _with_verdict(
+            replace(item, p_holm=adjusted[item.planner, item.figure], role=_role(item.figure, metric, tested))
+        )
+        for item in changes
+    )
+
+
+def _role(figure: str, metric: str, tested: Sequence[str]) -> Role:
+    return "primary" if figure == metric else "corrected" if figure in tested else "exploratory"
 
 
 def _with_verdict(change: FigureChange) -> FigureChange:
-    """Call a change better or worse where the corrected p is below the level."""
-    if change.p_holm is None or change.p_holm >= LEVEL or not change.difference:
+    """Call a change better or worse where it is sure and its figure was named beforehand."""
+    if change.role == "exploratory":
+        known = change.verdict == "no change" or not change.defined
+        return change if known else replace(change, verdict="exploratory")
+    if not change.is_significant:
         return change
-    return replace(change, verdict="better" if change.difference > 0 else "worse")
+    return replace(change, verdict="better" if (change.difference or 0.0) > 0 else "worse")

@@ -169,7 +169,7 @@ def _max_drop(case: _Case) -> Check:
     if change.difference is None:
         verdict = "inconclusive" if change.base is not None or rule.corrected else "pass"
     elif -change.difference > limit + 1e-9:
-        verdict = "regressed" if change.verdict == "worse" or not rule.significant else "inconclusive"
+        verdict = "regressed" if change.is_significant or not rule.significant else "inconclusive"
     demand = f"{rule.figure} drops by at most {limit:g}" + (", when significant" if rule.significant else "")
     details = _detectable(change, limit) if verdict == "inconclusive" else ()
     return case.check(demand, verdict, _sentence(change), details)

@@ -95,6 +95,16 @@ class Gate:
         return tuple(dict.fromkeys(rule.metric for rule in self.rules))
 
     @property
+    def tested(self) -> tuple[str, ...]:
+        """Return the figures beside that of the first rule whose drop a rule lets the test confirm."""
+        tested = [rule.metric for rule in self.rules if rule.significant and not rule.corrected]
+        return tuple(name for name in dict.fromkeys(tested) if name != self.metrics[0])
+
+    def tests(self, rule: Rule, planners: int) -> int:
+        """Return how many tests the p of a rule's figure is corrected for, with so many planners."""
+        return planners * len(self.tested) if rule.metric in self.tested else planners
+
+    @property
     def corrected(self) -> tuple[str, ...]:
         """Return the figures that a rule wants corrected by labels."""
         return tuple(dict.fromkeys(rule.metric for rule in self.rules if rule.corrected))

@@ -33,8 +33,9 @@ def gate_outlooks(comparison: Comparison, gate: Gate) -> tuple[Outlook, ...]:
         known = [change for change in changes if change.standard_error]
         if not known:
             continue
+        tests = gate.tests(rule, len(comparison.pairs))
         rates = [
-            trip_rates(rule, change.standard_error or 0.0, change.papers, len(names), (0.0, *DROPS)) for change in known
+            trip_rates(rule, change.standard_error or 0.0, change.papers, tests, (0.0, *DROPS)) for change in known
         ]
         alarms, *caught = zip(*rates, strict=True)
         catches = tuple((drop, sum(row) / len(row)) for drop, row in zip(DROPS, caught, strict=True))
@@ -52,19 +53,17 @@ def any_alarm(alarms: Sequence[float]) -> float:
     return 1 - math.prod(1 - rate for rate in alarms)
 
 
-def trip_rates(
-    rule: Rule, standard_error: float, papers: int, planners: int, drops: Sequence[float]
-) -> tuple[float, ...]:
-    """Return how often the rule trips for one of so many planners when its true drop is each of `drops`."""
-    threshold = _trips_from(rule, standard_error, papers, planners)
+def trip_rates(rule: Rule, standard_error: float, papers: int, tests: int, drops: Sequence[float]) -> tuple[float, ...]:
+    """Return how often the rule trips for a planner, one of so many tests, when its true drop is each of `drops`."""
+    threshold = _trips_from(rule, standard_error, papers, tests)
     return tuple(stats.alarm_rate(drop, standard_error, papers, threshold) for drop in drops)
 
 
-def _trips_from(rule: Rule, standard_error: float, papers: int, planners: int) -> float:
+def _trips_from(rule: Rule, standard_error: float, papers: int, tests: int) -> float:
     """Return the drop from which on the rule trips."""
     limits = []
     if rule.margin is not None:
         limits.append(rule.margin + stats.significant_from(standard_error, papers))
     if rule.max_drop is not None and rule.significant:
-        limits.append(max(rule.max_drop, stats.significant_from(standard_error, papers, tests=planners)))
+        limits.append(max(rule.max_drop, stats.significant_from(standard_error, papers, tests=tests)))
     return min(limits)

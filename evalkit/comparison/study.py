@@ -118,10 +118,10 @@ def study_gate(run: Run, name: str, gate: Gate, target: float = TARGET) -> GateS
         variances = {} if rule.corrected else _variances(rows, rule.metric)
         for planner in names:
             again = _again(planners[planner]) if rule.figure == FIGURE else math.nan
-            papers = len(rows[planner])
-            expectations.append(_expectation(rule, planner, "asked again", again, papers, len(names)))
+            papers, tests = len(rows[planner]), gate.tests(rule, len(rows))
+            expectations.append(_expectation(rule, planner, "asked again", again, papers, tests))
             other = variances.get(planner, math.nan)
-            expectations.append(_expectation(rule, planner, "another planner", other, papers, len(names)))
+            expectations.append(_expectation(rule, planner, "another planner", other, papers, tests))
     variances = _variances(rows, FIGURE)
     designs = tuple(_design(planner, planners, variances[planner.name], target) for planner in planners.values())
     return GateStudy(name, target, tuple(expectations), _any_alarms(expectations), designs)
@@ -163,12 +163,12 @@ def _again(planner: _Planner) -> float:
     return 2 * planner.noise
 
 
-def _expectation(rule: Rule, planner: str, change: Change, variance: float, papers: int, planners: int) -> Expectation:
+def _expectation(rule: Rule, planner: str, change: Change, variance: float, papers: int, tests: int) -> Expectation:
     """Return how often a rule trips where the difference has this variance over a paper."""
     if math.isnan(variance) or papers < stats.FEWEST_PAPERS:
         return Expectation(rule.name, planner, change, papers)
     error = math.sqrt(variance / papers)
-    alarms, *caught = trip_rates(rule, error, papers, planners, (0.0, *DROPS))
+    alarms, *caught = trip_rates(rule, error, papers, tests, (0.0, *DROPS))
     catches = tuple(zip(DROPS, caught, strict=True))
     return Expectation(rule.name, planner, change, papers, alarms, catches, stats.minimum_detectable(error, papers))
 

@@ -218,9 +218,9 @@ def changes(result: Comparison) -> Any:
     return _moves(rows, f"{TITLES.get(result.metric, result.metric)}, new minus base", names, names)
 
 
-@registered(CHARTS, "figures", "Better or worse at what?")
+@registered(CHARTS, "figures", "Which other figures moved?")
 def figures(result: Comparison) -> Any:
-    """The other figures on the same papers."""
+    """The other figures on the same papers: exploratory, for of a dozen one stands apart by chance quite often."""
     beside = [
         name for name in shown_in("page") if name != result.metric and any(c.figure == name for c in result.changes)
     ]

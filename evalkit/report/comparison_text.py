@@ -122,7 +122,7 @@ def _verdict(change: FigureChange) -> Text:
 def _beside(result: Comparison) -> PlannerTable:
     """Return one row a planner: other figures, as they are now and how they moved."""
     figures = {name: head for name, head in BESIDE.items() if any(change.figure == name for change in result.changes)}
-    table = PlannerTable("Beside it: new (difference)", figures.values(), folded=figures.values())
+    table = PlannerTable("Beside it, exploratory: new (difference)", figures.values(), folded=figures.values())
     for change in result.headline:
         others = [(result.change(change.planner, name), FIGURES[name].digits) for name in figures]
         cells = [
