@@ -90,7 +90,7 @@ def test_each_demand(rule: str, new: Snapshot, verdict: str) -> None:
 
 
 def test_figures_that_rules_test_are_corrected_for_their_number() -> None:
-    """Recall falls on all twelve papers, precision on none: each p is of two tests, and the drop is sure all the same."""
+    """Recall falls on all twelve papers, precision on none: each p is of two tests, and the drop is sure."""
     rules = "".join(
         f"[[rule]]\nmetric = '{name}'\nmax_drop = 0.02\nsignificant = true\n"
         for name in ("match_f1", "match_recall", "match_precision", "match_recall")
@@ -109,7 +109,7 @@ def test_figures_that_rules_test_are_corrected_for_their_number() -> None:
 
 
 def test_no_plan_may_be_lost_by_a_rule_on_coverage(evalkit: Command) -> None:
-    """`max_drop = 0` on coverage: one lost of twelve plans is 1/12, without a test; none lost, or one gained, passes."""
+    """`max_drop = 0` on coverage: one lost of twelve plans is 1/12, without a test; none lost or one gained passes."""
     Path("gate.toml").write_text("[[rule]]\nmetric = 'coverage'\nmax_drop = 0\n")
     score_run(plans(a=()), GOLDS, LEXICAL).save("lost")
     lost = ("gate", "full", "lost", "--config", "gate.toml", "--json")
