@@ -154,6 +154,12 @@ class Settings:
         9999, "Resamples of intervals and tests; 0 for none.", least=0,
         note="Resamples of every interval and test; 0 leaves intervals out.",
     )  # fmt: skip
+    correction: str = _setting(
+        "shaffer", "How p of several tests is corrected.", choices=("shaffer", "bh"), note=(
+            'How p of several tests is corrected: "shaffer" (nothing false is found in 95% of runs) or "bh" (Benjamini'
+            " and Hochberg: 5% of what is found is false). Moves no score."
+        ),
+    )  # fmt: skip
     seed: int = _setting(0, "Seed of everything random.", least=0)
     baseline: str = _setting(
         "", "Planner that all others are tested against.", metavar="PLANNER",
@@ -208,7 +214,7 @@ class Settings:
         Model, calibration and judge are pinned by their contents elsewhere in the signature, not by where they lie.
         """
         values = asdict(self)
-        for name in ("model", "calibration", "baseline", "compat", "offline", "planner_from", "judge"):
+        for name in ("model", "calibration", "baseline", "compat", "correction", "offline", "planner_from", "judge"):
             del values[name]
         # A setting that came later changes no signature of a run that does not use it.
         if values["samples"] is None:

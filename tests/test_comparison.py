@@ -11,7 +11,7 @@ from conftest import entry, gold, plan
 
 from evalkit.comparison import Comparison, Snapshot, baseline_text, compare, snapshot_of
 from evalkit.errors import IncomparableError, InputError
-from evalkit.report import comparison_text, console, json_output
+from evalkit.report import ci, comparison_text, console, json_output
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import JudgeSettings, Settings
 from evalkit.storage.runs import load_run
@@ -81,6 +81,31 @@ def test_holm_is_over_the_planners() -> None:
         ("a", 1 / 4096, 2 / 4096), ("b", 0.5, 0.5),
     ]  # fmt: skip
     assert [item.verdict for item in found.headline] == ["better", "inconclusive"]
+
+
+def test_false_discoveries_are_a_choice_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """p of a and b is 1/4096, of c 1/2: Holm makes 3/4096 of the first, Benjamini and Hochberg 3/2 * 1/4096."""
+    base = side([*plans((GATE,), "a"), *plans((GATE,), "b"), *plans(planner="c")])
+    new = side([*plans(BOTH, "a"), *plans(BOTH, "b"), *plans(planner="c", a=(GATE,))])
+    by_holm = compare(base, new, resamples=4096)
+    assert [(item.p_holm, item.p_bh) for item in by_holm.headline] == [
+        (3 / 4096, None), (3 / 4096, None), (0.5, None),
+    ]  # fmt: skip
+    found = compare(base, new, resamples=4096, correction="bh")
+    assert [(item.p_holm, item.p_bh, item.verdict) for item in found.headline] == [
+        (None, 1.5 / 4096, "better"), (None, 1.5 / 4096, "better"), (None, 0.5, "inconclusive"),
+    ]  # fmt: skip
+    # Whatever base was scored with is taken, unless another is asked for.
+    chosen = replace(base, settings={**base.settings, "correction": "bh"})
+    assert compare(chosen, new).correction == "bh"
+    assert (
+        compare(chosen, new, correction="shaffer").correction
+        == json.loads(json_output.comparison(by_holm))["correction"]
+    )
+    console.show(comparison_text.comparison(found))
+    assert "Benjamini-Hochberg" in capsys.readouterr().out
+    assert "| p | Benjamini-Hochberg | verdict |" in ci.comparison_markdown(found)
+    assert "| p | Holm | verdict |" in ci.comparison_markdown(by_holm)
 
 
 def test_a_run_against_itself_has_no_difference(tmp_path: Path) -> None:

@@ -108,6 +108,15 @@ def test_figures_that_rules_test_are_corrected_for_their_number() -> None:
     assert [check.verdict for check in evaluate_gate(untold, gate).checks] == [c.verdict for c in report.checks]
 
 
+def test_the_correction_is_a_choice_of_gate_and_compare(evalkit: Command) -> None:
+    Path("gate.toml").write_text("[gate]\ncorrection = 'bh'\n[[rule]]\nmax_drop = 0.02\nsignificant = true\n")
+    document = json.loads(evalkit("gate", "full", "all", "--config", "gate.toml", "--json")[1])["comparison"]
+    assert (document["correction"], document["planners"][0]["p_holm"]) == ("bh", None)
+    words = ("compare", "full", "all", "--json")
+    assert json.loads(evalkit(*words)[1])["correction"] == "holm"
+    assert json.loads(evalkit(*words, "--correction", "bh")[1])["correction"] == "bh"
+
+
 def test_no_plan_may_be_lost_by_a_rule_on_coverage(evalkit: Command) -> None:
     """`max_drop = 0` on coverage: one lost of twelve plans is 1/12, without a test; none lost or one gained passes."""
     Path("gate.toml").write_text("[[rule]]\nmetric = 'coverage'\nmax_drop = 0\n")

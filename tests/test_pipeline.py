@@ -150,6 +150,29 @@ def test_a_lost_sample_is_no_survivor(capsys: pytest.CaptureFixture[str]) -> Non
     assert alone.signature.settings != run.signature.settings
 
 
+def test_false_discoveries_are_a_choice_that_the_leaderboard_names(capsys: pytest.CaptureFixture[str]) -> None:
+    """On twelve papers `good` has all and `bad` and `worse` nothing: p is 1/4096 for two pairs, and 1 for the third."""
+    golds = [gold(entry("gate"), paper=f"{n:02}") for n in range(12)]
+    plans = [
+        plan(entry(part), paper=one.paper, planner=planner)
+        for planner, part in (("good", "gate"), ("bad", "zeppelin"), ("worse", "submarine"))
+        for one in golds
+    ]
+    chosen = Settings(matcher="lexical", resamples=4096, baseline="good", correction="bh")
+    run = score_run(plans, golds, chosen)
+    board = run.leaderboard.set_index("planner")
+    # Of three tests the two smallest: 3 / 2 times their p. Against the baseline there are two: 2 / 2.
+    assert board.loc["bad", "p_best"] == board.loc["worse", "p_best"] == 1.5 / 4096
+    assert board.loc["bad", "p_baseline_bh"] == 1 / 4096
+    assert "p_baseline_holm" not in board
+    console.show(console.summary(run))
+    assert "corrected by Benjamini-Hochberg" in " ".join(capsys.readouterr().out.split())
+    default = score_run(plans, golds, replace(chosen, correction="shaffer"))
+    assert default.leaderboard.set_index("planner").loc["bad", "p_baseline_holm"] == 2 / 4096
+    # No score moved: the runs are comparable.
+    assert default.signature == run.signature
+
+
 def test_what_was_wrong_with_gold_or_plans_reaches_the_run() -> None:
     broken = Plan("x", "a", (), (Diagnostic("error", "not-readable", "expected a plan", "a/x.md", 3),), "a/x.md")
     run = score_run([broken], [gold(entry("gate"), paper="x")], LEXICAL)

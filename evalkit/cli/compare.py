@@ -48,7 +48,7 @@ def command(
     comparison = compare(
         base, new, metric=metric, target=target, renamed=renamed_planners(renamed), force=force,
         corrected=(metric,) if corrected else (), resamples=options["resamples"] or None, seed=options["seed"],
-        doubts=doubts,
+        doubts=doubts, correction=options["correction"],
     )  # fmt: skip
     if markdown_file:
         write_text(markdown_file, ci.comparison_markdown(comparison))

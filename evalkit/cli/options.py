@@ -264,7 +264,7 @@ def sides_of(
         return _scored(base, gold, choices), _scored(new, gold, choices), []
     if len(places) != 2:
         raise click.UsageError("expected two runs or baselines, BASE and NEW")
-    allowed = {"resamples", "seed", "cache", "no_cache"} if rescored else {"resamples", "seed"}
+    allowed = {"resamples", "seed", "correction"} | ({"cache", "no_cache"} if rescored else set())
     if idle := sorted(set(choices) - allowed):
         names = ", ".join("--" + name.replace("_", "-") for name in idle)
         raise click.UsageError(

@@ -45,7 +45,8 @@ class Comparison:
     base_status, new_status. `entries`: gold entries gained or lost. `failures`: what can no longer be read or is no
     longer there. `only_planners`, `only_papers`: what base alone has, and what new alone has. `forced`: in what the
     signatures differ beside the plans, name -> (base, new); not empty only where the user said to go on. `corrected`:
-    figures that labels of some papers correct, `<figure>_corrected`, where they were asked for.
+    figures that labels of some papers correct, `<figure>_corrected`, where they were asked for. `correction`: how p is
+    corrected, "holm" or "bh".
     """
 
     base: Snapshot
@@ -64,6 +65,7 @@ class Comparison:
     forced: Mapping[str, tuple[str, str]]
     warnings: tuple[str, ...]
     corrected: tuple[FigureChange, ...] = ()
+    correction: str = "holm"
 
     @property
     def headline(self) -> tuple[FigureChange, ...]:
@@ -103,8 +105,11 @@ def compare(
     seed: int | None = None,
     corrected: Sequence[str] = (),
     doubts: Sequence[str] = (),
+    correction: str | None = None,
 ) -> Comparison:
-    """Compare `new` with `base`, planner by planner on shared papers. Seed and resamples are base's, unless given.
+    """Compare `new` with `base`, planner by planner on shared papers.
+
+    Seed, resamples and correction ("shaffer", which is Holm's here, or "bh") are base's, unless given.
 
     Either may be a run, its folder, a baseline's file or name, or a Snapshot. `renamed`: planner in base -> in new.
     `metric` decides; `tested` are figures named beforehand that have verdicts too, their p corrected for their number;
@@ -117,6 +122,7 @@ def compare(
     pairs = planner_pairs(base, new, renamed or {})
     shared = {pair: shared_papers(base, new, pair) for pair in pairs}
     options = _resampling_options(base, resamples, seed)
+    chosen = str(base.settings.get("correction") or "shaffer") if correction is None else correction
     changes = [change for pair in pairs for change in figure_changes(shared[pair], pair, names, target, options)]
     by_labels = corrected_changes(base, new, shared, corrected, target, options, metric)
     papers = paper_changes(shared, lambda rows: per_paper(rows, metric))
@@ -127,7 +133,7 @@ def compare(
         metric=metric,
         target=target,
         **options,
-        changes=with_verdicts(changes, metric, tested),
+        changes=with_verdicts(changes, metric, tested, chosen),
         papers=papers,
         entries=entry_changes(base, new, pairs, papers),
         failures=new_failures(base, new, pairs),
@@ -141,6 +147,7 @@ def compare(
             *correction_warnings(base, new, by_labels),
         ),
         corrected=by_labels,
+        correction="bh" if chosen == "bh" else "holm",
     )
 
 

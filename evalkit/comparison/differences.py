@@ -39,8 +39,9 @@ class FigureChange:
     `was` is the planner's name in base. `role`: the primary figure decides; corrected ones were named beforehand (by a
     gate's rules), and their p is corrected for their number as well; any other is exploratory and has no verdict but
     that nothing changed: of a dozen figures, one is "better" or "worse" by chance in a fifth of all comparisons.
-    `p` is the paired permutation test's, `p_holm` corrects it for the planners compared on that figure. `detectable`
-    is the smallest difference that so many papers show with 80% power, `papers_needed` how many would show `target`.
+    `p` is the paired permutation test's. `p_holm` corrects it for the planners compared on that figure, or `p_bh` does
+    where the choice is to control false discoveries; the other is None. `detectable` is the smallest difference that so
+    many papers show with 80% power, `papers_needed` how many would show `target`.
     """
 
     planner: str
@@ -53,6 +54,7 @@ class FigureChange:
     high: float | None = None
     p: float | None = None
     p_holm: float | None = None
+    p_bh: float | None = None
     verdict: Outcome = "inconclusive"
     standard_error: float | None = None
     detectable: float | None = None
@@ -65,7 +67,13 @@ class FigureChange:
         """Tell whether the change is sure: by its corrected p, or by its interval where labels correct the figure."""
         if self.is_corrected:
             return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
-        return self.p_holm is not None and self.p_holm < LEVEL and bool(self.difference)
+        p = self.p_adjusted
+        return p is not None and p < LEVEL and bool(self.difference)
+
+    @property
+    def p_adjusted(self) -> float | None:
+        """Return the corrected p, whichever way it was corrected."""
+        return self.p_holm if self.p_bh is None else self.p_bh
 
     @property
     def defined(self) -> bool:
@@ -149,8 +157,10 @@ def _defined(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def with_verdicts(changes: Sequence[FigureChange], metric: str, tested: Sequence[str] = ()) -> tuple[FigureChange, ...]:
-    """Give each figure its role, correct p by Holm, and add the verdict that follows from it.
+def with_verdicts(
+    changes: Sequence[FigureChange], metric: str, tested: Sequence[str] = (), correction: str = "shaffer"
+) -> tuple[FigureChange, ...]:
+    """Give each figure its role, correct p by Holm or Benjamini-Hochberg, and add the verdict that follows from it.
 
     The primary figure's p is corrected over the planners, those of the `tested` figures over planners and figures, and
     any other figure's over the planners.
@@ -160,14 +170,16 @@ def with_verdicts(changes: Sequence[FigureChange], metric: str, tested: Sequence
     adjusted: dict[tuple[str, str], float | None] = {}
     for family in dict.fromkeys(families.values()):
         members = [item for item in changes if families[item.figure] == family]
-        p = stats.holm(np.array([math.nan if item.p is None else item.p for item in members], dtype=np.float64))
+        raw = np.array([math.nan if item.p is None else item.p for item in members], dtype=np.float64)
+        p = stats.correct(raw, correction)
         adjusted |= {(item.planner, item.figure): _defined(value) for item, value in zip(members, p, strict=True)}
-    return tuple(
-        _with_verdict(
-            replace(item, p_holm=adjusted[item.planner, item.figure], role=_role(item.figure, metric, tested))
-        )
-        for item in changes
-    )
+    corrected = []
+    for item in changes:
+        p_item = adjusted[item.planner, item.figure]
+        by_bh = correction == "bh"
+        change = replace(item, p_holm=None if by_bh else p_item, p_bh=p_item if by_bh else None)
+        corrected.append(_with_verdict(replace(change, role=_role(item.figure, metric, tested))))
+    return tuple(corrected)
 
 
 def _role(figure: str, metric: str, tested: Sequence[str]) -> Role:

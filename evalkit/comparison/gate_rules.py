@@ -83,11 +83,12 @@ OF_FIGURE = ("margin", "max_drop", "floor")  # demands on a planner's figure its
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The rules, and what an inconclusive verdict or a planner that is missing means for the exit code."""
+    """The rules, what an inconclusive verdict or a missing planner means for the exit code, and how p is corrected."""
 
     rules: tuple[Rule, ...]
     inconclusive: str = _key("pass", _one_of("pass", "fail"))
     missing_planners: str = _key("fail", _one_of("fail", "pass"))
+    correction: str = _key("shaffer", _one_of("shaffer", "bh"))
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from evalkit.report.comparison_text import (
 )
 from evalkit.report.escaping import markdown
 from evalkit.report.json_output import records
-from evalkit.report.values import number, p_value
+from evalkit.report.values import CORRECTIONS, number, p_value
 from evalkit.storage.files import append_text, write_text
 from evalkit.text import safe_terminal
 
@@ -132,7 +132,8 @@ def text(value: object, longest: int = LONGEST_CELL) -> str:
 def _compared(result: Comparison) -> Iterator[Section]:
     """Render how much changed, how sure that is, and where."""
     yield Section(f"### {text(result.new.name)} against {text(result.base.name)}\n\n", _notes(result), "\n")
-    head = f"| planner | papers | base | new | {result.metric} difference, 95% | p | Holm | verdict | could see |\n"
+    head = f"| planner | papers | base | new | {result.metric} difference, 95% | p "
+    head += f"| {CORRECTIONS[result.correction]} | verdict | could see |\n"
     yield Section(head + "|---|--:|--:|--:|--:|--:|--:|---|--:|\n", [_planner(item) for item in result.headline], "\n")
     if result.corrected:
         head = "| planner | labelled papers | base | new | corrected difference, 95% | verdict | could see |\n"
@@ -152,7 +153,7 @@ def _verdict(change: FigureChange) -> str:
 
 
 def _planner(change: FigureChange) -> str:
-    tests = (p_value(change.p), p_value(change.p_holm), _verdict(change))
+    tests = (p_value(change.p), p_value(change.p_adjusted), _verdict(change))
     return _row(text(change.planner), *change_cells(change), *tests, number(change.detectable))
 
 

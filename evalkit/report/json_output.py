@@ -104,6 +104,7 @@ def _comparison(result: Comparison) -> dict[str, Any]:
         "target": result.target,
         "seed": result.seed,
         "resamples": result.resamples,
+        "correction": result.correction,
         "forced": {name: dict(zip(sides, values, strict=True)) for name, values in result.forced.items()},
         "warnings": list(result.warnings),
         "planners": [asdict(change) for change in result.headline],

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+
+CORRECTIONS = {"holm": "Holm", "shaffer": "Shaffer", "bh": "Benjamini-Hochberg"}
 
 
 def defined(value: Any) -> float | None:
@@ -29,6 +32,12 @@ def brackets(low: Any, high: Any, digits: int = 2, *, signed: bool = False) -> s
 def p_value(value: float | None) -> str:
     """Return p with three significant digits."""
     return "–" if value is None else f"{value:.3g}"
+
+
+def pairs_corrected(settings: Mapping[str, Any]) -> str:
+    """Say how p of all pairs of a run's planners was corrected."""
+    by = f" by {CORRECTIONS['bh']}" if settings.get("correction") == "bh" else ""
+    return f"corrected for all pairs{by}"
 
 
 def text(value: object) -> str:

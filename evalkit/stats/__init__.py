@@ -19,7 +19,7 @@ from evalkit.stats.intervals import (
     t_reach,
 )
 from evalkit.stats.measures import Measure, divide, formula_measure, macro, micro
-from evalkit.stats.multiplicity import benjamini_hochberg, holm, rank_intervals, shaffer
+from evalkit.stats.multiplicity import benjamini_hochberg, correct, holm, rank_intervals, shaffer
 from evalkit.stats.permutation import PairTests, against_baseline, all_pairs, paired_test
 from evalkit.stats.power import (
     Verdict,
@@ -48,6 +48,7 @@ __all__ = [
     "all_pairs",
     "benjamini_hochberg",
     "bootstrap",
+    "correct",
     "corrected_sums",
     "difference_variances",
     "differences",
