@@ -25,9 +25,9 @@ def gate_study(study: GateStudy) -> Iterator[RenderableType]:
         yield Text("no rule looks at a figure by its interval or test; there is nothing to foresee")
     for rule, rate in study.alarms.items():
         planners = {item.planner for item in study.expectations if item.rule == rule}
-        if len(planners) > 1:
+        if len(planners) > 1 and rate is not None:
             yield Text(f"{plain(rule)}: trips for any of {len(planners)} planners in {share(rate)} of unchanged runs")
-    yield from (Text(_varies(design)) for design in study.designs)
+    yield from (Text(_varies(design)) for design in study.designs if design.within is not None)
     yield _designs(study)
     if any(design.within is None for design in study.designs):
         yield Text("– needs several samples of a paper; score `paper.1`, `paper.2`, … to know it", style="dim")
