@@ -370,5 +370,5 @@ def _lost_warning(lost: Mapping[str, Any]) -> str:
     more = f" and {count - len(named)} more" if count > len(named) else ""
     return (
         f"{lost['planner']}: {count} of {lost['samples']} samples are lost and count as empty plans ({', '.join(named)}"
-        f"{more}); {lost['expected']} a paper are expected, which --samples sets"
+        f"{more}); {lost['expected']} a paper are expected, unless --samples says how many"
     )
