@@ -129,6 +129,13 @@ class Settings:
         None, "Score only the first K entries of each plan.", shown="all", metavar="K", least=1, example=5,
         note="Score only the first so many entries of each plan; all of them when it is not set.",
     )  # fmt: skip
+    samples: int | None = _setting(
+        None, "Samples that a planner should have of each paper; lost ones are empty plans.", shown="the most it has",
+        metavar="K", least=1, example=3, note=(
+            "Samples that a planner should have of each paper; the most that it has of any when it is not set. Lost"
+            " ones are empty plans."
+        ),
+    )  # fmt: skip
     calibration: str = _setting(
         "", "Calibration to decide by.", shown="the matcher's own", metavar="FILE",
         note="A calibration file in place of the matcher's own.",
@@ -146,6 +153,12 @@ class Settings:
     resamples: int = _setting(
         9999, "Resamples of intervals and tests; 0 for none.", least=0,
         note="Resamples of every interval and test; 0 leaves intervals out.",
+    )  # fmt: skip
+    correction: str = _setting(
+        "shaffer", "How p of several tests is corrected.", choices=("shaffer", "bh"), note=(
+            'How p of several tests is corrected: "shaffer" (nothing false is found in 95% of runs) or "bh" (Benjamini'
+            " and Hochberg: 5% of what is found is false). Moves no score."
+        ),
     )  # fmt: skip
     seed: int = _setting(0, "Seed of everything random.", least=0)
     baseline: str = _setting(
@@ -204,8 +217,11 @@ class Settings:
         Model, calibration and judge are pinned by their contents elsewhere in the signature, not by where they lie.
         """
         values = asdict(self)
-        for name in ("model", "calibration", "baseline", "compat", "offline", "planner_from", "judge"):
+        for name in ("model", "calibration", "baseline", "compat", "correction", "offline", "planner_from", "judge"):
             del values[name]
+        # A setting that came later changes no signature of a run that does not use it.
+        if values["samples"] is None:
+            del values["samples"]
         return fingerprint(values)[:12]
 
 
@@ -240,6 +256,16 @@ def parse_settings(text: str, path: str = "settings") -> Settings:
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
     try:
         return _from_table(Settings, table)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def recorded_settings(table: Mapping[str, Any], path: str) -> Settings:
+    """Return the settings that a run.json holds; there, what is not set is null."""
+    tables = {name: {k: v for k, v in item.items() if v is not None} if isinstance(item, Mapping) else item
+              for name, item in table.items() if item is not None}  # fmt: skip
+    try:
+        return _from_table(Settings, tables)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from error
 

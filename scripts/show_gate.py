@@ -55,7 +55,7 @@ def tell(title: str, report: GateReport) -> None:
     """The verdict and each planner's difference."""
     print(f"\n{title}\n  {gate_sentence(report)}: exit {3 if report.tripped else 0}")
     for change in report.comparison.headline:
-        tested = f"p {p_value(change.p)}, Holm {p_value(change.p_holm)}, {change.verdict}"
+        tested = f"p {p_value(change.p)}, corrected {p_value(change.p_adjusted)}, {change.verdict}"
         print(f"  {change.planner}: {interval(change)}, {tested}")
 
 

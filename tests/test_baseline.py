@@ -36,7 +36,7 @@ def scored(*, secret: str = "a secret option", keep: bool = True, alignment: str
         plan(GATE, warmup, paper="NA", planner="p", sample="2"),
         plan(GATE, paper="001", planner="q/r"),
     ]
-    return score_run(plans, GOLDS, Settings(matcher="lexical", resamples=99, alignment=alignment))
+    return score_run(plans, GOLDS, Settings(matcher="lexical", resamples=99, alignment=alignment, samples=1))
 
 
 def test_a_baseline_is_read_as_it_was_written() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from conftest import entry, gold, plan
 
 from evalkit.comparison import Comparison, Snapshot, baseline_text, compare, snapshot_of
 from evalkit.errors import IncomparableError, InputError
-from evalkit.report import comparison_text, console
+from evalkit.report import ci, comparison_text, console, json_output
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import JudgeSettings, Settings
 from evalkit.storage.runs import load_run
@@ -82,6 +83,31 @@ def test_holm_is_over_the_planners() -> None:
     assert [item.verdict for item in found.headline] == ["better", "inconclusive"]
 
 
+def test_false_discoveries_are_a_choice_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """p of a and b is 1/4096, of c 1/2: Holm makes 3/4096 of the first, Benjamini and Hochberg 3/2 * 1/4096."""
+    base = side([*plans((GATE,), "a"), *plans((GATE,), "b"), *plans(planner="c")])
+    new = side([*plans(BOTH, "a"), *plans(BOTH, "b"), *plans(planner="c", a=(GATE,))])
+    by_holm = compare(base, new, resamples=4096)
+    assert [(item.p_holm, item.p_bh) for item in by_holm.headline] == [
+        (3 / 4096, None), (3 / 4096, None), (0.5, None),
+    ]  # fmt: skip
+    found = compare(base, new, resamples=4096, correction="bh")
+    assert [(item.p_holm, item.p_bh, item.verdict) for item in found.headline] == [
+        (None, 1.5 / 4096, "better"), (None, 1.5 / 4096, "better"), (None, 0.5, "inconclusive"),
+    ]  # fmt: skip
+    # Whatever base was scored with is taken, unless another is asked for.
+    chosen = replace(base, settings={**base.settings, "correction": "bh"})
+    assert compare(chosen, new).correction == "bh"
+    assert (
+        compare(chosen, new, correction="shaffer").correction
+        == json.loads(json_output.comparison(by_holm))["correction"]
+    )
+    console.show(comparison_text.comparison(found))
+    assert "Benjamini-Hochberg" in capsys.readouterr().out
+    assert "| p | Benjamini-Hochberg | verdict |" in ci.comparison_markdown(found)
+    assert "| p | Holm | verdict |" in ci.comparison_markdown(by_holm)
+
+
 def test_a_run_against_itself_has_no_difference(tmp_path: Path) -> None:
     run = score_run(plans(a=(GATE,), b=()), GOLDS, LEXICAL)
     memory, disk = snapshot_of(run, "memory"), snapshot_of(load_run(run.save(tmp_path / "run")), "disk")
@@ -109,7 +135,27 @@ def test_undefined_figures_stay_undefined() -> None:
     precision, recall = found.change("p", "match_precision"), found.change("p", "match_recall")
     assert (precision.base, precision.new, precision.difference, precision.p) == (None, 1, None, None)
     assert precision.verdict == "inconclusive"
-    assert (recall.base, recall.new, recall.verdict) == (0, 1, "better")
+    assert (recall.base, recall.new, recall.verdict) == (0, 1, "exploratory")
+
+
+def test_only_figures_that_were_named_beforehand_have_verdicts() -> None:
+    """Everything triples or doubles on every paper; p is 1/4096 for each figure, swaps of 12 papers counted."""
+    choices = {"resamples": 4096, "tested": ("match_recall", "match_precision", "match_recall_micro")}
+    found = compare(side(plans((GATE,))), side(plans()), **choices)  # type: ignore[arg-type]
+    facts = {item.figure: (item.role, item.p_holm, item.verdict) for item in found.changes}
+    assert facts["match_f1"] == ("primary", 1 / 4096, "better")
+    # Holm over the two that changed and precision, which did not: 3 and then 2 tests, and none is less than the first.
+    assert facts["match_recall"] == facts["match_recall_micro"] == ("corrected", 3 / 4096, "better")
+    assert facts["match_precision"] == ("corrected", 1, "no change")
+    assert facts["part_f1"] == ("exploratory", 1 / 4096, "exploratory")
+    assert {item.verdict for item in found.changes if item.role == "exploratory"} <= {
+        "exploratory", "no change", "inconclusive",
+    }  # fmt: skip
+    figures = json.loads(json_output.comparison(found))
+    assert [item["role"] for item in figures["planners"]] == ["primary"]
+    assert {item["figure"]: item["role"] for item in figures["figures"]} == {
+        figure: role for figure, (role, _, _) in facts.items() if figure != "match_f1"
+    }
 
 
 def test_micro_figures_are_ratios_of_sums() -> None:

@@ -66,11 +66,16 @@ def test_a_loss_that_the_matcher_does_not_see() -> None:
     # The matcher sees one of two entries in both, F1 0.5; by the labels base has both of them, and new one.
     headline = found.headline[0]
     assert (headline.base, headline.new, headline.verdict) == (0.5, 0.5, "no change")
-    for figure in ("match_f1", "match_recall_micro"):
+    # Only the primary figure has a verdict.
+    for figure, role, verdict in (
+        ("match_f1", "primary", "worse"),
+        ("match_recall_micro", "exploratory", "exploratory"),
+    ):
         change = found.change("a", f"{figure}_corrected")
         assert (change.base, change.new, change.difference) == (1, 0.5, -0.5)
         # Every labelled paper says the same, so no resample says anything else.
-        assert (change.low, change.high, change.verdict, change.papers) == (-0.5, -0.5, "worse", 12)
+        assert (change.low, change.high, change.papers) == (-0.5, -0.5, 12)
+        assert (change.role, change.verdict, change.is_significant) == (role, verdict, True)
         assert (change.p, change.p_holm) == (None, None)
     assert found.warnings == ()
     assert [item.figure for item in found.headline] == ["match_f1"]

@@ -21,7 +21,7 @@ from evalkit.report import ci
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.files import shipped
-from evalkit.types import Ablation, Diagnostic, Plan
+from evalkit.types import Ablation, Diagnostic, Plan, entry_tree
 
 ROOT = Path(__file__).resolve().parent.parent
 LEXICAL = Settings(matcher="lexical", resamples=999)
@@ -87,6 +87,49 @@ def test_each_demand(rule: str, new: Snapshot, verdict: str) -> None:
     report = gate_report(rule, new)
     assert (report.verdict, len(report.checks)) == (verdict, 1), report.checks
     assert report.tripped == (verdict == "regressed")
+
+
+def test_figures_that_rules_test_are_corrected_for_their_number() -> None:
+    """Recall falls on all twelve papers, precision on none: each p is of two tests, and the drop is sure."""
+    rules = "".join(
+        f"[[rule]]\nmetric = '{name}'\nmax_drop = 0.02\nsignificant = true\n"
+        for name in ("match_f1", "match_recall", "match_precision", "match_recall")
+    )
+    gate = parse_gate(f"{rules}[[rule]]\nmetric = 'part_f1'\nmax_drop = 0.02\n", "gate.toml")
+    assert gate.tested == ("match_recall", "match_precision")
+    assert [gate.tests(rule, 3) for rule in gate.rules] == [3, 6, 6, 6, 3]
+    found = compare(FULL, ALL_LOST, figures=gate.metrics, tested=gate.tested, resamples=4096)
+    assert found.change("p", "match_recall").p_holm == 2 / 4096
+    report = evaluate_gate(found, gate)
+    assert [check.verdict for check in report.checks] == ["regressed", "regressed", "pass", "regressed", "regressed"]
+    # A comparison that was not told of the rules has no verdicts on them; the gate knows by the test all the same.
+    untold = compare(FULL, ALL_LOST, figures=gate.metrics, resamples=4096)
+    assert untold.change("p", "match_recall").verdict == "exploratory"
+    assert [check.verdict for check in evaluate_gate(untold, gate).checks] == [c.verdict for c in report.checks]
+
+
+def test_the_correction_is_a_choice_of_gate_and_compare(evalkit: Command) -> None:
+    Path("gate.toml").write_text("[gate]\ncorrection = 'bh'\n[[rule]]\nmax_drop = 0.02\nsignificant = true\n")
+    document = json.loads(evalkit("gate", "full", "all", "--config", "gate.toml", "--json")[1])["comparison"]
+    assert (document["correction"], document["planners"][0]["p_holm"]) == ("bh", None)
+    words = ("compare", "full", "all", "--json")
+    assert json.loads(evalkit(*words)[1])["correction"] == "holm"
+    assert json.loads(evalkit(*words, "--correction", "bh")[1])["correction"] == "bh"
+
+
+def test_no_plan_may_be_lost_by_a_rule_on_coverage(evalkit: Command) -> None:
+    """`max_drop = 0` on coverage: one lost of twelve plans is 1/12, without a test; none lost or one gained passes."""
+    Path("gate.toml").write_text("[[rule]]\nmetric = 'coverage'\nmax_drop = 0\n")
+    score_run(plans(a=()), GOLDS, LEXICAL).save("lost")
+    lost = ("gate", "full", "lost", "--config", "gate.toml", "--json")
+    code, out, _ = evalkit(*lost)
+    (check,) = json.loads(out)["checks"]
+    assert (code, check["verdict"], check["demand"]) == (3, "regressed", "coverage drops by at most 0")
+    assert check["said"].startswith("coverage 1.000 → 0.917: -0.083")
+    for base, new in (("full", "full"), ("lost", "lost"), ("lost", "full"), ("full", "one")):
+        assert evalkit("gate", base, new, "--config", "gate.toml")[0] == 0
+    # --margin allows a drop of figures, and not of coverage.
+    assert evalkit(*lost, "--margin", 1)[0] == 3
 
 
 def test_inconclusive_passes_by_default_and_states_its_power() -> None:
@@ -334,6 +377,51 @@ def test_a_gate_writes_what_ci_reads(evalkit: Command, monkeypatch: pytest.Monke
     assert Path("summary.md").read_text() == "what was there\n" + Path("gate.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("nowhere", "full"), "nowhere: "),
+        (("full", "gate.toml"), "gate.toml: neither a run folder nor a baseline"),
+        (("full", "other"), "differ in more than their plans: settings is "),
+        (("full", "full", "--config", "typo.toml"), "typo.toml: rule 1: no key of a rule is called"),
+        (("full", "full", "--map", "p"), "--map p: expected OLD=NEW"),
+        (("full", "full", "--config", f"{chr(27)}[2J@team.toml"), "@"),
+    ],
+)
+def test_what_could_not_be_checked_says_so_everywhere(
+    evalkit: Command, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
+) -> None:
+    junitparser = pytest.importorskip("junitparser")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    Path("typo.toml").write_text("[[rule]]\nmargn = 0.01\n")
+    score_run(plans(), GOLDS, replace(LEXICAL, match_threshold=0.9)).save("other")
+    code, out, err = evalkit("gate", *words, "--junit", "gate.xml", "--markdown", "gate.md")
+    assert (code, out) == (2, "")
+    annotation, sentence = err.splitlines()
+    assert annotation.startswith("::error title=evalkit gate%3A nothing was checked::")
+    assert told in annotation
+    assert sentence.startswith("evalkit: error: ")
+    xml = junitparser.JUnitXml.fromstring(Path("gate.xml").read_bytes())
+    assert (xml.tests, xml.failures, xml.errors) == (1, 0, 1)
+    (case,) = (case for suite in xml for case in suite)
+    assert told in case.result[0].message
+    assert case.result[0].text == case.result[0].message
+    page = Path("gate.md").read_text()
+    assert page.startswith("## ❌ evalkit gate: nothing was checked\n\n")
+    assert "\x1b" not in page + Path("gate.xml").read_text()
+    assert "@team" not in page
+    assert Path("summary.md").read_text() == page
+
+
+def test_a_report_that_cannot_be_written_does_not_hide_what_is_wrong(evalkit: Command) -> None:
+    code, _, err = evalkit("gate", "nowhere", "full", "--markdown", "full/run.json/gate.md")
+    warning, sentence = err.splitlines()
+    assert code == 2
+    assert warning.startswith("evalkit: warning: full/run.json")
+    assert sentence.startswith("evalkit: error: nowhere")
+
+
 def test_a_nearly_full_job_summary_gets_less(evalkit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
     for size in (1024 * 1024 - 4200, 1024 * 1024 - 10):
@@ -374,6 +462,64 @@ def test_compare_scores_two_folders_of_plans(evalkit: Command) -> None:
     runs = ("compare", "full", "one")
     for wrong in (words[:3], runs[:2], (*runs, "--matcher", "lexical"), (*words, "full"), (*runs, "--metric", "f1")):
         assert evalkit(*wrong)[0] == 2, wrong
+
+
+def write_plans(folder: str, given: list[Plan]) -> None:
+    for item in given:
+        place = Path(folder, item.planner or "", f"{item.paper}.json")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps([entry_tree(one) for one in item.ablations]))
+
+
+def test_a_changed_gold_is_a_path(evalkit: Command) -> None:
+    """Gold gains an entry that neither plan has: of two entries both match, F1 is 4/5; of one, 2/4."""
+    loss = entry("contrastive loss", "REPLACE", ['a; "b"', "c"], ["top-1"], name="=Loss; \x1b[2J")
+    changed = [gold(*BOTH, loss, paper=paper) for paper in PAPERS]
+    score_run(plans((GATE,)), changed, LEXICAL).save("new")
+    write_plans("plans", plans())
+    code, _, err = evalkit("gate", "full", "new", "--json")
+    assert code == 2
+    assert "gold changed: --rescore-base PLANS scores the plans of the base on the new gold" in err
+    code, out, err = evalkit("gate", "full", "new", "--rescore-base", "plans", "--no-cache", "--json")
+    document = json.loads(out)["comparison"]
+    assert code == 3
+    assert (document["planners"][0]["base"], document["planners"][0]["new"]) == (pytest.approx(0.8), 0.5)
+    assert (document["base"]["name"], document["forced"], document["warnings"]) == ("full, scored again", {}, [])
+    evalkit("baseline", "set", "full")
+    words = ("--rescore-base", "plans", "--no-cache", "--json")
+    assert json.loads(evalkit("compare", "main", "new", *words)[1])["planners"] == document["planners"]
+    write_plans("plans", plans(a=(GATE,)))
+    (warning,) = json.loads(evalkit("compare", "main", "new", *words)[1])["warnings"]
+    assert warning.startswith("plans: not what main was scored from")
+
+
+def test_a_base_is_scored_again_as_the_new_run_was(evalkit: Command) -> None:
+    """With --top-k 1 either plan has the first entry only: 2/3."""
+    score_run(plans((GATE,)), GOLDS, replace(LEXICAL, top_k=1, papers={"x": "paper a"})).save("new")
+    write_plans("plans", plans())
+    document = json.loads(evalkit("compare", "full", "new", "--rescore-base", "plans", "--no-cache", "--json")[1])
+    assert document["planners"][0]["base"] == pytest.approx(2 / 3)
+    assert document["planners"][0]["difference"] == 0
+
+
+def test_a_base_that_cannot_be_scored_again_is_refused(evalkit: Command) -> None:
+    write_plans("plans", plans())
+    run = score_run(plans(), GOLDS, LEXICAL)
+    judged = run.replace(meta={**run.meta, "signature": {**run.meta["signature"], "judge": "a@1"}})
+    judged.save("judged")
+    score_run(plans(a=()), GOLDS, replace(LEXICAL, missing="skip")).save("skipped")
+    run.replace(meta={**run.meta, "settings": {**run.meta["settings"], "matcher": "psychic"}}).save("odd")
+    evalkit("baseline", "set", "full")
+    for new, told in (
+        ("judged", "judged was decided by judges"),
+        ("skipped", "skipped: its tables do not hold all of its gold"),
+        ("odd", "odd/run.json: matcher = 'psychic': expected one of"),
+        ("main", "main"),  # a baseline holds names of gold, not gold
+    ):
+        code, _, err = evalkit("gate", "full", new, "--rescore-base", "plans", "--no-cache")
+        assert (code, told in err) == (2, True), err
+    assert evalkit("gate", "full", "full", "--no-cache")[0] == 2
+    assert evalkit("compare", "full", "full", "--rescore-base", "plans", "--matcher", "lexical")[0] == 2
 
 
 def test_a_fifth_of_entries_lost_trips_the_gate(evalkit: Command) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from evalkit.labels.page import (
     threshold_of,
 )
 from evalkit.labels.page.session import read_journal
-from evalkit.labels.page.tasks import LabelTask
+from evalkit.labels.page.tasks import LabelTask, paper_doubts
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.label_files import Labels, read_labels
@@ -88,6 +90,43 @@ def test_a_sample_has_whole_papers_by_its_seed(run: Run) -> None:
         sampled(tasks, 5, 0)
 
 
+def doubtful(chances: Sequence[float]) -> list[LabelTask]:
+    """A paper a chance: one gold entry, one plan entry, and how probable it is that they match."""
+    one = (entry("x"),)
+    return [LabelTask(f"p{at:02}", "a", one, one, chances={(0, 0): chance}) for at, chance in enumerate(chances)]
+
+
+def test_doubt_by_hand() -> None:
+    """Wrong: 0.2 + 0.4 of 1 + 2 entries, and 0 of 2 for the other planner, whose pair has no probability."""
+    gold_list, plan_list = (entry("x"),), (entry("u"), entry("v"))
+    tasks = [
+        LabelTask("p", "a", gold_list, plan_list, chances={(0, 0): 0.8, (0, 1): 0.4}),
+        LabelTask("p", "b", gold_list, gold_list, chances={(0, 0): math.nan}),
+    ]
+    assert paper_doubts(tasks) == {"p": pytest.approx(0.6 / 3 / 2)}
+
+
+def test_a_sample_is_spread_over_doubt_and_each_paper_is_as_likely() -> None:
+    # Doubts 0, 0.05, 0.1, ... in an order that names do not show: certain both ways are the same.
+    chances = [0.0, 0.9, 0.2, 0.7, 0.4, 0.5, 1.0, 0.1]
+    tasks = doubtful(chances)
+    drawn: Counter[str] = Counter()
+    first: Counter[str] = Counter()
+    for seed in range(2000):
+        queue = sampled(tasks, 3, seed)
+        papers = [tasks[screen.task].paper for screen in queue.screens]
+        assert len(set(papers)) == 3
+        drawn.update(papers)
+        first[papers[0]] += 1
+        doubts = sorted(min(chances[int(name[1:])], 1 - chances[int(name[1:])]) for name in papers)
+        # Of eight papers the three least doubtful have at most 0.1, the three most doubtful at least 0.3.
+        assert doubts[0] <= 0.1 + 1e-9
+        assert doubts[-1] >= 0.3 - 1e-9
+    # 3 of 8 papers: 750 of 2000, give or take 4.5 of its standard deviation of 21.7; the first of them 250 +- 67.
+    assert all(abs(drawn[task.paper] - 750) < 98 for task in tasks), drawn
+    assert all(abs(first[task.paper] - 250) < 67 for task in tasks), first
+
+
 def test_a_sample_becomes_labels_that_correct(run: Run, tmp_path: Path) -> None:
     tasks = tasks_of_run(run)
     session = open_session(tasks, sampled(tasks, 2, 1), tmp_path / "labels.jsonl", "ann")
@@ -97,7 +136,7 @@ def test_a_sample_becomes_labels_that_correct(run: Run, tmp_path: Path) -> None:
     rows = read_labels([tmp_path / "labels.ann.jsonl"])
     assert len(rows) == 4
     assert {row.annotator for row in rows} == {"ann"}
-    assert {row.sampling for row in rows} == {"papers: 2 of 4 at random, seed 1"}
+    assert {row.sampling for row in rows} == {"papers: 2 of 4 at random, spread over doubt, seed 1"}
     assert all(row.match == {(0, 0), (1, 0)} and not row.undecided for row in rows)
     plans = [plan(*task.plan, paper=task.paper, planner=task.planner) for task in tasks]
     assert Labels(rows).doubts(plans) == []
@@ -157,7 +196,7 @@ def test_half_a_line_is_no_answer(cut: int, run: Run, tmp_path: Path) -> None:
 def test_a_journal_of_another_purpose_is_refused(run: Run, tmp_path: Path) -> None:
     tasks = tasks_of_run(run)
     open_session(tasks, sampled(tasks, 2, 1), tmp_path / "labels.jsonl")
-    with pytest.raises(InputError, match="holds answers on 'papers: 2 of 4 at random, seed 1'"):
+    with pytest.raises(InputError, match="holds answers on 'papers: 2 of 4 at random, spread over doubt, seed 1'"):
         open_session(tasks, sampled(tasks, 2, 2), tmp_path / "labels.jsonl")
     (tmp_path / "other.answers.jsonl").write_text('{"x": 1}\n')
     with pytest.raises(InputError, match="not a journal"):

@@ -172,6 +172,47 @@ def test_what_is_said_of_a_sample_and_of_a_missing_plan() -> None:
     assert missing == [missing_plan("y", "a")]
 
 
+@pytest.mark.parametrize(
+    ("given", "setting", "lost"),
+    [
+        ({"x": ["1", "2", "3"], "y": ["1", "3"]}, None, {"y": ["2"]}),
+        ({"x": ["1", "2", "10"], "y": ["10"]}, None, {"y": ["1", "2"]}),  # by number, not by letters
+        ({"x": ["a", "b"], "y": ["b"]}, None, {"y": ["a"]}),
+        ({"x": ["u", "v"], "y": ["w"]}, None, {"y": ["1"]}),  # no names in common: no other paper's is taken
+        ({"x": ["", "1"], "y": [""]}, None, {"y": ["1"]}),
+        ({"x": ["1"], "y": ["2"]}, None, {}),
+        ({"x": ["1", "2"], "y": ["1"]}, 1, {}),  # one was meant; the second counts nevertheless
+        ({"x": ["1", "2"], "y": ["1"]}, 3, {"x": ["3"], "y": ["2", "3"]}),
+        ({"x": ["1", "2"]}, None, {}),  # y is missing as a whole: one empty plan
+    ],
+)
+def test_lost_samples_are_empty_plans(
+    given: dict[str, list[str]], setting: int | None, lost: dict[str, list[str]]
+) -> None:
+    golds = [gold(ONE, paper="x"), gold(ONE, paper="y")]
+    plans = [plan(ONE, paper=paper, planner="a", sample=name) for paper, names in given.items() for name in names]
+    other = [plan(ONE, paper=paper, planner="b") for paper in "xy"]  # has its own number of samples
+    known, _ = gold_by_paper(golds)
+    table, _ = plans_by_paper(refs(*plans, *other), known)
+    found: dict[str, list[str]] = {}
+    for _, ref in paired(known, table, Settings(samples=setting)):
+        if ref.planner == "a" and any(item.code == "lost-sample" for item in ref.diagnostics):
+            assert (ref.digest, ref.place) == ("", None)
+            found.setdefault(ref.paper, []).append(ref.sample)
+    assert found == lost
+    assert not [ref for _, ref in paired(known, table, Settings(samples=setting, missing="skip")) if not ref.digest]
+
+
+def test_what_is_said_of_a_lost_sample() -> None:
+    known = {"x": gold(ONE, paper="X"), "y": gold(ONE, paper="y")}
+    plans = [plan(ONE, paper=paper, planner="a", sample=name) for paper, name in (("x", "1"), ("x", "2"), ("y", "2"))]
+    table, _ = plans_by_paper(refs(*plans), known)
+    (lost,) = (ref for _, ref in paired(known, table, Settings()) if not ref.digest)
+    said = "'a' has 1 of 2 samples for 'y'; sample '1' counts as an empty plan"
+    assert lost == PlanRef("y", "a", "1", diagnostics=(Diagnostic("warning", "lost-sample", said),))
+    assert decode_plan(None, lost) == Plan("y", "a", (), lost.diagnostics, sample="1")
+
+
 def test_at_most_three_papers_of_similar_names_are_told() -> None:
     """From 60 of 100 on, by the share of letters that need not change; "abcde" and "abxyz" share 2 of 5, 40."""
     known = {name: gold(ONE, paper=name.upper()) for name in ("abcde1", "abcde2", "abcde3", "abcde4", "zzzzz")}

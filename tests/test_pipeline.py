@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.errors import InputError, SettingsError
+from evalkit.report import console
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.runs import Run
@@ -119,6 +120,57 @@ def test_samples_of_one_paper_are_averaged_inside_it() -> None:
     best = run.leaderboard.iloc[0]
     assert (best["papers"], best["samples"], best["match_f1"], best["match_f1_best"]) == (1, 2, 0.5, 1)
     assert best["match_f1_spread"] == pytest.approx(0.5**0.5)
+
+
+def test_a_lost_sample_is_no_survivor(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of three samples of y one is lost and two are right: 2/3, not 1. Precision stays that of these two."""
+    golds = [gold(entry("gate"), paper=name) for name in "xy"]
+    plans = [plan(entry("gate"), paper=paper, sample=name) for paper, names in (("x", "123"), ("y", "13"))
+             for name in names]  # fmt: skip
+    run = score_run(plans, golds, LEXICAL)
+    row = run.papers.set_index("paper").loc["y"]
+    assert (row["samples"], row["status"], row["planned"]) == (3, "planned", pytest.approx(2 / 3))
+    assert (row["match_f1"], row["match_recall"], row["match_precision"]) == (
+        pytest.approx(2 / 3),
+        pytest.approx(2 / 3),
+        1,
+    )
+    assert run.leaderboard.iloc[0]["match_f1"] == pytest.approx(5 / 6)
+    assert run.diagnostics["code"].tolist() == ["lost-sample"]
+    lost = {"planner": "planner", "expected": 3, "samples": 6, "lost": {"y": ["2"]}}
+    assert run.meta["lost_samples"] == [lost]
+    console.show(console.summary(run))
+    said = "planner: 1 of 6 samples are lost and count as empty plans (2 of y); 3 a paper are expected"
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert run.plans[["sample", "status"]].to_numpy().tolist()[-1] == ["2", "missing"]
+    # Where the settings say what was asked for, it takes no other paper to see the loss; of one, none is lost.
+    assert score_run(plans[3:], golds[1:], replace(LEXICAL, samples=4)).papers.iloc[0]["match_f1"] == 0.5
+    alone = score_run(plans, golds, replace(LEXICAL, samples=1))
+    assert (alone.leaderboard.iloc[0]["match_f1"], "lost_samples" in alone.meta) == (1, False)
+    assert alone.signature.settings != run.signature.settings
+
+
+def test_false_discoveries_are_a_choice_that_the_leaderboard_names(capsys: pytest.CaptureFixture[str]) -> None:
+    """On twelve papers `good` has all and `bad` and `worse` nothing: p is 1/4096 for two pairs, and 1 for the third."""
+    golds = [gold(entry("gate"), paper=f"{n:02}") for n in range(12)]
+    plans = [
+        plan(entry(part), paper=one.paper, planner=planner)
+        for planner, part in (("good", "gate"), ("bad", "zeppelin"), ("worse", "submarine"))
+        for one in golds
+    ]
+    chosen = Settings(matcher="lexical", resamples=4096, baseline="good", correction="bh")
+    run = score_run(plans, golds, chosen)
+    board = run.leaderboard.set_index("planner")
+    # Of three tests the two smallest: 3 / 2 times their p. Against the baseline there are two: 2 / 2.
+    assert board.loc["bad", "p_best"] == board.loc["worse", "p_best"] == 1.5 / 4096
+    assert board.loc["bad", "p_baseline_bh"] == 1 / 4096
+    assert "p_baseline_holm" not in board
+    console.show(console.summary(run))
+    assert "corrected by Benjamini-Hochberg" in " ".join(capsys.readouterr().out.split())
+    default = score_run(plans, golds, replace(chosen, correction="shaffer"))
+    assert default.leaderboard.set_index("planner").loc["bad", "p_baseline_holm"] == 2 / 4096
+    # No score moved: the runs are comparable.
+    assert default.signature == run.signature
 
 
 def test_what_was_wrong_with_gold_or_plans_reaches_the_run() -> None:

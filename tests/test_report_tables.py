@@ -63,6 +63,17 @@ def test_best_is_bold_and_ties_are_marked() -> None:
     ]
 
 
+def test_the_legend_names_another_correction_of_p() -> None:
+    chosen = CONTEST.replace(meta={**CONTEST.meta, "settings": {**CONTEST.meta["settings"], "correction": "bh"}})
+    for runs, named in (
+        ({"run": CONTEST}, "all pairs, 5%"),
+        ({"run": chosen}, "all pairs, Benjamini-Hochberg, 5%"),
+        ({"run": CONTEST, "new": chosen}, "all pairs, Benjamini-Hochberg and Shaffer, 5%"),
+    ):
+        made = leaderboard_tables.table(runs, ["match_f1"])
+        assert f"(paired permutation over papers, {named})" in leaderboard_tables.markdown(made, False)
+
+
 def test_intervals_can_be_left_out() -> None:
     made = leaderboard_tables.table({"run": CONTEST}, ["match_f1"], intervals=False)
     assert "[" not in leaderboard_tables.markdown(made, False).split("\n\n")[0]

@@ -422,6 +422,21 @@ def test_all_pairs_and_against_a_baseline() -> None:
     assert np.isnan(baseline.raw[0, 1])
 
 
+def test_false_discoveries_are_a_choice_for_pairs_and_against_a_baseline() -> None:
+    """scipy adjusts the same raw p of all pairs, and of the pairs with planner 2."""
+    measure = stats.macro(f1(synthetic(15, 5, 3)))
+    found = stats.all_pairs(measure, seed=1, resamples=999, correction="bh")
+    pairs = np.triu_indices(5, 1)
+    expected = scipy_stats.false_discovery_control(found.raw[pairs])
+    np.testing.assert_allclose(found.adjusted[pairs], expected)
+    assert (found.adjusted[pairs] <= stats.all_pairs(measure, seed=1, resamples=999).adjusted[pairs]).all()
+    baseline = stats.against_baseline(measure, 2, seed=1, resamples=999, correction="bh")
+    others = [0, 1, 3, 4]
+    np.testing.assert_allclose(
+        baseline.adjusted[2, others], scipy_stats.false_discovery_control(baseline.raw[2, others])
+    )
+
+
 def test_rank_intervals_by_hand() -> None:
     # 0 beats 2; nothing else is significant; planner 3 has no value and takes no rank.
     p = np.full((4, 4), 0.5)

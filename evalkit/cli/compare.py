@@ -32,7 +32,8 @@ from evalkit.cli.options import (
 @MARKDOWN
 def command(
     places: tuple[str, ...], pred_base: str | None, pred_new: str | None, gold: str | None, metric: str, target: float,
-    corrected: bool, renamed: tuple[str, ...], force: bool, as_json: bool, markdown_file: str | None, **options: Any,
+    corrected: bool, renamed: tuple[str, ...], force: bool, rescore_base: str | None, as_json: bool,
+    markdown_file: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Compare two runs on the papers that both have: BASE and NEW are run folders, or baselines by file or by name.
 
@@ -43,10 +44,11 @@ def command(
     from evalkit.report import ci, comparison_text, console, json_output
     from evalkit.storage.files import write_text
 
-    base, new = sides_of(places, (pred_base, pred_new, gold), options)
+    base, new, doubts = sides_of(places, (pred_base, pred_new, gold), rescore_base, options)
     comparison = compare(
         base, new, metric=metric, target=target, renamed=renamed_planners(renamed), force=force,
         corrected=(metric,) if corrected else (), resamples=options["resamples"] or None, seed=options["seed"],
+        doubts=doubts, correction=options["correction"],
     )  # fmt: skip
     if markdown_file:
         write_text(markdown_file, ci.comparison_markdown(comparison))

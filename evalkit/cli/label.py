@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 @click.option("--labels", multiple=True, metavar="FILE", help="Label these files' lists (again), not a run's.")
 @click.option("--out", default="labels.jsonl", metavar="FILE", help="Where labels go.  [default: labels.jsonl]")
 @click.option("--annotator", default="", metavar="NAME", help="Your name; each annotator has a file of their own.")
-@click.option("--sample-papers", type=int, metavar="N", help="Every pair of N random papers, to correct figures by.")
+@click.option(
+    "--sample-papers", type=int, metavar="N", help="Every pair of N random papers, spread over doubt; to correct by."
+)
 @click.option("--seed", type=int, default=0, help="Seed of the sample.  [default: 0]")
 @click.option("--port", type=int, default=0, help="Port of the page.  [default: any that is free]")
 @click.option("--open", "opened", is_flag=True, help="Open the page in the browser.")
@@ -26,7 +28,8 @@ def command(
     """Decide pairs of gold and plan entries by keyboard, on a page at 127.0.0.1 that only you can open.
 
     RUN is a run folder. Pairs that the matcher is least sure of come first; with --sample-papers every pair of a random
-    sample of papers does, which is what `evalkit score --labels` needs. Every answer is on disk before the next is
+    sample of papers does, which is what `evalkit score --labels` needs. Papers of much and of little doubt are drawn
+    alike. Every answer is on disk before the next is
     asked: stop whenever you like, the same command goes on from there.
     """
     from evalkit.labels.page import nearest, open_session, sampled

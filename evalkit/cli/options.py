@@ -237,6 +237,7 @@ MARKDOWN = click.option("--markdown", "markdown_file", metavar="FILE", help="Wri
 pairing_options = combined(
     click.option("--map", "renamed", multiple=True, metavar="OLD=NEW", help="A planner that was renamed; repeatable."),
     click.option("--force", is_flag=True, help="Compare although more than the plans differs; the output says so."),
+    click.option("--rescore-base", metavar="PLANS", help="Score BASE's plans on NEW's gold first, as NEW was scored."),
 )
 
 
@@ -252,25 +253,42 @@ def renamed_planners(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def sides_of(
-    places: Sequence[str], plans: Sequence[str | None], options: Mapping[str, Any]
-) -> tuple[Snapshot, Snapshot]:
-    """Read BASE and NEW, or score two folders of plans now, both the same way."""
-    from evalkit.comparison import read_snapshot
-
+    places: Sequence[str], plans: Sequence[str | None], rescored: str | None, options: Mapping[str, Any]
+) -> tuple[Snapshot, Snapshot, list[str]]:
+    """Read BASE and NEW, or score two folders of plans now, both the same way; return doubts about them as well."""
     choices = {name: value for name, value in options.items() if value is not None and value is not False}
     if any(plans):
         base, new, gold = plans
-        if places or not (base and new and gold):
+        if places or rescored or not (base and new and gold):
             raise click.UsageError("give BASE and NEW, or all of --pred-base, --pred-new and --gold")
-        return _scored(base, gold, choices), _scored(new, gold, choices)
+        return _scored(base, gold, choices), _scored(new, gold, choices), []
     if len(places) != 2:
         raise click.UsageError("expected two runs or baselines, BASE and NEW")
-    if idle := sorted(set(choices) - {"resamples", "seed"}):
+    allowed = {"resamples", "seed", "correction"} | ({"cache", "no_cache"} if rescored else set())
+    if idle := sorted(set(choices) - allowed):
         names = ", ".join("--" + name.replace("_", "-") for name in idle)
         raise click.UsageError(
             f"{names}: for plans that are scored now (--pred-base, --pred-new); runs are as they are"
         )
-    return read_snapshot(places[0]), read_snapshot(places[1])
+    return runs_of(places, rescored, choices)
+
+
+def runs_of(
+    places: Sequence[str], rescored: str | None, choices: Mapping[str, Any]
+) -> tuple[Snapshot, Snapshot, list[str]]:
+    """Read BASE and NEW; with `rescored`, the plans of BASE, score these on NEW's gold and say what is doubtful."""
+    from evalkit.comparison import read_snapshot, rescored_base, snapshot_of
+    from evalkit.report import progress
+    from evalkit.storage.runs import load_run
+
+    base = read_snapshot(places[0])
+    if rescored is None:
+        return base, read_snapshot(places[1]), []
+    run = load_run(places[1])
+    work = {"no_cache": choices.get("no_cache", False)}
+    with progress.bar() as advance, workplace(work, choices.get("cache")) as place:
+        again, doubts = rescored_base(base, run, places[1], rescored, progress=advance, **place)
+    return again, snapshot_of(run, places[1]), doubts
 
 
 def _scored(plans: str, gold: str, choices: Mapping[str, Any]) -> Snapshot:

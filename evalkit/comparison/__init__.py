@@ -10,18 +10,24 @@ from evalkit.comparison.baseline import (
 )
 from evalkit.comparison.comparison import TARGET, Comparison, compare
 from evalkit.comparison.differences import SECONDARY_FIGURES, FigureChange
-from evalkit.comparison.gate import Check, GateReport, Outlook, evaluate_gate
+from evalkit.comparison.gate import Check, GateReport, evaluate_gate
 from evalkit.comparison.gate_rules import Gate, Rule, parse_gate
+from evalkit.comparison.outlook import Outlook
+from evalkit.comparison.rescore import rescored_base
 from evalkit.comparison.snapshot import Snapshot, snapshot_of
+from evalkit.comparison.study import Design, Expectation, GateStudy, study_gate
 
 __all__ = [
     "SECONDARY_FIGURES",
     "TARGET",
     "Check",
     "Comparison",
+    "Design",
+    "Expectation",
     "FigureChange",
     "Gate",
     "GateReport",
+    "GateStudy",
     "Outlook",
     "Rule",
     "Snapshot",
@@ -33,6 +39,8 @@ __all__ = [
     "parse_gate",
     "read_baselines",
     "read_snapshot",
+    "rescored_base",
     "scores",
     "snapshot_of",
+    "study_gate",
 ]

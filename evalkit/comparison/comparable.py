@@ -24,9 +24,14 @@ def signature_differences(base: Snapshot, new: Snapshot, force: bool) -> dict[st
         differences.pop("judge", None)
     if differences and not force:
         listed = "; ".join(f"{name} is {old} in base and {now} in new" for name, (old, now) in differences.items())
+        rescore = (
+            "gold changed: --rescore-base PLANS scores the plans of the base on the new gold; otherwise "
+            if "gold" in differences
+            else ""
+        )
         raise IncomparableError(
             f"{base.name} and {new.name} differ in more than their plans: {listed}{_settings_differences(base, new)}; "
-            "score both the same way, or --force to compare them all the same"
+            f"{rescore}score both the same way, or --force to compare them all the same"
         )
     return differences
 

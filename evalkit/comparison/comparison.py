@@ -29,7 +29,7 @@ from evalkit.comparison.differences import (
     checked_figures,
     figure_changes,
     per_paper,
-    with_holm,
+    with_verdicts,
 )
 from evalkit.comparison.snapshot import Snapshot
 from evalkit.storage.runs import Run, reporting
@@ -45,7 +45,8 @@ class Comparison:
     base_status, new_status. `entries`: gold entries gained or lost. `failures`: what can no longer be read or is no
     longer there. `only_planners`, `only_papers`: what base alone has, and what new alone has. `forced`: in what the
     signatures differ beside the plans, name -> (base, new); not empty only where the user said to go on. `corrected`:
-    figures that labels of some papers correct, `<figure>_corrected`, where they were asked for.
+    figures that labels of some papers correct, `<figure>_corrected`, where they were asked for. `correction`: how p is
+    corrected, "holm" or "bh".
     """
 
     base: Snapshot
@@ -64,6 +65,7 @@ class Comparison:
     forced: Mapping[str, tuple[str, str]]
     warnings: tuple[str, ...]
     corrected: tuple[FigureChange, ...] = ()
+    correction: str = "holm"
 
     @property
     def headline(self) -> tuple[FigureChange, ...]:
@@ -95,34 +97,41 @@ def compare(
     *,
     metric: str = "match_f1",
     figures: Sequence[str] = SECONDARY_FIGURES,
+    tested: Sequence[str] = (),
     renamed: Mapping[str, str] | None = None,
     force: bool = False,
     target: float = TARGET,
     resamples: int | None = None,
     seed: int | None = None,
     corrected: Sequence[str] = (),
+    doubts: Sequence[str] = (),
+    correction: str | None = None,
 ) -> Comparison:
     """Compare `new` with `base`, planner by planner on shared papers.
 
     base: a run, its folder, a baseline's file or name, or a Snapshot.
     new: the same.
-    metric: the figure that the verdict is about.
-    figures: other figures to compare.
+    metric: the figure that decides.
+    figures: other figures to compare; they are exploratory.
+    tested: figures named beforehand that have verdicts too, their p corrected for their number.
     renamed: planners that have another name in new: name in base -> name in new.
     force: whether to compare runs that were not made alike; the result names what differs.
     target: the difference for which the number of papers is computed that would show it.
     resamples: resamples of intervals and tests; those of base where it is left out.
     seed: seed of everything random; that of base where it is left out.
     corrected: figures to correct by the labels that both were scored with.
+    doubts: warnings that join those of the comparison.
+    correction: "shaffer", which is Holm's here, or "bh"; that of base where it is left out.
     """
     base, new = as_snapshot(base, "base"), as_snapshot(new, "new")
     forced = signature_differences(base, new, force)
-    names = checked_figures((metric, *figures))
+    names = checked_figures((metric, *tested, *figures))
     pairs = planner_pairs(base, new, renamed or {})
     shared = {pair: shared_papers(base, new, pair) for pair in pairs}
     options = _resampling_options(base, resamples, seed)
+    chosen = str(base.settings.get("correction") or "shaffer") if correction is None else correction
     changes = [change for pair in pairs for change in figure_changes(shared[pair], pair, names, target, options)]
-    by_labels = corrected_changes(base, new, shared, corrected, target, options)
+    by_labels = corrected_changes(base, new, shared, corrected, target, options, metric)
     papers = paper_changes(shared, lambda rows: per_paper(rows, metric))
     unshared = unshared_papers(base, new, pairs)
     return Comparison(
@@ -131,7 +140,7 @@ def compare(
         metric=metric,
         target=target,
         **options,
-        changes=with_holm(changes),
+        changes=with_verdicts(changes, metric, tested, chosen),
         papers=papers,
         entries=entry_changes(base, new, pairs, papers),
         failures=new_failures(base, new, pairs),
@@ -139,8 +148,13 @@ def compare(
         only_planners=unshared_planners(base, new, pairs),
         only_papers=unshared,
         forced=forced,
-        warnings=(*_warnings(base, new, changes, metric, any(unshared)), *correction_warnings(base, new, by_labels)),
+        warnings=(
+            *doubts,
+            *_warnings(base, new, changes, metric, any(unshared)),
+            *correction_warnings(base, new, by_labels),
+        ),
         corrected=by_labels,
+        correction="bh" if chosen == "bh" else "holm",
     )
 
 

@@ -35,8 +35,12 @@ def corrected_changes(
     figures: Sequence[str],
     target: float,
     options: ResamplingOptions,
+    metric: str,
 ) -> tuple[FigureChange, ...]:
-    """Compare each figure of each planner as `<figure>_corrected`; refuse a snapshot that was scored without labels."""
+    """Compare each figure of each planner as `<figure>_corrected`; refuse a snapshot that was scored without labels.
+
+    Only that of `metric`, the primary figure, has a verdict: intervals are not corrected for the number of figures.
+    """
     for figure in figures:
         if figure not in CORRECTABLE:
             raise InputError(f"labels do not correct {figure!r}{nearest(figure, CORRECTABLE)}")
@@ -46,7 +50,15 @@ def corrected_changes(
                 f"{snapshot.name} has no labels: a corrected difference needs both sides scored with `evalkit score "
                 "--labels FILE`, each with labels of its own plans for the same papers"
             )
-    return tuple(_corrected(rows, pair, name, target, options) for name in figures for pair, rows in shared.items())
+    changes = [_corrected(rows, pair, name, target, options) for name in figures for pair, rows in shared.items()]
+    return tuple(_with_role(change, metric + CORRECTED_SUFFIX) for change in changes)
+
+
+def _with_role(change: FigureChange, primary: str) -> FigureChange:
+    if change.figure == primary:
+        return replace(change, role="primary")
+    known = change.verdict == "no change" or not change.defined
+    return change if known else replace(change, verdict="exploratory")
 
 
 def _corrected(rows: PaperRows, pair: Pair, figure: str, target: float, options: ResamplingOptions) -> FigureChange:

@@ -16,7 +16,8 @@ from evalkit.errors import InputError
 from evalkit.metrics.figures import FIGURES, HEADLINES, shown_in
 from evalkit.text import nearest
 
-Outcome = Literal["better", "worse", "inconclusive", "no change"]
+Outcome = Literal["better", "worse", "inconclusive", "no change", "exploratory"]
+Role = Literal["primary", "corrected", "exploratory"]
 LEVEL = 0.05
 CORRECTED_SUFFIX = "_corrected"  # ends the name of a figure that labels correct
 MICRO = {f"{name}_micro": name for name, figure in FIGURES.items() if figure.macro and figure.micro}
@@ -35,9 +36,12 @@ class ResamplingOptions(TypedDict):
 class FigureChange:
     """One figure of one planner: new minus base over `papers` shared papers; None is undefined.
 
-    `was` is the planner's name in base. `p` is the paired permutation test's, `p_holm` corrects it for the planners
-    compared on that figure. `detectable` is the smallest difference that so many papers show with 80% power,
-    `papers_needed` how many would show `target`.
+    `was` is the planner's name in base. `role`: the primary figure decides; corrected ones were named beforehand (by a
+    gate's rules), and their p is corrected for their number as well; any other is exploratory and has no verdict but
+    that nothing changed: of a dozen figures, one is "better" or "worse" by chance in a fifth of all comparisons.
+    `p` is the paired permutation test's. `p_holm` corrects it for the planners compared on that figure, or `p_bh` does
+    where the choice is to control false discoveries; the other is None. `detectable` is the smallest difference that so
+    many papers show with 80% power, `papers_needed` how many would show `target`.
     """
 
     planner: str
@@ -50,11 +54,26 @@ class FigureChange:
     high: float | None = None
     p: float | None = None
     p_holm: float | None = None
+    p_bh: float | None = None
     verdict: Outcome = "inconclusive"
     standard_error: float | None = None
     detectable: float | None = None
     papers_needed: int | None = None
     papers: int = 0
+    role: Role = "exploratory"
+
+    @property
+    def is_significant(self) -> bool:
+        """Tell whether the change is sure: by its corrected p, or by its interval where labels correct the figure."""
+        if self.is_corrected:
+            return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+        p = self.p_adjusted
+        return p is not None and p < LEVEL and bool(self.difference)
+
+    @property
+    def p_adjusted(self) -> float | None:
+        """Return the corrected p, whichever way it was corrected."""
+        return self.p_holm if self.p_bh is None else self.p_bh
 
     @property
     def defined(self) -> bool:
@@ -83,13 +102,15 @@ def per_paper(rows: pd.DataFrame, figure: str) -> pd.Series:
     return pd.Series(formula({str(name): rows[name].to_numpy() for name in rows}), index=rows.index)
 
 
-def figure_measure(rows: PaperRows, figure: str) -> stats.Measure:
-    """Return the measure of a figure with base and new as its planners: a mean over papers, or a ratio of sums."""
-    base, new = rows
+def figure_measure(rows: Sequence[pd.DataFrame], figure: str) -> stats.Measure:
+    """Return the measure of a figure: a mean over papers, or a ratio of sums.
+
+    Each of the frames is a planner of the measure (base and new, or the planners of a run), on the same papers.
+    """
     if figure in FIGURES and FIGURES[figure].macro:
-        return stats.macro(np.stack([base[figure], new[figure]], axis=1).astype(np.float64))
-    counts = base.select_dtypes("number").columns.intersection(new.columns)
-    columns = {str(name): np.stack([base[name], new[name]], axis=1).astype(np.float64) for name in counts}
+        return stats.macro(np.stack([side[figure] for side in rows], axis=1).astype(np.float64))
+    counts = [name for name in rows[0].select_dtypes("number") if all(name in side for side in rows)]
+    columns = {str(name): np.stack([side[name] for side in rows], axis=1).astype(np.float64) for name in counts}
     return stats.formula_measure(columns, FIGURES[MICRO.get(figure, figure)].formula)
 
 
@@ -136,18 +157,40 @@ def _defined(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def with_holm(changes: Sequence[FigureChange]) -> tuple[FigureChange, ...]:
-    """Correct p over the planners, figure by figure, and add the verdict that follows from it."""
+def with_verdicts(
+    changes: Sequence[FigureChange], metric: str, tested: Sequence[str] = (), correction: str = "shaffer"
+) -> tuple[FigureChange, ...]:
+    """Give each figure its role, correct p by Holm or Benjamini-Hochberg, and add the verdict that follows from it.
+
+    The primary figure's p is corrected over the planners, those of the `tested` figures over planners and figures, and
+    any other figure's over the planners.
+    """
+    families = {name: "tested" if name in tested else name for name in dict.fromkeys(item.figure for item in changes)}
+    families[metric] = metric
     adjusted: dict[tuple[str, str], float | None] = {}
-    for figure in dict.fromkeys(change.figure for change in changes):
-        family = [change for change in changes if change.figure == figure]
-        p = stats.holm(np.array([math.nan if item.p is None else item.p for item in family], dtype=np.float64))
-        adjusted |= {(item.planner, figure): _defined(value) for item, value in zip(family, p, strict=True)}
-    return tuple(_with_verdict(replace(item, p_holm=adjusted[item.planner, item.figure])) for item in changes)
+    for family in dict.fromkeys(families.values()):
+        members = [item for item in changes if families[item.figure] == family]
+        raw = np.array([math.nan if item.p is None else item.p for item in members], dtype=np.float64)
+        p = stats.correct(raw, correction)
+        adjusted |= {(item.planner, item.figure): _defined(value) for item, value in zip(members, p, strict=True)}
+    corrected = []
+    for item in changes:
+        p_item = adjusted[item.planner, item.figure]
+        by_bh = correction == "bh"
+        change = replace(item, p_holm=None if by_bh else p_item, p_bh=p_item if by_bh else None)
+        corrected.append(_with_verdict(replace(change, role=_role(item.figure, metric, tested))))
+    return tuple(corrected)
+
+
+def _role(figure: str, metric: str, tested: Sequence[str]) -> Role:
+    return "primary" if figure == metric else "corrected" if figure in tested else "exploratory"
 
 
 def _with_verdict(change: FigureChange) -> FigureChange:
-    """Call a change better or worse where the corrected p is below the level."""
-    if change.p_holm is None or change.p_holm >= LEVEL or not change.difference:
+    """Call a change better or worse where it is sure and its figure was named beforehand."""
+    if change.role == "exploratory":
+        known = change.verdict == "no change" or not change.defined
+        return change if known else replace(change, verdict="exploratory")
+    if not change.is_significant:
         return change
-    return replace(change, verdict="better" if change.difference > 0 else "worse")
+    return replace(change, verdict="better" if (change.difference or 0.0) > 0 else "worse")

@@ -6,7 +6,6 @@ says what so many papers could have shown.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -19,12 +18,12 @@ from evalkit.comparison.comparable import papers_of, shared_papers
 from evalkit.comparison.comparison import Comparison
 from evalkit.comparison.differences import FigureChange, per_paper
 from evalkit.comparison.gate_rules import Gate, Rule
+from evalkit.comparison.outlook import Outlook, gate_outlooks
 from evalkit.errors import InputError
 from evalkit.stats import Verdict
 from evalkit.text import nearest, normalise, normalise_id
 
 LISTED = 20  # papers or entries that one check names; the rest is counted
-DROPS = (0.02, 0.05, 0.1)  # whose chance to be caught is told
 MAJORITY = 0.5  # of a planner's samples of a paper must match an entry that must match
 
 
@@ -43,15 +42,6 @@ class Check:
     def name(self) -> str:
         """Return a name that is unique among a planner's checks."""
         return f"{self.rule}: {self.demand}"
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """How often a rule would trip for any planner if nothing changed, and how often for one that drops by so much."""
-
-    rule: str
-    alarms: float
-    catches: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,38 +115,7 @@ def evaluate_gate(comparison: Comparison, gate: Gate, *, strict: bool = False) -
         demanded = [demand for demand in DEMANDS if getattr(rule, demand) not in (None, ())]
         checks.extend(DEMANDS[demand](case) for demand in demanded for case in cases)
     checks.extend(_missing_planners(comparison, gate))
-    return GateReport(comparison, tuple(checks), strict or gate.inconclusive == "fail", _outlooks(comparison, gate))
-
-
-def _outlooks(comparison: Comparison, gate: Gate) -> tuple[Outlook, ...]:
-    """Return what the rules on figures can do on these papers, with the spread of these differences."""
-    found = []
-    for rule in gate.rules:
-        names = [name for _, name in comparison.pairs if fnmatchcase(name, rule.planner)]
-        changes = [comparison.change(name, rule.figure) for name in names]
-        known = [change for change in changes if change.standard_error]
-        if not known or (rule.margin is None and (rule.max_drop is None or not rule.significant)):
-            continue
-        rates = [
-            [stats.alarm_rate(drop, change.standard_error or 0.0, change.papers, _trips_from(rule, change, len(names)))
-             for change in known]
-            for drop in (0.0, *DROPS)
-        ]  # fmt: skip
-        quiet = math.prod(1 - rate for rate in rates[0])
-        caught = tuple((drop, sum(row) / len(row)) for drop, row in zip(DROPS, rates[1:], strict=True))
-        found.append(Outlook(rule.name, 1 - quiet, caught))
-    return tuple(found)
-
-
-def _trips_from(rule: Rule, change: FigureChange, planners: int) -> float:
-    """Return the drop from which on the rule trips for this planner."""
-    error = change.standard_error or 0.0
-    limits = []
-    if rule.margin is not None:
-        limits.append(rule.margin + stats.significant_from(error, change.papers))
-    if rule.max_drop is not None and rule.significant:
-        limits.append(max(rule.max_drop, stats.significant_from(error, change.papers, tests=planners)))
-    return min(limits)
+    return GateReport(comparison, tuple(checks), strict or gate.inconclusive == "fail", gate_outlooks(comparison, gate))
 
 
 def _missing_planners(comparison: Comparison, gate: Gate) -> Iterator[Check]:
@@ -210,7 +169,7 @@ def _max_drop(case: _Case) -> Check:
     if change.difference is None:
         verdict = "inconclusive" if change.base is not None or rule.corrected else "pass"
     elif -change.difference > limit + 1e-9:
-        verdict = "regressed" if change.verdict == "worse" or not rule.significant else "inconclusive"
+        verdict = "regressed" if change.is_significant or not rule.significant else "inconclusive"
     demand = f"{rule.figure} drops by at most {limit:g}" + (", when significant" if rule.significant else "")
     details = _detectable(change, limit) if verdict == "inconclusive" else ()
     return case.check(demand, verdict, _sentence(change), details)

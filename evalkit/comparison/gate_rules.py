@@ -83,16 +83,27 @@ OF_FIGURE = ("margin", "max_drop", "floor")  # demands on a planner's figure its
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The rules, and what an inconclusive verdict or a planner that is missing means for the exit code."""
+    """The rules, what an inconclusive verdict or a missing planner means for the exit code, and how p is corrected."""
 
     rules: tuple[Rule, ...]
     inconclusive: str = _key("pass", _one_of("pass", "fail"))
     missing_planners: str = _key("fail", _one_of("fail", "pass"))
+    correction: str = _key("shaffer", _one_of("shaffer", "bh"))
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Return every figure that a rule looks at, the one of the first rule first."""
         return tuple(dict.fromkeys(rule.metric for rule in self.rules))
+
+    @property
+    def tested(self) -> tuple[str, ...]:
+        """Return the figures beside that of the first rule whose drop a rule lets the test confirm."""
+        tested = [rule.metric for rule in self.rules if rule.significant and not rule.corrected]
+        return tuple(name for name in dict.fromkeys(tested) if name != self.metrics[0])
+
+    def tests(self, rule: Rule, planners: int) -> int:
+        """Return how many tests the p of a rule's figure is corrected for, with so many planners."""
+        return planners * len(self.tested) if rule.metric in self.tested else planners
 
     @property
     def corrected(self) -> tuple[str, ...]:

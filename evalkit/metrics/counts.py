@@ -9,6 +9,9 @@ from math import log2
 from evalkit.metrics.set_overlap import metrics_in_common, options_in_common
 from evalkit.types import RANKS, Ablation, Alignment, Counts, Pair, PaperScore, Plan, PlanStatus
 
+# Codes of plans that do not exist: of the paper at all, or of some of its samples.
+MISSING_PLAN, LOST_SAMPLE = "missing-plan", "lost-sample"
+
 
 def score_paper(
     gold: Plan,
@@ -54,7 +57,7 @@ def plan_status(plan: Plan) -> PlanStatus:
     """Return whether there is a plan, and if not, whether it was missing, empty or could not be read."""
     if plan.ablations:
         return "planned"
-    if any(diagnostic.code == "missing-plan" for diagnostic in plan.diagnostics):
+    if any(diagnostic.code in (MISSING_PLAN, LOST_SAMPLE) for diagnostic in plan.diagnostics):
         return "missing"
     return "unreadable" if any(item.severity == "error" for item in plan.diagnostics) else "empty"
 

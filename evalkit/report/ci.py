@@ -6,11 +6,13 @@ Texts from plans and gold are escaped: in Markdown none becomes a link, an image
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from xml.etree import ElementTree
 
 from evalkit.comparison import Check, Comparison, FigureChange, GateReport
+from evalkit.errors import EvalkitError
 from evalkit.report.comparison_text import (
     NO_TEST,
     change_cells,
@@ -21,7 +23,7 @@ from evalkit.report.comparison_text import (
 )
 from evalkit.report.escaping import markdown
 from evalkit.report.json_output import records
-from evalkit.report.values import number, p_value
+from evalkit.report.values import CORRECTIONS, number, p_value
 from evalkit.storage.files import append_text, write_text
 from evalkit.text import safe_terminal
 
@@ -37,13 +39,29 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def write(report: GateReport, junit_file: str | None, markdown_file: str | None, summary_file: str | None) -> None:
     """Write the files that were asked for; a job summary is added to, and shortened to what room others left in it."""
+    _write(junit(report), partial(gate_markdown, report), junit_file, markdown_file, summary_file)
+
+
+def write_error(
+    error: EvalkitError, junit_file: str | None, markdown_file: str | None, summary_file: str | None
+) -> None:
+    """Write the same files where the gate could not be evaluated, so that they say what is wrong."""
+    _write(error_junit(error), partial(error_markdown, error), junit_file, markdown_file, summary_file)
+
+
+def _write(
+    xml_text: str,
+    page: Callable[[int], str],
+    junit_file: str | None,
+    markdown_file: str | None,
+    summary_file: str | None,
+) -> None:
     if junit_file:
-        write_text(junit_file, junit(report))
+        write_text(junit_file, xml_text)
     if markdown_file:
-        write_text(markdown_file, gate_markdown(report))
+        write_text(markdown_file, page(LIMIT))
     if summary_file:
-        pages = (gate_markdown(report, limit) for limit in (LIMIT, SHORTER, SHORTEST))
-        any(append_text(summary_file, page, LIMIT) for page in pages)
+        any(append_text(summary_file, page(limit), LIMIT) for limit in (LIMIT, SHORTER, SHORTEST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +92,12 @@ def gate_markdown(report: GateReport, limit: int = LIMIT) -> str:
     return fitted([Section(head, rows, "\n"), *_compared(report.comparison)], limit)
 
 
+def error_markdown(error: EvalkitError, limit: int = LIMIT) -> str:
+    """Render why a gate could not be evaluated."""
+    message = text(error, min(LONGEST_ANNOTATION, limit // 8))
+    return f"## ❌ evalkit gate: nothing was checked\n\n{message}\n\n"
+
+
 def fitted(sections: Sequence[Section], limit: int) -> str:
     """All sections in fewer bytes than `limit`: every head and tail, and of the rows as many as there is room for."""
     room = limit - 1 - sum(_bytes(part.head) + _bytes(part.tail) + ROOM for part in sections)
@@ -96,10 +120,10 @@ def _bytes(part: str) -> int:
     return len(part.encode("utf-8"))
 
 
-def text(value: object) -> str:
+def text(value: object, longest: int = LONGEST_CELL) -> str:
     """Text for a cell: escaped, no mention of a person or an issue, not too long."""
     plain = str(value)
-    escaped = markdown(plain if len(plain) <= LONGEST_CELL else f"{plain[:LONGEST_CELL]}…")
+    escaped = markdown(plain if len(plain) <= longest else f"{plain[:longest]}…")
     for mention in (r"\@", r"\#", "www"):
         escaped = escaped.replace(mention, f"{mention}<!-- -->")
     return escaped
@@ -108,7 +132,8 @@ def text(value: object) -> str:
 def _compared(result: Comparison) -> Iterator[Section]:
     """Render how much changed, how sure that is, and where."""
     yield Section(f"### {text(result.new.name)} against {text(result.base.name)}\n\n", _notes(result), "\n")
-    head = f"| planner | papers | base | new | {result.metric} difference, 95% | p | Holm | verdict | could see |\n"
+    head = f"| planner | papers | base | new | {result.metric} difference, 95% | p "
+    head += f"| {CORRECTIONS[result.correction]} | verdict | could see |\n"
     yield Section(head + "|---|--:|--:|--:|--:|--:|--:|---|--:|\n", [_planner(item) for item in result.headline], "\n")
     if result.corrected:
         head = "| planner | labelled papers | base | new | corrected difference, 95% | verdict | could see |\n"
@@ -128,7 +153,7 @@ def _verdict(change: FigureChange) -> str:
 
 
 def _planner(change: FigureChange) -> str:
-    tests = (p_value(change.p), p_value(change.p_holm), _verdict(change))
+    tests = (p_value(change.p), p_value(change.p_adjusted), _verdict(change))
     return _row(text(change.planner), *change_cells(change), *tests, number(change.detectable))
 
 
@@ -212,6 +237,18 @@ def _case(report: GateReport, check: Check) -> ElementTree.Element:
     return case
 
 
+def error_junit(error: EvalkitError) -> str:
+    """Render one test case with an error where a gate could not be evaluated."""
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0", "time": "0", "name": "evalkit gate"}
+    root = ElementTree.Element("testsuites", counts)
+    suite = ElementTree.SubElement(root, "testsuite", counts)
+    case = ElementTree.SubElement(suite, "testcase", classname="evalkit.gate", name="input", time="0")
+    message = xml(str(error))
+    ElementTree.SubElement(case, "error", message=message, type=type(error).__name__).text = message
+    ElementTree.indent(root, " ")
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
+
+
 def xml(text: str) -> str:
     """Text without what XML cannot hold, and without what steers a terminal that prints it."""
     return _NOT_XML.sub("\ufffd", safe_terminal(text))
@@ -224,6 +261,11 @@ def workflow_commands(report: GateReport) -> Iterator[str]:
         kind = "error" if report.fails(check) else "warning"
         yield command(kind, f"{check.name} ({check.planner})", "\n".join((check.message, *check.details)))
     yield command("error" if report.tripped else "notice", "evalkit gate", gate_sentence(report))
+
+
+def error_command(error: EvalkitError) -> str:
+    """Return the annotation of a gate that could not be evaluated."""
+    return command("error", "evalkit gate: nothing was checked", str(error))
 
 
 def command(kind: str, title: str, message: str) -> str:

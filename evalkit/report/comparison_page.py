@@ -17,7 +17,7 @@ from evalkit.report.chart_style import SERIES, Charts, colour, colours, draw, la
 from evalkit.report.comparison_text import gold_entry, interval, plan_entries, planner_name
 from evalkit.report.escaping import address
 from evalkit.report.html import LARGEST_INLINE, Page, browser_page, drawn
-from evalkit.report.values import brackets, defined, shown_path
+from evalkit.report.values import CORRECTIONS, brackets, defined, shown_path
 from evalkit.storage.runs import Run
 from evalkit.text import normalise_id
 
@@ -67,6 +67,7 @@ def _view(result: Comparison) -> View:
         "warnings": [*forced, *result.warnings],
         "metric": TITLES.get(result.metric, result.metric),
         "target": result.target,
+        "correction": CORRECTIONS[result.correction],
         "changes": _changes(result.headline),
         "corrected": _changes(result.corrected),
         "lost": int(counts.get("lost", 0)),
@@ -90,7 +91,7 @@ def verdict(result: Comparison) -> str:
         could_see = "" if only.detectable is None else f"; a difference of {only.detectable:.2f} would have been seen"
         moved = f"{name} {only.base:.3f} → {only.new:.3f}, {only.difference:+.3f}{ends}"
         return f"{only.planner}: {moved}: {only.verdict}{could_see}.{_by_labels(result)}"
-    counts = f"{_counted(headline)} (paired permutation over papers, Holm, 5%)"
+    counts = f"{_counted(headline)} (paired permutation over papers, {CORRECTIONS[result.correction]}, 5%)"
     return f"{name} of {len(headline)} planners: {counts}.{_by_labels(result)}"
 
 
@@ -121,7 +122,7 @@ def _changes(items: Sequence[FigureChange]) -> list[View]:
         asdict(item)
         | {"at": share(item.difference), "from": share(item.low), "to": share(item.high)}
         | {"planner": planner_name(item), "link": address(item.planner)}
-        | {"p": item.p_holm, "needed": item.papers_needed}
+        | {"p": item.p_adjusted, "needed": item.papers_needed}
         for item in items
     ]
 
@@ -228,9 +229,9 @@ def changes(result: Comparison) -> Any:
     return titled(chart, f"the {len(names)} of {len(rows)} planners that moved most" if more else "")
 
 
-@registered(CHARTS, "figures", "Better or worse at what?")
+@registered(CHARTS, "figures", "Which other figures moved?")
 def figures(result: Comparison) -> Any:
-    """The other figures on the same papers."""
+    """The other figures on the same papers: exploratory, for of a dozen one stands apart by chance quite often."""
     others = [
         name for name in shown_in("page") if name != result.metric and any(c.figure == name for c in result.changes)
     ]

@@ -17,7 +17,7 @@ from evalkit.comparison import Comparison, FigureChange, GateReport, Outlook, Sn
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report.escaping import plain
 from evalkit.report.planner_table import PlannerTable
-from evalkit.report.values import brackets, number, p_value
+from evalkit.report.values import CORRECTIONS, brackets, number, p_value
 
 BESIDE = {name: FIGURES[name].label for name in shown_in("beside")}
 SHOWN = 15  # rows of a table of changes; the rest is counted, and whole in --json
@@ -104,12 +104,13 @@ def _warnings(result: Comparison) -> Iterator[Text]:
 
 def _headline(result: Comparison) -> PlannerTable:
     """Return one row a planner: the metric that decides."""
-    heads = ("papers", "base", "new", "difference [95%]", "p", "Holm", "verdict", "could see")
+    by = CORRECTIONS[result.correction]
+    heads = ("papers", "base", "new", "difference [95%]", "p", by, "verdict", "could see")
     title = f"{plain(result.new.name)} against {plain(result.base.name)}: {result.metric}"
-    first = ("verdict", "difference [95%]", "new", "base", "Holm", "p", "papers", "could see")
+    first = ("verdict", "difference [95%]", "new", "base", by, "p", "papers", "could see")
     table = PlannerTable(title, (*heads, f"to see {result.target:g}"), folded=("verdict",), first=first, hint=ALL)
     for change in result.headline:
-        cells = map(Text, (*change_cells(change), p_value(change.p), p_value(change.p_holm)))
+        cells = map(Text, (*change_cells(change), p_value(change.p), p_value(change.p_adjusted)))
         needed = "–" if change.papers_needed is None else f"{change.papers_needed} papers"
         table.add_row(plain(planner_name(change)), *cells, _verdict(change), number(change.detectable), needed)
     return table
@@ -122,7 +123,7 @@ def _verdict(change: FigureChange) -> Text:
 def _planner_table(result: Comparison) -> PlannerTable:
     """Return one row a planner: other figures, as they are now and how they moved."""
     figures = {name: head for name, head in BESIDE.items() if any(change.figure == name for change in result.changes)}
-    table = PlannerTable("Other figures: new (difference)", figures.values(), folded=figures.values())
+    table = PlannerTable("Other figures, exploratory: new (difference)", figures.values(), folded=figures.values())
     for change in result.headline:
         others = [(result.change(change.planner, name), FIGURES[name].digits) for name in figures]
         cells = [

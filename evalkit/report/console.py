@@ -16,7 +16,7 @@ from rich.text import Text
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report import json_output
 from evalkit.report.planner_table import PlannerTable, common_prefix
-from evalkit.report.values import brackets, number, text
+from evalkit.report.values import CORRECTIONS, brackets, number, text
 from evalkit.scoring.load import LoadedPlans
 from evalkit.storage.runs import Run
 from evalkit.text import safe_terminal
@@ -37,7 +37,8 @@ def leaderboard(run: Run, *, wide: bool = False) -> Iterator[RenderableType]:
     headline, *others = COLUMNS.values()
     heads = (headline, *ranked, *others, "papers")
     first = (headline, "rank", "P", "R", "coverage", "part F1", "p best", "action", "metrics F1", "options F1")
-    title = "Leaderboard (macro means over papers; * best; p against the best, corrected)"
+    by = f" by {CORRECTIONS['bh']}" if run.meta.get("settings", {}).get("correction") == "bh" else ""
+    title = f"Leaderboard (macro means over papers; * best; p against the best, corrected{by})"
     table = PlannerTable(title, heads, first=first, hint="--wide shows all")
     best = {name: frame[name].max() for name in COLUMNS}
     shown = frame if wide else frame.head(TOP)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from evalkit.comparison import Check, Comparison, GateReport, Snapshot, scores
+from evalkit.comparison import Check, Comparison, GateReport, GateStudy, Snapshot, scores
 from evalkit.scoring.load import LoadedPlans
 from evalkit.storage.runs import SCHEMA_VERSION, Run
 
@@ -57,12 +57,19 @@ def comparison(result: Comparison) -> str:
 def gate(report: GateReport) -> str:
     """Return the verdict, every check, and the comparison that they rest on."""
     checks = [_check(check) | {"fails": report.fails(check)} for check in report.checks]
-    outlook = [
-        {"rule": item.rule, "alarms": item.alarms, "catches": [{"drop": d, "rate": rate} for d, rate in item.catches]}
-        for item in report.outlook
-    ]
+    outlook = [asdict(item) | {"catches": _catches(item.catches)} for item in report.outlook]
     head = {"verdict": report.verdict, "tripped": report.tripped, "outlook": outlook, "checks": checks}
     return dump(head | {"comparison": _comparison(report.comparison)})
+
+
+def gate_study(study: GateStudy) -> str:
+    """Return what one run says of a gate, and of the papers and samples that it takes."""
+    expectations = [asdict(item) | {"catches": _catches(item.catches)} for item in study.expectations]
+    return dump(asdict(study) | {"expectations": expectations})
+
+
+def _catches(rates: Sequence[tuple[float, float]]) -> list[dict[str, float]]:
+    return [{"drop": drop, "rate": rate} for drop, rate in rates]
 
 
 def baseline(side: Snapshot) -> str:
@@ -97,6 +104,7 @@ def _comparison(result: Comparison) -> dict[str, Any]:
         "target": result.target,
         "seed": result.seed,
         "resamples": result.resamples,
+        "correction": result.correction,
         "forced": {name: dict(zip(sides, values, strict=True)) for name, values in result.forced.items()},
         "warnings": list(result.warnings),
         "planners": [asdict(change) for change in result.headline],

@@ -17,7 +17,7 @@ from evalkit import stats
 from evalkit.errors import InputError
 from evalkit.metrics.figures import FIGURES, TITLES, shown_in
 from evalkit.report import escaping, json_output
-from evalkit.report.values import brackets, defined, number
+from evalkit.report.values import CORRECTIONS, brackets, defined, number
 from evalkit.storage.runs import Run
 from evalkit.storage.tables import to_csv
 
@@ -59,6 +59,7 @@ class Table:
     signatures: tuple[str, ...]
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    corrections: tuple[str, ...] = ("shaffer",)  # of p, those of the runs
 
     @property
     def titles(self) -> list[str]:
@@ -82,7 +83,10 @@ def table(runs: Mapping[str, Run], columns: Sequence[str] = COLUMNS, *, interval
     planners = dict.fromkeys(planner for own in cells for planner in own)
     nothing: tuple[Cell | None, ...] = (None,) * len(columns)
     rows = tuple((planner, tuple(cell for own in cells for cell in own.get(planner, nothing))) for planner in planners)
-    return Table(tuple(runs), tuple(str(run.signature) for run in runs.values()), tuple(columns), rows)
+    signatures = tuple(str(run.signature) for run in runs.values())
+    chosen = {run.meta.get("settings", {}).get("correction", "shaffer") for run in runs.values()}
+    corrections = sorted(chosen & CORRECTIONS.keys())
+    return Table(tuple(runs), signatures, tuple(columns), rows, tuple(corrections))
 
 
 def _cells(run: Run, name: str, columns: Sequence[str], intervals: bool) -> dict[str, tuple[Cell | None, ...]]:
@@ -123,7 +127,10 @@ def _marks(run: Run, column: str) -> list[str]:
     wide = run.papers.pivot_table(index="paper", columns="planner", values=column, dropna=False, sort=True)
     settings = run.meta["settings"]
     measure = stats.macro(wide.reindex(columns=planners).to_numpy(dtype="float64"))
-    tests = stats.all_pairs(measure, seed=settings["seed"], resamples=settings["resamples"] or 9999)
+    correction = settings.get("correction", "shaffer")
+    tests = stats.all_pairs(
+        measure, seed=settings["seed"], resamples=settings["resamples"] or 9999, correction=correction
+    )
     against_best = tests.adjusted[int(values.argmax())]
     # What could not be tested (too few papers in common) is not significantly worse either.
     tied = values.notna().to_numpy() & ~(against_best < SIGNIFICANT)
@@ -232,7 +239,13 @@ def _legend(board: Table, best: str, dagger: str) -> str:
     cells = [cell for _, row in board.rows for cell in row if cell is not None]
     notes = [f"{best}: best of its column"]
     if any(cell.mark == "tied" for cell in cells):
-        notes.append(f"{dagger}: not significantly worse than the best (paired permutation over papers, all pairs, 5%)")
+        by = (
+            ""
+            if board.corrections == ("shaffer",)
+            else f", {' and '.join(CORRECTIONS[name] for name in board.corrections)}"
+        )
+        tests = f"paired permutation over papers, all pairs{by}, 5%"
+        notes.append(f"{dagger}: not significantly worse than the best ({tests})")
     if any(cell.interval for cell in cells):
         notes.append("brackets: 95% intervals over papers")
     return "; ".join(notes) + "."

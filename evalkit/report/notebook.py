@@ -44,7 +44,7 @@ def comparison_html(result: Comparison) -> str:
     heads = "".join(f"<th>{title}</th>" for title in titles)
     rows = []
     for item in result.headline:
-        cells = (*comparison_text.change_cells(item), p_value(item.p_holm), item.verdict)
+        cells = (*comparison_text.change_cells(item), p_value(item.p_adjusted), item.verdict)
         rows.append(f"<tr><th>{escaping.html(item.planner)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     lost, gained = ((result.entries["change"] == change).sum() for change in ("lost", "gained"))
     moved = f"<p>Gold entries: {lost} lost, {gained} gained.</p>"

@@ -16,7 +16,7 @@ from evalkit.report.browser_data import CLASSES, counts
 from evalkit.report.charts import CHARTS
 from evalkit.report.escaping import address
 from evalkit.report.html import LARGEST_INLINE, Page, browser_page, drawn
-from evalkit.report.values import brackets, defined, number, shown_path
+from evalkit.report.values import brackets, defined, number, pairs_corrected, shown_path
 from evalkit.storage.runs import Run
 
 COLUMNS = [name for name in shown_in("page") if name != "match_f1"]  # which has a column of its own
@@ -86,7 +86,8 @@ def verdict(run: Run) -> str:
     if not tied:
         return f"{lead}, significantly more than {'the other' if len(others) == 1 else 'every other planner'}."
     who = f"{tied} of the other {len(others)} cannot" if tied < len(others) else "no other planner can"
-    return f"{lead}; {who} be told from it on these papers (paired permutation test, corrected for all pairs, 5%)."
+    corrected = pairs_corrected(run.meta.get("settings", {}))
+    return f"{lead}; {who} be told from it on these papers (paired permutation test, {corrected}, 5%)."
 
 
 def _facts(run: Run) -> Iterator[View]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 SHOWN_STEPS = 3  # planner's folder, planner, file
+CORRECTIONS = {"holm": "Holm", "shaffer": "Shaffer", "bh": "Benjamini-Hochberg"}
 
 
 def defined(value: Any) -> float | None:
@@ -39,6 +41,12 @@ def shown_path(path: str) -> str:
     steps = re.split(r"[/\\]+", path)
     absolute = path.startswith(("/", "\\", "~")) or re.match("[A-Za-z]:[/\\\\]", path)
     return "/".join(["…", *steps[-SHOWN_STEPS:]]) if absolute else path
+
+
+def pairs_corrected(settings: Mapping[str, Any]) -> str:
+    """Say how p of all pairs of a run's planners was corrected."""
+    by = f" by {CORRECTIONS['bh']}" if settings.get("correction") == "bh" else ""
+    return f"corrected for all pairs{by}"
 
 
 def text(value: object) -> str:

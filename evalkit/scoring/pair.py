@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import PurePath
+from typing import Any
 
+from evalkit.metrics.counts import LOST_SAMPLE, MISSING_PLAN
 from evalkit.settings import Settings, content_digest
 from evalkit.storage.cache import decode_plans, encode_plans
 from evalkit.storage.discovery import paper_name
@@ -60,7 +64,7 @@ def _decode_gold(content: bytes) -> Plan:
 def decode_plan(content: bytes | None, ref: PlanRef, top_k: int | None = None) -> Plan:
     """Return the plan of a reference; a missing plan has no content."""
     if content is None:
-        return Plan(ref.paper, ref.planner, (), ref.diagnostics)
+        return Plan(ref.paper, ref.planner, (), ref.diagnostics, sample=ref.sample)
     (plan,) = decode_plans(content, ref.path)
     return replace(plan, paper=ref.paper, planner=ref.planner, sample=ref.sample, ablations=plan.ablations[:top_k])
 
@@ -183,10 +187,14 @@ def _unknown_paper(ref: PlanRef, gold: Mapping[str, Plan]) -> Diagnostic:
 
 
 def paired(gold: Mapping[str, Plan], table: PlanTable, settings: Settings) -> Iterator[tuple[Plan, PlanRef]]:
-    """Yield every gold paper with every planner's plan of it, in a fixed order; gold owns the denominator."""
+    """Yield every gold paper with every planner's plans of it, in a fixed order; gold owns the denominator."""
     for planner in sorted(table):
+        expected = settings.samples or max(map(len, table[planner].values()), default=1)
+        names = {ref.sample for refs in table[planner].values() for ref in refs}
         for key in sorted(gold):
-            for ref in table[planner].get(key) or [missing_plan(gold[key].paper, planner)]:
+            paper, found = gold[key].paper, table[planner].get(key, [])
+            lost = _lost_samples(paper, planner, found, names, expected) if found else [missing_plan(paper, planner)]
+            for ref in (*found, *lost):
                 if ref.digest or settings.missing == "zero":
                     yield gold[key], ref
 
@@ -194,4 +202,45 @@ def paired(gold: Mapping[str, Plan], table: PlanTable, settings: Settings) -> It
 def missing_plan(paper: str, planner: str) -> PlanRef:
     """Return the reference of a plan that does not exist; it counts as an empty plan."""
     message = f"{planner!r} has no plan for {paper!r}; it counts as an empty plan"
-    return PlanRef(paper, planner, diagnostics=(Diagnostic("warning", "missing-plan", message),))
+    return PlanRef(paper, planner, diagnostics=(Diagnostic("warning", MISSING_PLAN, message),))
+
+
+def _lost_samples(
+    paper: str, planner: str, found: Sequence[PlanRef], names: set[str], expected: int
+) -> Iterator[PlanRef]:
+    """Yield the samples that a paper lacks, as empty plans: those that are there do not stand for the lost ones.
+
+    They go by the names that the planner's samples have on other papers, where these are the same everywhere.
+    """
+    known = sorted(names, key=_in_order) if len(names) <= expected else []
+    numbers = map(str, range(1, expected + 1))
+    there = {ref.sample for ref in found}
+    absent = (name for name in dict.fromkeys((*known, *numbers)) if name not in there)
+    for name in islice(absent, max(expected - len(found), 0)):
+        message = (
+            f"{planner!r} has {len(found)} of {expected} samples for {paper!r}; sample {name!r} counts as an empty plan"
+        )
+        yield PlanRef(paper, planner, name, diagnostics=(Diagnostic("warning", LOST_SAMPLE, message),))
+
+
+def _in_order(name: str) -> tuple[bool, int, str]:
+    """Return what sorts names of samples: numbers by their value, then the others."""
+    return (False, int(name), name) if name.isdecimal() else (True, 0, name)
+
+
+def lost_samples(work: Work) -> list[dict[str, Any]]:
+    """Return, for each planner that lacks samples, how many of a paper were expected, and which of them are lost."""
+    counts = Counter((ref.planner or "", gold.paper) for gold, ref in work.pairs)
+    lost: dict[str, dict[str, list[str]]] = {}
+    for gold, ref in work.pairs:
+        if any(item.code == LOST_SAMPLE for item in ref.diagnostics):
+            lost.setdefault(ref.planner or "", {}).setdefault(gold.paper, []).append(ref.sample)
+    return [
+        {
+            "planner": planner,
+            "expected": max(counts[planner, paper] for paper in papers),
+            "samples": sum(count for (name, _), count in counts.items() if name == planner),
+            "lost": papers,
+        }
+        for planner, papers in lost.items()
+    ]

@@ -27,7 +27,7 @@ from evalkit.scoring.load import (
     no_plans_error,
     read_plan_refs,
 )
-from evalkit.scoring.pair import PlanRef, PlanTable, Task, Work, decode_plan, paired, plans_by_paper
+from evalkit.scoring.pair import PlanRef, PlanTable, Task, Work, decode_plan, lost_samples, paired, plans_by_paper
 from evalkit.scoring.reference_labels import SAMPLING, reference_labels
 from evalkit.scoring.rows import BatchResult, batch_result, score_columns
 from evalkit.scoring.scorer import Matcher, RecordedMatcher, calibration_for, encoder_for, texts_of
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 DIGEST_BATCH = 512  # plans whose cached decisions a worker looks for at a time
+NAMED = 5  # lost samples that a warning names
 TEXT_BATCH = 512  # texts that are encoded before they are cached: what an interruption can cost
 
 
@@ -139,7 +140,9 @@ def score_run(
         writer = RunWriter(folder, _signature(settings, matcher, loaded.gold, work), papers_whole=labels is not None)
         for result in score_work(work, matcher, writer.table_format, executor, progress):
             writer.add(result)
-        warnings = [*loaded.warnings, *_draft_warnings(work)]
+        lost = lost_samples(work)
+        facts |= {"lost_samples": lost} if lost else {}
+        warnings = [*loaded.warnings, *_draft_warnings(work), *map(_lost_warning, lost)]
         run = writer.finish([*loaded.problems, *work.missing], settings, warnings, {**loaded.facts, **facts})
         if labels is not None:
             run = corrected(run, list(work.plans(settings.top_k)), labels, settings)
@@ -374,3 +377,15 @@ def _draft_warnings(work: Work) -> list[str]:
     papers = {gold.paper: is_draft(gold) for gold, _ in work.pairs}
     drafts = sum(papers.values())
     return [f"gold of {drafts} of {len(papers)} papers is a draft that nobody has confirmed"] if drafts else []
+
+
+def _lost_warning(lost: Mapping[str, Any]) -> str:
+    """Say which samples a planner lacks, and what to do where none were expected."""
+    papers = lost["lost"]
+    count = sum(map(len, papers.values()))
+    named = [f"{name} of {paper}" for paper, names in papers.items() for name in names][:NAMED]
+    more = f" and {count - len(named)} more" if count > len(named) else ""
+    return (
+        f"{lost['planner']}: {count} of {lost['samples']} samples are lost and count as empty plans ({', '.join(named)}"
+        f"{more}); {lost['expected']} a paper are expected, unless --samples says how many"
+    )

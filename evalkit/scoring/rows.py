@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import nan
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.set_overlap import metrics_in_common, options_in_common
-from evalkit.storage.tables import TableFormat, in_cell, rows_csv, table_content
-from evalkit.types import COUNT_NAMES, Ablation, CompatScore, Pair, PaperScore, ScoredPlan
+from evalkit.storage.tables import TableFormat, from_cell, in_cell, rows_csv, table_content
+from evalkit.types import COUNT_NAMES, Ablation, Action, CompatScore, Pair, PaperScore, ScoredPlan
+
+if TYPE_CHECKING:
+    import pandas as pd  # workers need none of it
 
 Row = tuple[object, ...]
 Compat = tuple[PaperScore, CompatScore]
@@ -112,6 +116,23 @@ def pair_rows(item: ScoredPlan) -> list[Row]:
     rows.extend((*names, "spurious", nan, p + 1, *NO_EVIDENCE, *NO_TEXTS, *plan[p]) for p in alignment.spurious)
     rows.extend(row("candidate", pair) for pair in alignment.candidates)
     return rows
+
+
+def row_entries(rows: pd.DataFrame, side: str) -> tuple[Ablation, ...]:
+    """Return the entries of one side ("gold" or "plan") of a list, from its rows of the pairs table."""
+    number = f"{side}_entry"
+    own = rows[rows[number].notna()].drop_duplicates(number).sort_values(number)
+    entries = []
+    for row in own.to_dict("records"):
+        name, part, action, *lists = (row[column] for column in TEXT_COLUMNS[side])
+        options, metrics = (tuple(filter(None, from_cell(cell))) for cell in lists)
+        kind = Action(action) if isinstance(action, str) and action else None
+        entries.append(Ablation(_text(name), _text(part), kind, options, metrics))
+    return tuple(entries)
+
+
+def _text(cell: object) -> str:
+    return str(cell) if isinstance(cell, str) else ""
 
 
 def _texts(entry: Ablation) -> Row:

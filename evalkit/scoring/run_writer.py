@@ -90,8 +90,9 @@ class RunWriter:
         board = leaderboard(papers)
         if settings.resamples:
             board = with_uncertainty(
-                board, papers, seed=settings.seed, resamples=settings.resamples, baseline=settings.baseline
-            )
+                board, papers, seed=settings.seed, resamples=settings.resamples, baseline=settings.baseline,
+                correction=settings.correction,
+            )  # fmt: skip
         counted = {"planners": len(board), "papers": int(papers["paper"].nunique())}
         meta: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
@@ -212,7 +213,7 @@ def _repeats(papers: pd.DataFrame) -> dict[str, object]:
 
 
 def with_uncertainty(
-    table: pd.DataFrame, papers: pd.DataFrame, *, seed: int, resamples: int, baseline: str
+    table: pd.DataFrame, papers: pd.DataFrame, *, seed: int, resamples: int, baseline: str, correction: str = "shaffer"
 ) -> pd.DataFrame:
     """Return the leaderboard with intervals of headline figures, ranks with theirs, and p against best and baseline."""
     planners = table["planner"].tolist()
@@ -226,7 +227,7 @@ def with_uncertainty(
     extra: dict[str, Any] = {}
     for name, interval in zip(measures, stats.intervals(list(measures.values())), strict=True):
         extra |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
-    tests = stats.all_pairs(headline, seed=seed, resamples=resamples)
+    tests = stats.all_pairs(headline, seed=seed, resamples=resamples, correction=correction)
     ranks = stats.rank_intervals(headline.values, tests.adjusted)
     extra |= {
         "rank": table["match_f1"].rank(ascending=False, method="min").to_numpy(),
@@ -239,8 +240,9 @@ def with_uncertainty(
         if baseline not in planners:
             raise InputError(f"no planner {baseline!r} to compare with; there are {', '.join(planners)}")
         place = planners.index(baseline)
-        tests = stats.against_baseline(headline, place, seed=seed, resamples=resamples)
-        extra |= {"p_baseline": tests.raw[place], "p_baseline_holm": tests.adjusted[place]}
+        tests = stats.against_baseline(headline, place, seed=seed, resamples=resamples, correction=correction)
+        adjusted = "p_baseline_bh" if correction == "bh" else "p_baseline_holm"
+        extra |= {"p_baseline": tests.raw[place], adjusted: tests.adjusted[place]}
     wide = table.assign(**extra).astype(dict.fromkeys(("rank", "rank_low", "rank_high"), "Int64"))
     return wide.loc[:, _ordered(list(wide.columns))]
 
@@ -260,7 +262,8 @@ def _squares(papers: pd.DataFrame, planners: Sequence[str]) -> Callable[[str], N
 
 def _ordered(columns: Sequence[str]) -> list[str]:
     """Put planner and rank first, then every figure with its interval behind it, then the rest."""
-    first = ["planner", "rank", "rank_low", "rank_high", "p_best", "best_probability", "p_baseline", "p_baseline_holm"]
+    first = ["planner", "rank", "rank_low", "rank_high", "p_best", "best_probability", "p_baseline", "p_baseline_holm",
+             "p_baseline_bh"]  # fmt: skip
     order = [name for name in first if name in columns]
     for name in columns:
         bounds = [f"{name}_low", f"{name}_high"] if name.removesuffix("_micro") in HEADLINES else []

@@ -11,20 +11,24 @@ from evalkit.stats.intervals import (
     FEWEST_PAPERS,
     Difference,
     Intervals,
+    difference_variances,
     differences,
     few_papers,
     intervals,
     standard_error,
+    t_reach,
 )
 from evalkit.stats.measures import Measure, divide, formula_measure, macro, micro
-from evalkit.stats.multiplicity import benjamini_hochberg, holm, rank_intervals, shaffer
+from evalkit.stats.multiplicity import benjamini_hochberg, correct, holm, rank_intervals, shaffer
 from evalkit.stats.permutation import PairTests, against_baseline, all_pairs, paired_test
 from evalkit.stats.power import (
     Verdict,
     alarm_rate,
     minimum_detectable,
     papers_needed,
+    papers_to_see,
     significant_from,
+    variance_components,
     verdict,
 )
 from evalkit.stats.ppi import corrected_sums
@@ -44,7 +48,9 @@ __all__ = [
     "all_pairs",
     "benjamini_hochberg",
     "bootstrap",
+    "correct",
     "corrected_sums",
+    "difference_variances",
     "differences",
     "divide",
     "few_papers",
@@ -56,10 +62,13 @@ __all__ = [
     "minimum_detectable",
     "paired_test",
     "papers_needed",
+    "papers_to_see",
     "rank_intervals",
     "shaffer",
     "significant_from",
     "standard_error",
+    "t_reach",
     "top_probability",
+    "variance_components",
     "verdict",
 ]

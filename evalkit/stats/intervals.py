@@ -90,6 +90,24 @@ def standard_error(measure: Measure, base: int, new: int, *, labelled: Flags | N
     return float(_errors((moved[:, new] - moved[:, base])[:, None], np.array([n]), labelled)[0])
 
 
+def difference_variances(measure: Measure) -> Array:
+    """Return the squared standard error of the paired difference of every two planners [planners, planners]."""
+    moved = _influences(measure)
+    n = measure.n
+    fewest = np.minimum(n[:, None], n[None, :])
+    # By the papers' covariance: with hundreds of planners, an array [papers, planners, planners] would not fit.
+    centred = moved - moved.mean(axis=0)
+    products = centred.T @ centred
+    squares = np.diag(products)
+    total = np.maximum(squares[:, None] + squares[None, :] - 2 * products, 0.0)
+    return np.asarray(total * fewest / np.where(fewest > 1, fewest - 1, np.nan), dtype=np.float64)
+
+
+def t_reach(papers: int, *, level: float = 0.95) -> float:
+    """Return how many standard errors an interval over so many papers reaches to each side; NaN where there is none."""
+    return float(_quantile(np.array([papers]), level)[0]) if papers >= FEWEST_PAPERS else math.nan
+
+
 def effective_papers(measure: Measure, labelled: Flags | None) -> Indices:
     """Count the papers [planners] that an interval rests on; of a corrected measure, those with labels."""
     return measure.n if labelled is None else Measure(measure.sums[labelled], measure.metric).n

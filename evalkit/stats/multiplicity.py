@@ -43,6 +43,19 @@ def benjamini_hochberg(p: Array) -> Array:
     return adjusted.reshape(p.shape)
 
 
+def correct(p: Array, correction: str) -> Array:
+    """Return the adjusted p of tests that share no planner but a base: "bh" by Benjamini-Hochberg, else by Holm.
+
+    Where no test implies another, Shaffer's step-down is Holm's.
+    """
+    return benjamini_hochberg(p) if correction == "bh" else holm(p)
+
+
+def correct_pairs(p: Array, planners: int, correction: str) -> Array:
+    """Return the adjusted p of tests of all pairs of planners: "bh" by Benjamini-Hochberg, else by Shaffer."""
+    return benjamini_hochberg(p) if correction == "bh" else shaffer(p, planners)
+
+
 def _step_down(p: Array, numbers: Indices) -> Array:
     """Multiply the p, from the least on, by these numbers of tests; none is less than the one before it."""
     flat = p.ravel()

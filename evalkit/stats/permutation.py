@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalkit.stats.measures import Array, Flags, Indices, Measure, Metric, divide, gradient, is_macro
-from evalkit.stats.multiplicity import holm, shaffer
+from evalkit.stats.multiplicity import correct, correct_pairs
 from evalkit.stats.resampling import RESAMPLES
 
 CHUNK_CELLS = 1_000_000  # cells of one chunk of swaps
@@ -79,21 +79,23 @@ def _tail(observed: Array, papers: int, differing: int) -> Array:
     return np.asarray(np.maximum(2 * stdtr(papers - 1, -t), 0.5**differing), dtype=np.float64)
 
 
-def all_pairs(measure: Measure, *, seed: int, resamples: int = RESAMPLES) -> PairTests:
-    """Test every planner against every other, Shaffer's step-down over all pairs; symmetric, NaN on the diagonal."""
+def all_pairs(measure: Measure, *, seed: int, resamples: int = RESAMPLES, correction: str = "shaffer") -> PairTests:
+    """Test every planner against every other, corrected over all pairs; symmetric, NaN on the diagonal."""
     planners = measure.sums.shape[1]
     rows, columns = (indices.astype(np.int64) for indices in np.triu_indices(planners, 1))
     raw = _pair_tests(measure, rows, columns, seed, resamples)
-    return _tables(raw, shaffer(raw, planners), rows, columns, planners)
+    return _tables(raw, correct_pairs(raw, planners, correction), rows, columns, planners)
 
 
-def against_baseline(measure: Measure, baseline: int, *, seed: int, resamples: int = RESAMPLES) -> PairTests:
-    """Test every planner against one, Holm over the K - 1 tests; NaN outside the baseline's row and column."""
+def against_baseline(
+    measure: Measure, baseline: int, *, seed: int, resamples: int = RESAMPLES, correction: str = "shaffer"
+) -> PairTests:
+    """Test every planner against one, corrected over the K - 1 tests; NaN outside the baseline's row and column."""
     planners = measure.sums.shape[1]
     others = np.delete(np.arange(planners, dtype=np.int64), baseline)
     rows = np.full_like(others, baseline)
     raw = _pair_tests(measure, rows, others, seed, resamples)
-    return _tables(raw, holm(raw), rows, others, planners)
+    return _tables(raw, correct(raw, correction), rows, others, planners)
 
 
 def _tables(raw: Array, adjusted: Array, rows: Indices, columns: Indices, planners: int) -> PairTests:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
+
+from evalkit.stats.intervals import FEWEST_PAPERS
+from evalkit.stats.measures import Array
+
 Verdict = Literal["pass", "regressed", "inconclusive"]
+_NORMAL_REACH = 1.959963984540054 + 0.8416212335729143  # the normal distribution's quantiles at 97.5 and 80%
 
 
 def minimum_detectable(
@@ -29,6 +35,34 @@ def papers_needed(n: int, detectable: float, target: float) -> int | None:
         return None
     # 90.00000000000001 papers are 90.
     return math.ceil(n * (detectable / target) ** 2 - 1e-9)
+
+
+def papers_to_see(deviation: float, target: float) -> int | None:
+    """Return the fewest papers that show a difference of `target`, where it varies by `deviation` from paper to paper.
+
+    Unlike `papers_needed`, which keeps the degrees of freedom of the papers at hand, it takes those of the papers
+    needed. Never fewer than an interval needs.
+    """
+    if math.isnan(deviation) or not target > 0:
+        return None
+    # Quantiles of t lie above those of the normal distribution, so that no smaller number can do.
+    papers = max(FEWEST_PAPERS, math.floor((_NORMAL_REACH * deviation / target) ** 2))
+    while minimum_detectable(deviation / math.sqrt(papers), papers) > target:
+        papers += 1
+    return papers
+
+
+def variance_components(means: Array, spreads: Array, samples: Array) -> tuple[float, float]:
+    """Return the variance between papers, and that of one sample within a paper; NaN where no paper has several.
+
+    `means`, `spreads` and `samples` [papers]: of each paper's samples the mean, the standard deviation (NaN of a single
+    one), and how many there are. What samples add to the variance of the means is taken out of that between papers.
+    """
+    repeated = ~np.isnan(spreads)
+    if len(means) < 2 or not repeated.any():
+        return math.nan, math.nan
+    within = float(np.mean(spreads[repeated] ** 2))
+    return max(float(np.var(means, ddof=1)) - within * float(np.mean(1 / samples)), 0.0), within
 
 
 def verdict(low: float, high: float, margin: float, *, strict: bool = False) -> Verdict:

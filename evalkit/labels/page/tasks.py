@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from evalkit.errors import InputError
+from evalkit.scoring.rows import row_entries
 from evalkit.settings import fingerprint
 from evalkit.storage.label_files import LabelledPlan
 from evalkit.storage.runs import Run
-from evalkit.storage.tables import from_cell
-from evalkit.types import Ablation, Action, entry_tree
+from evalkit.types import Ablation, entry_tree
 
 PairIndex = tuple[int, int]  # (gold entry, plan entry)
 
@@ -90,21 +91,9 @@ def _task(rows: pd.DataFrame, trace: str) -> LabelTask:
         chances[pair] = float(row["match_probability"])
         if str(row["borderline"]) == "True":
             borderline.add(pair)
-    first, gold, plan = rows.iloc[0], _entries(rows, "gold"), _entries(rows, "plan")
+    first, gold, plan = rows.iloc[0], row_entries(rows, "gold"), row_entries(rows, "plan")
     names = str(first["paper"]), str(first["planner"])
     return LabelTask(*names, gold, plan, _text(first["sample"]), trace, chances, frozenset(borderline))
-
-
-def _entries(rows: pd.DataFrame, side: str) -> tuple[Ablation, ...]:
-    """Return one side's entries from the rows of pairs.csv."""
-    number = f"{side}_entry"
-    own = rows[rows[number].notna()].drop_duplicates(number).sort_values(number)
-    entries = []
-    for row in own.to_dict("records"):
-        name, part, action = (_text(row[f"{side}_{column}"]) for column in ("name", "part", "action"))
-        options, metrics = (tuple(filter(None, from_cell(row[f"{side}_{c}"]))) for c in ("replacements", "metrics"))
-        entries.append(Ablation(name, part, Action(action) if action else None, options, metrics))
-    return tuple(entries)
 
 
 def _text(cell: object) -> str:
@@ -125,15 +114,35 @@ def nearest(tasks: Sequence[LabelTask], threshold: float) -> Queue:
 
 
 def sampled(tasks: Sequence[LabelTask], papers: int, seed: int) -> Queue:
-    """Queue every pair of a random sample of papers, paper by paper."""
-    names = sorted({task.paper for task in tasks})
+    """Queue every pair of a random sample of papers, paper by paper.
+
+    The papers are spread over how much doubt the matcher leaves: in the order of doubt, every so manieth is taken from
+    a random start. Each paper is as likely as any other, so that the sample corrects figures like a plain random one.
+    They come in random order, so that the first of them are such a sample too.
+    """
+    doubts = paper_doubts(tasks)
+    names = sorted(doubts)
     if not 0 < papers <= len(names):
         raise InputError(f"--sample-papers {papers}: there are {len(names)} papers with plans")
-    chosen = [names[index] for index in np.random.default_rng(seed).permutation(len(names))[:papers]]
+    rng = np.random.default_rng(seed)
+    # Papers of equal doubt stand in random order: without probabilities, the sample is a plain random one.
+    ordered = sorted((names[index] for index in rng.permutation(len(names))), key=lambda name: doubts[name])
+    step = len(names) / papers
+    start = rng.random() * step
+    chosen = [ordered[min(int(start + number * step), len(names) - 1)] for number in range(papers)]
     screens = tuple(
         Screen(index, g, tuple(range(len(task.plan))))
-        for name in chosen
+        for name in (chosen[place] for place in rng.permutation(papers))
         for index, task in enumerate(tasks) if task.paper == name
         for g in range(len(task.gold))
     )  # fmt: skip
-    return Queue(screens, f"papers: {papers} of {len(names)} at random, seed {seed}")
+    return Queue(screens, f"papers: {papers} of {len(names)} at random, spread over doubt, seed {seed}")
+
+
+def paper_doubts(tasks: Iterable[LabelTask]) -> dict[str, float]:
+    """Return, for each paper, how many wrong decisions an entry the matcher expects, as the mean over its plans."""
+    doubts: dict[str, list[float]] = {}
+    for task in tasks:
+        wrong = sum(min(chance, 1 - chance) for chance in task.chances.values() if not math.isnan(chance))
+        doubts.setdefault(task.paper, []).append(wrong / (len(task.gold) + len(task.plan)))
+    return {paper: sum(own) / len(own) for paper, own in doubts.items()}

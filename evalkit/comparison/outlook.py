@@ -1,0 +1,69 @@
+"""How often the rules of a gate would trip on the papers at hand, without a change and with one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from evalkit import stats
+from evalkit.comparison.comparison import Comparison
+from evalkit.comparison.gate_rules import Gate, Rule
+
+DROPS = (0.02, 0.05, 0.1)  # whose chance to be caught is told
+Rates = tuple[tuple[float, float], ...]  # (drop, how often it is caught)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """How often a rule would trip for any planner if nothing changed, and how often for one that drops by so much."""
+
+    rule: str
+    alarms: float
+    catches: Rates
+
+
+def gate_outlooks(comparison: Comparison, gate: Gate) -> tuple[Outlook, ...]:
+    """Return what the rules on figures can do on these papers, with the spread of these differences."""
+    found = []
+    for rule in filter(has_test, gate.rules):
+        names = [name for _, name in comparison.pairs if fnmatchcase(name, rule.planner)]
+        changes = [comparison.change(name, rule.figure) for name in names]
+        known = [change for change in changes if change.standard_error]
+        if not known:
+            continue
+        tests = gate.tests(rule, len(comparison.pairs))
+        rates = [
+            trip_rates(rule, change.standard_error or 0.0, change.papers, tests, (0.0, *DROPS)) for change in known
+        ]
+        alarms, *caught = zip(*rates, strict=True)
+        catches = tuple((drop, sum(row) / len(row)) for drop, row in zip(DROPS, caught, strict=True))
+        found.append(Outlook(rule.name, any_alarm(alarms), catches))
+    return tuple(found)
+
+
+def has_test(rule: Rule) -> bool:
+    """Tell whether the rule trips on a figure by its interval or its test, so that its rates can be foreseen."""
+    return rule.margin is not None or (rule.max_drop is not None and rule.significant)
+
+
+def any_alarm(alarms: Sequence[float]) -> float:
+    """Return how often at least one of several planners trips."""
+    return 1 - math.prod(1 - rate for rate in alarms)
+
+
+def trip_rates(rule: Rule, standard_error: float, papers: int, tests: int, drops: Sequence[float]) -> tuple[float, ...]:
+    """Return how often the rule trips for a planner, one of so many tests, when its true drop is each of `drops`."""
+    threshold = _trips_from(rule, standard_error, papers, tests)
+    return tuple(stats.alarm_rate(drop, standard_error, papers, threshold) for drop in drops)
+
+
+def _trips_from(rule: Rule, standard_error: float, papers: int, tests: int) -> float:
+    """Return the drop from which on the rule trips."""
+    limits = []
+    if rule.margin is not None:
+        limits.append(rule.margin + stats.significant_from(standard_error, papers))
+    if rule.max_drop is not None and rule.significant:
+        limits.append(max(rule.max_drop, stats.significant_from(standard_error, papers, tests=tests)))
+    return min(limits)
