@@ -6,14 +6,15 @@ import os
 
 import click
 
-from evalkit.cli.options import JSON, MARKDOWN, pairing_options, renamed_planners
+from evalkit.cli.options import JSON, MARKDOWN, Number, pairing_options, renamed_planners
 
 
 @click.command("gate")
 @click.argument("base")
 @click.argument("new")
 @click.option("--config", metavar="FILE", help="The gate's rules in TOML.  [default: the shipped configs/gate.toml]")
-@click.option("--margin", type=float, metavar="X", help="Allow a drop of X in place of what the rules' margins allow.")
+@click.option("--margin", type=Number(float, 0, 1), metavar="X",
+              help="Allow a drop of X in place of what the rules' margins allow.")  # fmt: skip
 @pairing_options
 @click.option("--strict", is_flag=True, help="What is inconclusive fails, and so does any drop that is sure.")
 @JSON

@@ -32,6 +32,7 @@ from evalkit.comparison.differences import (
     with_holm,
 )
 from evalkit.comparison.snapshot import Snapshot
+from evalkit.settings import bounds_of, check_value
 from evalkit.storage.runs import Run, reporting
 
 TARGET = 0.05  # the difference worth seeing, unless the user names another
@@ -107,6 +108,9 @@ def compare(
     Either may be a run, its folder, a baseline's file or name, or a Snapshot. `renamed`: planner in base -> in new.
     `corrected`: figures to correct by the labels that both were scored with.
     """
+    for name, number in (("resamples", resamples), ("seed", seed)):
+        check_value(name, number, bounds_of(name))
+    check_value("target", target, {"least": 0, "most": 1})
     base, new = as_snapshot(base, "base"), as_snapshot(new, "new")
     forced = signature_differences(base, new, force)
     names = checked_figures((metric, *figures))

@@ -207,7 +207,7 @@ def _mapped(name: str | None, path: str, table: Mapping[str, str]) -> str | None
     if name is None or not table:
         return name
     globs = (target for pattern, target in table.items() if fnmatchcase(path, f"*{pattern}"))
-    return table.get(name) or next(globs, name)
+    return readable(table.get(name) or next(globs, name))
 
 
 def former_planners(source: Source, settings: Settings) -> dict[tuple[str, str], list[str]]:

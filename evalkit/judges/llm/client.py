@@ -159,7 +159,7 @@ class Client:
         if self.settings.structured:
             form = {"name": "reply", "strict": True, "schema": schema}
             request["response_format"] = {"type": "json_schema", "json_schema": form}
-        result = self._openai.chat.completions.create(model=self.model, messages=list(messages), **request)
+        result = self._openai.chat.completions.create(model=self.model, messages=list(messages), extra_body=request)
         if not getattr(result, "choices", None):
             raise ValueError("a reply without choices")
         text = str(getattr(result.choices[0].message, "content", None) or "")

@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from evalkit.errors import SettingsError
-from evalkit.settings import fingerprint
+from evalkit.settings import fingerprint, read_toml
 from evalkit.types import Ablation, Question
 
 Messages = list[dict[str, str]]
@@ -80,11 +79,11 @@ class Prompt:
 
 def parse_prompt(text: str, path: str, places: Sequence[str]) -> Prompt:
     """Read a prompt from TOML with `system` and `user`; `user` must have these places for data."""
+    table = read_toml(text, path)
     try:
-        table = tomllib.loads(text)
         prompt = Prompt(table["system"], table["user"])
         filled = prompt.messages(**{place: f"<{place}>" for place in places})[1]["content"]
-    except (tomllib.TOMLDecodeError, KeyError, AttributeError, ValueError, IndexError) as error:
+    except (KeyError, AttributeError, ValueError, IndexError) as error:
         raise SettingsError(f"{path}: expected TOML with the texts `system` and `user`: {error!r}") from error
     if absent := [place for place in places if f"<{place}>" not in filled]:
         raise SettingsError(f"{path}: `user` has no place for {{{absent[0]}}}")
