@@ -303,6 +303,16 @@ def shown(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:80]}… ({len(text)} characters)"
 
 
+def check_known(table: Mapping[str, Any]) -> None:
+    """Refuse a recorded value that a setting of today could not have; settings of other versions are left alone."""
+    hints = get_type_hints(Settings)
+    for item in fields(Settings):
+        if item.name in table and not item.metadata.get("read"):
+            value = table[item.name]
+            if value is not None or item.default is not None:
+                check_value(item.name, _read_scalar(item.name, value, hints[item.name]), item.metadata)
+
+
 def bounds_of(name: str) -> Mapping[str, Any]:
     """Return the facts of a setting, to check a value that did not come with all the others."""
     return next(item.metadata for item in fields(Settings) if item.name == name)

@@ -60,7 +60,7 @@ def read_plans(
     settings = settings or Settings()
     if not isinstance(source, str | Path):
         given = plans_given(source, gold=gold, strict=settings.strict)
-        plans = [replace(plan, planner=None) if gold else plan for plan in given]
+        plans = [_named(plan, None if gold else plan.planner, plan.paper) for plan in given]
         return LoadedPlans(tuple(plans), tuple(item for plan in plans for item in plan.diagnostics))
     plans, diagnostics = [], []
     for batch in batched(documents(source, planners=not gold), BATCH):
@@ -109,7 +109,8 @@ def no_plans_error(source: Source, diagnostics: Sequence[Diagnostic]) -> InputEr
 
 
 def _given_batch(plans: list[Plan], settings: Settings) -> list[ReadItem]:
-    return [(plan_ref(plan, settings), _encode(plan)) for plan in plans]
+    named = [_named(plan, plan.planner, plan.paper) for plan in plans]
+    return [(plan_ref(plan, settings), _encode(plan)) for plan in named]
 
 
 def _read_batch(items: list[Document | Diagnostic], settings: Settings, cache: Store | None) -> list[ReadItem]:
@@ -200,14 +201,22 @@ def _renamed(plan: Plan, settings: Settings, of_path: str | None = None) -> Plan
     first = of_path if settings.planner_from == "path" and plan.planner else None
     planner = _mapped(first or plan.planner, plan.path, settings.planners)
     paper = _mapped(plan.paper, plan.path, settings.papers) or plan.paper
-    return plan if (planner, paper) == (plan.planner, plan.paper) else replace(plan, planner=planner, paper=paper)
+    return _named(plan, planner, paper)
 
 
 def _mapped(name: str | None, path: str, table: Mapping[str, str]) -> str | None:
     if name is None or not table:
         return name
     globs = (target for pattern, target in table.items() if fnmatchcase(path, f"*{pattern}"))
-    return readable(table.get(name) or next(globs, name))
+    return table.get(name) or next(globs, name)
+
+
+def _named(plan: Plan, planner: str | None, paper: str) -> Plan:
+    """Return a plan under these names; all its names are one line of readable text from here on."""
+    names = (planner and readable(planner), readable(paper), readable(plan.sample), readable(plan.path))
+    if names == (plan.planner, plan.paper, plan.sample, plan.path):
+        return plan
+    return replace(plan, planner=names[0], paper=names[1] or paper, sample=names[2] or "", path=names[3] or "")
 
 
 def former_planners(source: Source, settings: Settings) -> dict[tuple[str, str], list[str]]:
