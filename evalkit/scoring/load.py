@@ -16,7 +16,7 @@ from evalkit.formats import FORMATS, parse_document, write_plans
 from evalkit.scoring.given import plans_given
 from evalkit.scoring.pair import PlanRef, gold_by_paper
 from evalkit.settings import Settings, content_digest
-from evalkit.storage.cache import PathName, Store, decode_plans, dependencies, encode_plans
+from evalkit.storage.cache import WRONG_CONTENT, PathName, Store, decode_plans, dependencies, encode_plans
 from evalkit.storage.discovery import documents
 from evalkit.storage.files import write_texts
 from evalkit.text import readable
@@ -154,8 +154,23 @@ def _parsed(
         if content is None:
             plans = parse_document(item, strict=settings.strict, gold=gold)
         else:
-            plans = decode_plans(content, item.path, item.planner, item.paper)
+            plans, content = _decoded(content, item, settings, cache, gold=gold)
         yield [_renamed(plan, settings, item.planner) for plan in plans], content
+
+
+def _decoded(
+    content: bytes, document: Document, settings: Settings, cache: Store | None, *, gold: bool
+) -> tuple[tuple[Plan, ...], bytes]:
+    """Return the plans that are encoded, with their encoding; what is none is parsed anew, and warned of."""
+    try:
+        return decode_plans(content, document.path, document.planner, document.paper), content
+    except WRONG_CONTENT:
+        unnamed = _without_path(document)
+        content = encode_plans(parse_document(unnamed, strict=settings.strict, gold=gold))
+        if cache is not None:
+            cache.warn_of_content(1)
+            cache.put({_cache_key(unnamed, settings.strict, gold): content})
+        return decode_plans(content, document.path, document.planner, document.paper), content
 
 
 def parse_documents(

@@ -63,6 +63,9 @@ def check_table(name: str, frame: pd.DataFrame, path: str, signature: str) -> No
     _refuse(frame, "signature", frame["signature"] != signature, f"the signature of run.json, {signature!r}", path)
     for column in frame.columns.drop("signature"):
         _check_column(frame, str(column), CHOICES[name].get(str(column)), path)
+    if name == "pairs" and {"part_probability", "match_probability"} <= set(frame.columns):
+        wrong = frame["match_probability"] > frame["part_probability"] + 1e-6
+        _refuse(frame, "match_probability", wrong, "a match to be no likelier than its part", path)
     if keys := [column for column in UNIQUE.get(name, ()) if column in frame]:
         again = frame.duplicated(keys)
         _refuse(frame, keys[-1], again, f"one row for each {', '.join(keys)}, and not a second one", path)
