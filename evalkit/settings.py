@@ -241,7 +241,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check_bounds(self)
-        if self.offline and self.judge.models and not _is_here(self.judge.url):
+        if self.offline and self.judge.models and not is_here(self.judge.url):
             raise SettingsError(f"offline: the judge at {self.judge.url} is on the network; leave one of the two out")
 
     def with_options(self, options: Mapping[str, Any]) -> Settings:
@@ -318,7 +318,7 @@ def bounds_of(name: str) -> Mapping[str, Any]:
     return next(item.metadata for item in fields(Settings) if item.name == name)
 
 
-def _is_here(url: str) -> bool:
+def is_here(url: str) -> bool:
     """Return whether a server is on this machine."""
     host = urlsplit(url).hostname or ""
     try:

@@ -191,6 +191,12 @@ def test_a_key_that_comes_twice_is_refused(run: Path) -> None:
         read(text.replace('"name": "base"', '"name": "base", "name": "base"', 1), run)
 
 
+@pytest.mark.parametrize("digest", ["172197319989", "000000000012", "12345e678901", "1e5000000000"])
+def test_a_signature_of_digits_is_a_text(digest: str) -> None:
+    frame = from_csv(f"severity,code,path,line,message,signature\nerror,c,p,1,m,{digest}\n", "d.csv")
+    check_table("diagnostics", frame, "d.csv", digest)
+
+
 def test_names_given_by_a_program_are_written_so_that_they_can_be_read(tmp_path: Path) -> None:
     entry = Ablation("gate", "gate", Action.REMOVE)
     found = (Diagnostic("warning", "entry", "odd", "a\x1bb", 1),)

@@ -160,7 +160,7 @@ def read_verdicts(text: str, ids: Sequence[str]) -> dict[str, Verdict]:
             raise InvalidReply("an id was not asked, or is answered twice")
         if match and not part:
             raise InvalidReply("a match without the same part")
-        verdicts[name] = Verdict(part, match, reason[:300])
+        verdicts[name] = Verdict(part, match, reason[:300].encode("utf-8", "replace").decode())
     if len(verdicts) < len(ids):
         raise InvalidReply(f"{len(ids) - len(verdicts)} of {len(ids)} ids are not answered")
     return verdicts
@@ -170,7 +170,7 @@ def read_list(text: str, key: str) -> list[Mapping[str, Any]]:
     """Return the list of objects that a reply consists of."""
     try:
         tree = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidReply("not JSON, or cut off") from error
     if not isinstance(tree, dict) or set(tree) != {key} or not isinstance(tree[key], list):
         raise InvalidReply(f"not an object with the one list {key!r}")
