@@ -265,8 +265,12 @@ def convert(source: str, target: str, name: str, *, gold: bool = False, force: b
         by_document.setdefault(plan.path, []).append(plan)
     top, is_folder = Path(readable(source)), Path(source).is_dir()
     texts: dict[Path, str] = {}
+    sources: dict[Path, str] = {}
     for path, plans in by_document.items():
         inside = Path(path).relative_to(top) if is_folder else Path(Path(path).name)
-        texts[Path(target) / inside.with_suffix(FORMATS[name].suffixes[0])] = write_plans(plans, name)
+        place = Path(target) / inside.with_suffix(FORMATS[name].suffixes[0])
+        if place in sources:
+            raise InputError(f"{sources[place]} and {path}: both would be written to {place}; rename one of them")
+        sources[place], texts[place] = path, write_plans(plans, name)
     write_texts(texts, force=force)
     return loaded
