@@ -9,9 +9,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from ipaddress import ip_address
+from numbers import Real
 from typing import Any, TypeVar, get_args, get_type_hints
 from urllib.parse import urlsplit
 
@@ -19,13 +23,18 @@ from evalkit.errors import SettingsError
 from evalkit.types import Ablation
 
 MATCHERS = ("hybrid", "lexical", "embedding")
+MOST = 1_000_000  # of resamples, of entries, and of other counts that only have to be possible
+LARGEST_NUMBER = 2**63 - 1  # what every reader of JSON and every random generator takes
+# What a request to a judge holds of itself, or what the client would take for its own.
+RESERVED = ("model", "messages", "stream", "timeout", "extra_body", "extra_headers", "extra_query")
 Record = TypeVar("Record")
 
 
 def _setting(default: Any, help: str = "", **facts: Any) -> Any:
     """Declare a setting. With `help` it has an option.
 
-    `facts`: `note` and `example` for configs/default.toml; `choices`, `least`, `probability` as bounds; `read` for a
+    `facts`: `note` and `example` for configs/default.toml; `choices`, `least` and `most`, `probability` as bounds, and
+    `check` for other values, which returns what was expected; `secret` for values that no message shows; `read` for a
     value from TOML that is no scalar; `metavar` and `shown`, the default as help tells it, for the option.
     """
     default = {"default_factory": default} if callable(default) else {"default": default}
@@ -35,7 +44,7 @@ def _setting(default: Any, help: str = "", **facts: Any) -> Any:
 def _read_texts(name: str, value: object) -> tuple[str, ...]:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
-    raise SettingsError(f"{name} = {value!r}: expected a list of texts")
+    raise SettingsError(f"{name} = {shown(value)}: expected a list of texts")
 
 
 def _read_names(name: str, value: object) -> Mapping[str, str]:
@@ -47,7 +56,7 @@ def _read_names(name: str, value: object) -> Mapping[str, str]:
 def _read_table(name: str, value: object) -> Mapping[str, Any]:
     if isinstance(value, dict):
         return value
-    raise SettingsError(f"{name} = {value!r}: expected a table")
+    raise SettingsError(f"{name} = {shown(value)}: expected a table")
 
 
 def _read_prices(name: str, value: object) -> Mapping[str, tuple[float, float]]:
@@ -57,14 +66,57 @@ def _read_prices(name: str, value: object) -> Mapping[str, tuple[float, float]]:
 def _read_price(model: str, pair: object) -> tuple[float, float]:
     """Return money per million tokens in and out."""
     if isinstance(pair, list) and len(pair) == 2 and all(isinstance(item, int | float) for item in pair):
-        return float(pair[0]), float(pair[1])
-    raise SettingsError(f"[judge.prices] {model} = {pair!r}: expected [money per million tokens in, out]")
+        return pair[0], pair[1]
+    raise SettingsError(f"[judge.prices] {model} = {shown(pair)}: expected [money per million tokens in, out]")
 
 
 def _read_judge(name: str, value: object) -> JudgeSettings:
     if isinstance(value, dict):
         return _from_table(JudgeSettings, value, "[judge]")
     raise SettingsError("[judge] must be a table")
+
+
+def _expected_url(url: str) -> str:
+    """Return what the address of a server should have been; a key in it would be written into runs."""
+    wanted = "an address like http://127.0.0.1:8000/v1 (http or https, a host, a port up to 65535 if any)"
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").encode("idna"), parts.port
+    except (ValueError, TypeError, AttributeError):
+        return wanted
+    if parts.scheme not in ("http", "https") or not host or port == 0 or re.search(r"[\s\x00-\x1f\x7f\\]", url):
+        return wanted
+    if parts.username is not None or parts.query or parts.fragment:
+        return f"{wanted} without name, password, query and fragment; keys belong in the variable that key_env names"
+    return ""
+
+
+def _expected_prices(prices: Mapping[str, tuple[float, float]]) -> str:
+    """Return what prices should have been."""
+    wrong = [model for model, pair in prices.items() if not all(_is_number(item, 0, MOST) for item in pair)]
+    return f"money per million tokens from 0 to {MOST} for {wrong[0]!r}" if wrong else ""
+
+
+def _expected_request(request: Mapping[str, Any]) -> str:
+    """Return what the additions to a request should have been."""
+    if taken := [key for key in request if key in RESERVED]:
+        return f"other keys than {taken[0]!r}: {', '.join(RESERVED)} are set by evalkit"
+    return "" if _is_json(request) else f"texts, truth values, lists, tables, and numbers up to {LARGEST_NUMBER}"
+
+
+def _is_json(value: object) -> bool:
+    """Return whether a value can be sent as JSON: no date, no infinity, no endless integer."""
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_json, value))
+    most = LARGEST_NUMBER if isinstance(value, int) else math.inf
+    return isinstance(value, str | bool | None) or _is_number(value, -most, most)
+
+
+def _expected_models(models: Sequence[str]) -> str:
+    """Return what the names of models should have been."""
+    return "" if all(models) else "names of models, none of them empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,31 +127,33 @@ class JudgeSettings:
     goes into every request as it is; `structured` off is for servers that know no JSON schema.
     """
 
-    models: tuple[str, ...] = _setting((), example=["gpt-4o-mini"], read=_read_texts)
-    url: str = _setting("https://api.openai.com/v1", example="http://127.0.0.1:8000/v1")
+    models: tuple[str, ...] = _setting((), example=["gpt-4o-mini"], read=_read_texts, check=_expected_models)
+    url: str = _setting("https://api.openai.com/v1", example="http://127.0.0.1:8000/v1", check=_expected_url)
     key_env: str = _setting(
         "OPENAI_API_KEY", note="The environment variable that holds the key; the key itself is never stored."
     )
     prompt: str = _setting("", example="my-judge.toml", note="Another wording, like configs/judge/pairs.toml.")
     everything: bool = _setting(False, example=True, note="Send every pair instead of the borderline ones.")
     structured: bool = _setting(True, example=False, note="Off for servers that know no JSON schema.")
-    pairs_per_call: int = _setting(12, least=1)
-    concurrency: int = _setting(4, least=1)
-    attempts: int = _setting(5, least=1, note=(
+    pairs_per_call: int = _setting(12, least=1, most=1000)
+    concurrency: int = _setting(4, least=1, most=256)
+    attempts: int = _setting(5, least=1, most=100, note=(
         "Calls for one batch, seconds before a call is given up, seconds before the second one (then twice as long each"
         " time)."
     ))  # fmt: skip
-    timeout: float = _setting(60.0)
-    wait: float = _setting(1.0)
-    budget_calls: int | None = _setting(None, example=500)
-    budget_money: float | None = _setting(None, example=2.5)
+    timeout: float = _setting(60.0, least=0.01, most=3600)
+    wait: float = _setting(1.0, least=0, most=3600)
+    budget_calls: int | None = _setting(None, example=500, least=0, most=LARGEST_NUMBER)
+    budget_money: float | None = _setting(None, example=2.5, least=0, most=LARGEST_NUMBER)
     currency: str = _setting("USD")
     prices: Mapping[str, tuple[float, float]] = _setting(
-        dict, read=_read_prices, note="Money per million tokens [in, out].", example={'"gpt-4o-mini"': "[0.15, 0.60]"}
-    )
+        dict, read=_read_prices, check=_expected_prices, note="Money per million tokens [in, out].",
+        example={'"gpt-4o-mini"': "[0.15, 0.60]"},
+    )  # fmt: skip
     request: Mapping[str, Any] = _setting(
-        dict, read=_read_table, note="Goes into every request as it is.", example={"temperature": "0"}
-    )
+        dict, read=_read_table, check=_expected_request, secret=True, note="Goes into every request as it is.",
+        example={"temperature": "0"},
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         _check_bounds(self, "[judge] ")
@@ -126,12 +180,12 @@ class Settings:
         note='What a gold paper without a readable plan is: "zero" (an empty plan, recall 0) or "skip" (left out).',
     )  # fmt: skip
     top_k: int | None = _setting(
-        None, "Score only the first K entries of each plan.", shown="all", metavar="K", least=1, example=5,
+        None, "Score only the first K entries of each plan.", shown="all", metavar="K", least=1, most=MOST, example=5,
         note="Score only the first so many entries of each plan; all of them when it is not set.",
     )  # fmt: skip
     samples: int | None = _setting(
         None, "Samples that a planner should have of each paper; lost ones are empty plans.", shown="the most it has",
-        metavar="K", least=1, example=3, note=(
+        metavar="K", least=1, most=MOST, example=3, note=(
             "Samples that a planner should have of each paper; the most that it has of any when it is not set. Lost"
             " ones are empty plans."
         ),
@@ -151,7 +205,7 @@ class Settings:
     strict: bool = _setting(False, "Treat repairs as errors; end in 2 if there are any.",
                            note="Treat repairs of a document as errors, and end in 2 if there are any.")  # fmt: skip
     resamples: int = _setting(
-        9999, "Resamples of intervals and tests; 0 for none.", least=0,
+        9999, "Resamples of intervals and tests; 0 for none.", least=0, most=MOST,
         note="Resamples of every interval and test; 0 leaves intervals out.",
     )  # fmt: skip
     correction: str = _setting(
@@ -160,7 +214,7 @@ class Settings:
             " and Hochberg: 5% of what is found is false). Moves no score."
         ),
     )  # fmt: skip
-    seed: int = _setting(0, "Seed of everything random.", least=0)
+    seed: int = _setting(0, "Seed of everything random.", least=0, most=LARGEST_NUMBER)
     baseline: str = _setting(
         "", "Planner that all others are tested against.", metavar="PLANNER",
         note="A planner that the others are tested against.",
@@ -200,7 +254,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check_bounds(self)
-        if self.offline and self.judge.models and not _is_here(self.judge.url):
+        if self.offline and self.judge.models and not is_here(self.judge.url):
             raise SettingsError(f"offline: the judge at {self.judge.url} is on the network; leave one of the two out")
 
     def with_options(self, options: Mapping[str, Any]) -> Settings:
@@ -228,32 +282,87 @@ class Settings:
 def _check_bounds(settings: Settings | JudgeSettings, section: str = "") -> None:
     """Refuse a value outside the bounds of its field."""
     for item in fields(settings):
-        value, facts = getattr(settings, item.name), item.metadata
-        wanted = ""
-        if value is None:
-            continue
-        if (choices := facts.get("choices")) and value not in choices:
-            wanted = f"one of {', '.join(choices)}"
-        elif facts.get("probability") and not 0 < value < 1:
-            wanted = "a probability between 0 and 1"
-        elif (least := facts.get("least")) is not None and value < least:
-            wanted = f"{least} or more"
-        if wanted:
-            raise SettingsError(f"{section}{item.name} = {value!r}: expected {wanted}")
+        check_value(item.name, getattr(settings, item.name), item.metadata, section)
 
 
-def _is_here(url: str) -> bool:
+def check_value(name: str, value: object, facts: Mapping[str, Any], section: str = "") -> None:
+    """Refuse a value outside the bounds that these facts declare; None is the absence of a value."""
+    if value is not None and (wanted := _expected(value, facts)):
+        known = "" if facts.get("secret") else f" = {shown(value)}"
+        raise SettingsError(f"{section}{name}{known}: expected {wanted}")
+
+
+def _expected(value: Any, facts: Mapping[str, Any]) -> str:
+    """Return what a value should have been; nothing where it is within its bounds."""
+    if (choices := facts.get("choices")) and value not in choices:
+        return f"one of {', '.join(choices)}"
+    if facts.get("probability") and not (_is_number(value, 0, 1) and 0 < value < 1):
+        return "a probability between 0 and 1"
+    if "most" in facts and not _is_number(value, facts["least"], facts["most"]):
+        return f"{facts['least']} or more, at most {facts['most']}"
+    if isinstance(value, str) and "\0" in value:
+        return "text without a null character"
+    return str(facts["check"](value)) if "check" in facts else ""
+
+
+def _is_number(value: object, least: float, most: float) -> bool:
+    """Return whether a value is a finite number within bounds."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    number: Any = value  # an integer beyond every float stays one
+    return bool(least <= number <= most and abs(number) < math.inf)
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: of what is long the beginning, of an address no password."""
+    try:
+        text = re.sub(r"(?<=//)[^/@]*@|(?<=//)(.*)[?#].*", r"\1***", repr(value))
+    except ValueError:  # an integer of more digits than Python prints
+        return "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:80]}… ({len(text)} characters)"
+
+
+def check_known(table: Mapping[str, Any]) -> None:
+    """Refuse a recorded value that a setting of today could not have; settings of other versions are left alone."""
+    hints = get_type_hints(Settings)
+    for item in fields(Settings):
+        if item.name in table and not item.metadata.get("read"):
+            value = table[item.name]
+            if value is not None or item.default is not None:
+                check_value(item.name, _read_scalar(item.name, value, hints[item.name]), item.metadata)
+
+
+def bounds_of(name: str) -> Mapping[str, Any]:
+    """Return the facts of a setting, to check a value that did not come with all the others."""
+    return next(item.metadata for item in fields(Settings) if item.name == name)
+
+
+def is_here(url: str) -> bool:
     """Return whether a server is on this machine."""
     host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_toml(text: str, path: str) -> dict[str, Any]:
+    """Return the table that a TOML file holds."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: not valid TOML: nested too deep") from error
+    except ValueError as error:  # Python reads no longer integers
+        long = re.search(r"\d[\d_]{4000}", text)
+        line = text.count("\n", 0, long.start()) + 1 if long else 1
+        raise SettingsError(f"{path}:{line}: expected numbers up to {LARGEST_NUMBER}, found a longer one") from error
 
 
 def parse_settings(text: str, path: str = "settings") -> Settings:
     """Return the settings of a TOML file; a key that does not exist is refused with the nearest one that does."""
-    try:
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+    table = read_toml(text, path)
     try:
         return _from_table(Settings, table)
     except SettingsError as error:
@@ -288,7 +397,7 @@ def _read_scalar(name: str, value: object, hint: Any) -> object:
     allowed = tuple(kind for kind in get_args(hint) or (hint,) if kind is not type(None))
     number = float in allowed and isinstance(value, int)
     if (isinstance(value, bool) and bool not in allowed) or not (isinstance(value, allowed) or number):
-        raise SettingsError(f"{name} = {value!r}: expected {' or '.join(kind.__name__ for kind in allowed)}")
+        raise SettingsError(f"{name} = {shown(value)}: expected {' or '.join(kind.__name__ for kind in allowed)}")
     return value
 
 

@@ -129,6 +129,23 @@ def settings(path: str) -> object:
     return parse_gate(text, path) if "rule" in text else parse_settings(text, path)
 
 
+def loaded(*kinds: str) -> Callable[[bytes], None]:
+    """Damages a run, a baseline, a calibration or labels as the bytes say, and lets a command load it."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from damaged_runs import project, try_one
+
+    folder = project()
+    place = folder.__enter__()
+    held.append(folder)
+
+    def target(data: bytes) -> None:
+        for kind in kinds:
+            try_one(data, kind, place)
+
+    return target
+
+
+held: list[object] = []  # projects that live as long as the process
 TARGETS: dict[str, Callable[[], Callable[[bytes], None]]] = {
     "any": lambda: parsing(None),
     "json": lambda: parsing("json"),
@@ -142,6 +159,9 @@ TARGETS: dict[str, Callable[[], Callable[[bytes], None]]] = {
     "judgements": lambda: in_file("x.jsonl", judgements),
     "labels": lambda: in_file("labels.jsonl", labels),
     "settings": lambda: in_file("settings.toml", settings),
+    "runs": lambda: loaded("csv"),
+    "parquet-runs": lambda: loaded("parquet"),
+    "baselines": lambda: loaded("baselines", "calibration.json", "labels.jsonl"),
 }
 MEASURED = (
     "evalkit/formats/*",

@@ -350,11 +350,11 @@ def test_no_model_exits_2_with_three_ways_out(project: Path) -> None:
 
 def test_a_demo_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "stub").mkdir()
-    (tmp_path / "stub/sentence_transformers.py").write_text("raise ImportError('not here')")
+    (tmp_path / "stub/tokenizers.py").write_text("raise ImportError('not here')")
     path = os.pathsep.join(filter(None, (str(tmp_path / "stub"), os.environ.get("PYTHONPATH"))))
     done = evalkit("demo", "sample", "--no-cache", "--model", "all-MiniLM-L6-v2", cwd=tmp_path, PYTHONPATH=path)
     assert done.returncode == 2, done.stderr
-    assert "ablation-evalkit[embedding]" in done.stderr
+    assert "ablation-evalkit[minilm]" in done.stderr
     assert [found.name for found in tmp_path.iterdir()] == ["stub"]
 
 

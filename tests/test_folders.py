@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -197,3 +199,60 @@ def test_a_folder_that_must_not_be_written_to(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="permission denied"):
         write(tmp_path / "run", NEW)
     tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(folders.fcntl is None, reason="no locks here")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL, errno.EIO])
+def test_a_file_system_without_locks_is_written_to(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    leftover = tmp_path / ".evalkit-run-abcdefgh"
+    leftover.mkdir()
+    monkeypatch.setattr(folders.fcntl, "flock", without)
+    write(tmp_path / "run", OLD)
+    assert content(tmp_path / "run") == OLD
+    assert names(tmp_path) == [".evalkit-run-abcdefgh", "run"]  # nobody can tell whether it is in use
+
+
+@pytest.mark.skipif(folders.fcntl is None, reason="no locks here")
+def test_folders_that_others_always_hold_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def held(*_: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "held")
+
+    monkeypatch.setattr(folders.fcntl, "flock", held)
+    with pytest.raises(OutputError, match="removed as soon as they are made"):
+        write(tmp_path / "run", OLD)
+    assert len(names(tmp_path)) == folders.ATTEMPTS
+
+
+@pytest.mark.parametrize("remove", [lambda place: shutil.rmtree(place), lambda place: (place / "a.csv").unlink()])
+@pytest.mark.parametrize("when", [1, 2])
+def test_what_is_removed_while_it_is_written_is_an_error(
+    remove: Callable[[Path], object], when: int, tmp_path: Path
+) -> None:
+    def build() -> None:
+        with building(tmp_path / "run") as folder:
+            for number, (name, text) in enumerate({"a.csv": "1", "b.csv": "2", "run.json": "3"}.items()):
+                if number == when:
+                    remove(folder.place)
+                folder.append(name, text.encode())
+
+    with pytest.raises(OutputError, match="run: "):
+        build()
+    assert names(tmp_path) == []
+
+
+def test_runs_of_long_names_that_begin_alike_are_apart(tmp_path: Path) -> None:
+    """What a killed run had moved out of the way is moved back to its own place, and to no other."""
+    one, other = tmp_path / ("x" * 40 + "-one"), tmp_path / ("x" * 40 + "-other")
+    old = Path(f"{tmp_path}/{folders._hidden_name(one, '~')}abcdefgh")
+    old.mkdir()
+    (old / "run.json").write_text("old")
+    write(other, NEW)
+    assert content(other) == NEW
+    with pytest.raises(OutputError, match="exists already"):
+        write(one, NEW)  # the old run is back
+    assert content(one) == {"run.json": "old"}

@@ -265,3 +265,13 @@ def test_a_run_of_what_is_no_file_is_refused_by_name(
     special(Path("run", name))
     with pytest.raises(InputError, match=name):
         load_run("run")
+
+
+def test_two_documents_are_not_converted_into_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("plans").mkdir()
+    Path("plans", "x.json").write_text(json.dumps([ENTRY]))
+    Path("plans", "x.yaml").write_text("- name: A\n  ablated_part: p\n  action: REMOVE\n")
+    with pytest.raises(InputError, match=r"plans/x\.json and plans/x\.yaml: both would be written to out/x\.json"):
+        group(["convert", "plans", "out", "--to", "json"], standalone_mode=False)
+    assert not Path("out").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
@@ -11,7 +12,8 @@ from typing import Any
 
 import click
 
-from evalkit.errors import DISTRIBUTION, EvalkitError, Stopped
+from evalkit.cli import streams
+from evalkit.errors import DISTRIBUTION, EvalkitError, OutputError, Stopped
 
 COMMANDS = {
     "score": "score plans against gold; the main job",
@@ -34,30 +36,6 @@ COMMANDS = {
     "calibrate": "fit a matcher to labelled pairs",
     "agree": "how well a matcher agrees with labels",
 }
-
-
-class Listened:
-    """Standard output whose reader may leave (`| head`): what it no longer reads is dropped, and exit codes stay."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        return self._unless_left(self._stream.write, text) or 0
-
-    def flush(self) -> None:
-        self._unless_left(self._stream.flush)
-
-    def _unless_left(self, call: Any, *arguments: Any) -> Any:
-        try:
-            return call(*arguments)
-        except BrokenPipeError:
-            from evalkit.storage.files import discard
-
-            discard(self._stream.fileno())
 
 
 class Commands(click.Group):
@@ -108,11 +86,24 @@ def main() -> None:
     """Run the console script: a user's mistake becomes one line and its exit code, a bug stays a traceback."""
     # A run makes many small things that all stay; Python's search for cycles among them took a twentieth of its time.
     gc.set_threshold(50_000, 20, 20)
-    sys.stdout = Listened(sys.stdout)
+    streams.guard()
+    code: Any = 0
     try:
         group.main(standalone_mode=True)
     except EvalkitError as error:
-        from evalkit.text import safe_terminal
+        _tell(error)
+        code = error.exit_code
+    except SystemExit as end:
+        code = end.code
+    if (lost := streams.failure()) and code in (0, None):  # an error that was not printed is still one
+        _tell(lost)
+        code = lost.exit_code
+    sys.exit(code)
 
+
+def _tell(error: EvalkitError) -> None:
+    """Print an error on standard error, as far as that can be done."""
+    from evalkit.text import safe_terminal
+
+    with suppress(OutputError):
         click.echo(f"evalkit: error: {safe_terminal(str(error))}", err=True)
-        sys.exit(error.exit_code)

@@ -8,6 +8,7 @@ import click
 
 from evalkit.cli.options import CACHE, JSON, open_cache
 from evalkit.errors import SettingsError
+from evalkit.settings import shown
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -62,7 +63,7 @@ def prune(max_size: str, cache: str | None) -> None:
 
 def size_of(text: str) -> int:
     """Return the bytes of a size such as 500M or 1.5 GB."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
     if match is None:
-        raise SettingsError(f"--max-size {text!r}: expected a size, as in 500M, 2G or 1000000")
+        raise SettingsError(f"--max-size {shown(text)}: expected a size, as in 500M, 2G or 1000000")
     return int(float(match[1]) * UNITS[match[2].upper()])

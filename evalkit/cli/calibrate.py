@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from evalkit.cli.options import SCORING, cache_options, workplace
+from evalkit.cli.options import SCORING, Number, cache_options, workplace
 
 
 @click.command("calibrate")
@@ -14,7 +14,7 @@ from evalkit.cli.options import SCORING, cache_options, workplace
 @click.option("--base", metavar="FILE", help="Move this calibration (or `default`) towards the labels instead.")
 @click.option("--even-so", is_flag=True, help="With --base: write it although held-out papers do not gain.")
 @click.option(
-    "--guarantee", type=float, metavar="RATE",
+    "--guarantee", type=Number(float, 0.5, 1), metavar="RATE",
     help="Choose the band of doubt so that decisions outside agree with labels at this rate, with 95% confidence.",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Write over a calibration that exists.")

@@ -9,6 +9,7 @@ import click
 from evalkit.cli.options import (
     JSON,
     MARKDOWN,
+    Number,
     cache_options,
     pairing_options,
     renamed_planners,
@@ -23,7 +24,7 @@ from evalkit.cli.options import (
 @click.option("--pred-new", metavar="DIR", help="Plans to score now as NEW.")
 @click.option("--gold", metavar="DIR", help="Gold for --pred-base and --pred-new.")
 @click.option("--metric", default="match_f1", help="The figure that decides; add _micro for sums.  [default: match_f1]")
-@click.option("--target", type=float, default=0.05, help="The difference worth seeing.  [default: 0.05]")
+@click.option("--target", type=Number(float, 0, 1), default=0.05, help="The difference worth seeing.  [default: 0.05]")
 @click.option("--corrected", is_flag=True, help="Correct the metric by the labels that both runs were scored with.")
 @pairing_options
 @scoring_options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.options import JSON, MARKDOWN, cache_options, pairing_options, renamed_planners, runs_of
+from evalkit.cli.options import JSON, MARKDOWN, Number, cache_options, pairing_options, renamed_planners, runs_of
 
 if TYPE_CHECKING:
     from evalkit.comparison import Gate
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 @click.command("gate")
 @click.argument("places", nargs=-1, metavar="[BASE NEW]")
 @click.option("--config", metavar="FILE", help="The gate's rules in TOML.  [default: the shipped configs/gate.toml]")
-@click.option("--margin", type=float, metavar="X", help="Allow a drop of X in place of what the rules' margins allow.")
+@click.option("--margin", type=Number(float, 0, 1), metavar="X",
+              help="Allow a drop of X in place of what the rules' margins allow.")  # fmt: skip
 @click.option("--plan", "planned", metavar="RUN", help="Say what the rules can do on this run's papers; check nothing.")
-@click.option("--target", type=float, metavar="X", help="With --plan: the difference worth seeing.  [default: 0.03]")
+@click.option("--target", type=Number(float, 0, 1), metavar="X",
+              help="With --plan: the difference worth seeing.  [default: 0.03]")  # fmt: skip
 @pairing_options
 @cache_options
 @click.option("--strict", is_flag=True, help="What is inconclusive fails, and so does any drop that is sure.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.options import CONFIG, server_options, settings_from
+from evalkit.cli.options import CONFIG, PORT, server_options, settings_from
 
 if TYPE_CHECKING:
     from evalkit.labels.drafts import Decision
@@ -64,7 +64,7 @@ def _file_name(paper: str) -> str:
 @click.argument("gold")
 @click.option("--all", "everything", is_flag=True, help="Keep every draft entry without asking.")
 @click.option("--page", is_flag=True, help="Decide on the label page instead of in the terminal.")
-@click.option("--port", type=int, default=0, help="Port of the page.  [default: any that is free]")
+@click.option("--port", type=PORT, default=0, help="Port of the page.  [default: any that is free]")
 def confirm(gold: str, everything: bool, page: bool, port: int) -> None:
     """Decide each draft entry of GOLD: keep it, drop it, or leave it for later. Every decision is kept at once."""
     from evalkit.labels.drafts import confirm as decide

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from evalkit.cli.options import PORT, Number
+from evalkit.settings import LARGEST_NUMBER, MOST
+
 if TYPE_CHECKING:
     from evalkit.labels.page import LabelTask
 
@@ -15,11 +18,10 @@ if TYPE_CHECKING:
 @click.option("--labels", multiple=True, metavar="FILE", help="Label these files' lists (again), not a run's.")
 @click.option("--out", default="labels.jsonl", metavar="FILE", help="Where labels go.  [default: labels.jsonl]")
 @click.option("--annotator", default="", metavar="NAME", help="Your name; each annotator has a file of their own.")
-@click.option(
-    "--sample-papers", type=int, metavar="N", help="Every pair of N random papers, spread over doubt; to correct by."
-)
-@click.option("--seed", type=int, default=0, help="Seed of the sample.  [default: 0]")
-@click.option("--port", type=int, default=0, help="Port of the page.  [default: any that is free]")
+@click.option("--sample-papers", type=Number(int, 1, MOST), metavar="N",
+              help="Every pair of N random papers, spread over doubt; to correct by.")  # fmt: skip
+@click.option("--seed", type=Number(int, 0, LARGEST_NUMBER), default=0, help="Seed of the sample.  [default: 0]")
+@click.option("--port", type=PORT, default=0, help="Port of the page.  [default: any that is free]")
 @click.option("--open", "opened", is_flag=True, help="Open the page in the browser.")
 def command(
     run: str | None, labels: tuple[str, ...], out: str, annotator: str, sample_papers: int | None, seed: int, port: int,

@@ -15,7 +15,7 @@ import click
 
 from evalkit.errors import InputError, SettingsError
 from evalkit.scoring.executors import ENGINES, open_executor
-from evalkit.settings import JudgeSettings, Settings, parse_settings
+from evalkit.settings import JudgeSettings, Settings, check_value, parse_settings, shown
 from evalkit.storage.files import cache_folder, read_text, shipped
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ panel_options = combined(
     click.option("--dry-run", is_flag=True, help="Say what judges would be sent and what it would cost; send nothing."),
     CACHE,
 )
+_CURRENCY = r"[A-Za-z$¢£¤¥฿₠-⃀]{0,5}"  # "calls" too
 _FIELDS = {"judge_url": "url", "judge_key_env": "key_env", "judge_all": "everything"}
 
 
@@ -107,9 +108,9 @@ def with_judge(settings: Settings, options: dict[str, Any]) -> Settings:
 
 def _budget(text: str) -> dict[str, Any]:
     """Read a budget: calls, or money when there is a sign, a currency or a decimal point."""
-    match = re.fullmatch(r"\s*([^\d\s.]*)\s*(\d+(?:\.\d+)?)\s*([^\d\s.]*)\s*", text)
-    if match is None:
-        raise SettingsError(f"--judge-budget {text!r}: expected calls, as in 500, or money, as in $2.50")
+    match = re.fullmatch(rf"\s*({_CURRENCY})\s*(\d{{1,15}}(?:\.\d{{1,15}})?)\s*({_CURRENCY})\s*", text, re.ASCII)
+    if match is None or (match[1] and match[3]):
+        raise SettingsError(f"--judge-budget {shown(text)}: expected calls, as in 500, or money, as in $2.50")
     sign = (match[1] or match[3]).casefold()
     if sign in ("", "call", "calls") and "." not in match[2]:
         return {"budget_calls": int(match[2])}
@@ -157,6 +158,23 @@ def show_estimate(
         console.show(agreement_text.estimate(rows, settings.judge.currency))
 
 
+class Number(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """A number within bounds, which a message names; help shows it as click shows any number."""
+
+    def __init__(self, kind: type, least: float, most: float, setting: str = "") -> None:
+        self._base = click.INT if kind is int else click.FLOAT
+        self.name, self._bounds, self._setting = self._base.name, {"least": least, "most": most}, setting
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number that a text is, or refuse it."""
+        number = self._base.convert(value, param, ctx)
+        check_value(self._setting or (param.opts[0] if param else "number"), number, self._bounds)
+        return number
+
+
+PORT = Number(int, 0, 65535)
+
+
 class Registered(click.Choice[str]):
     """One of the names in a registry, whose module is imported only when the names are needed."""
 
@@ -197,8 +215,10 @@ def _option(item: Field[Any], kind: object) -> Decorator:
         return click.option(name, is_flag=True, default=None, help=facts["help"])
     shown = facts.get("shown", item.default)
     help = facts["help"] + (f"  [default: {shown}]" if shown != "" else "")
-    number = int if int in (kind, *get_args(kind)) else str
-    value_type = click.Choice(facts["choices"]) if "choices" in facts else number
+    value_type: Any = click.Choice(facts["choices"]) if "choices" in facts else str
+    if "most" in facts:
+        whole = int if int in (kind, *get_args(kind)) else float
+        value_type = Number(whole, facts["least"], facts["most"], item.name)
     return click.option(name, type=value_type, metavar=facts.get("metavar"), help=help)
 
 

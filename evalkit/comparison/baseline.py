@@ -16,17 +16,46 @@ from typing import Any
 import pandas as pd
 
 from evalkit.comparison.snapshot import GOLD_TEXTS, SUMMED_FIGURES, Snapshot, paper_sums, snapshot_of
-from evalkit.errors import InputError
+from evalkit.errors import InputError, SettingsError
 from evalkit.metrics.figures import MACRO, shown_in
 from evalkit.scoring.correction import HITS, LABELLED
 from evalkit.scoring.run_writer import COUNTED
+from evalkit.settings import check_known, shown
 from evalkit.storage.files import names_device, read_text
 from evalkit.storage.runs import Run, Signature, load_run
+from evalkit.storage.schema import (
+    ANYTHING,
+    COUNT,
+    FLAG,
+    LINE,
+    NOTHING,
+    RATIO,
+    STATE,
+    TEXT,
+    Misfit,
+    check_shape,
+    numbers,
+    unrepeated,
+)
 
 BASELINE_VERSION = 1
 BASELINES = "baselines"
 SCORES = shown_in("compare")
 LABEL_HITS = [f"label_{name}" for name in HITS]
+NUMBER = (numbers(-1, 1e15), NOTHING)
+FACTS = {"status": STATE, "samples?": numbers(1, 1e15, whole=True), "labelled?": FLAG,
+         **{f"{name}?": NUMBER for name in (*COUNTED, *SUMMED_FIGURES, *MACRO, *LABELLED)}}  # fmt: skip
+BASELINE = {
+    "name": LINE,
+    "signature": {item.name: LINE for item in fields(Signature)},
+    "settings": {str: ANYTHING},
+    "scores": {str: {str: (RATIO, NOTHING)}},
+    "gold": {str: {str: TEXT}},
+    "papers": {str: {str: FACTS}},
+    "matched": {str: {str: {object: numbers(0, 1)}}},
+    "errors": {str: {str: COUNT}},
+    "doubts?": {str: TEXT},
+}
 
 
 def baseline_text(snapshot: Snapshot, name: str) -> str:
@@ -142,17 +171,21 @@ def read_baselines(folder: str | Path = BASELINES) -> dict[str, Snapshot]:
 def parse_baseline(text: str, path: str) -> Snapshot:
     """Return the snapshot that was written as a baseline, under the name it carries."""
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=unrepeated)
         version = content["evalkit_baseline"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: neither a run folder nor a baseline that evalkit wrote") from error
     if version != BASELINE_VERSION:
-        raise InputError(f"{path}: baseline version {version!r}; this version of evalkit reads {BASELINE_VERSION}")
+        raise InputError(f"{path}: baseline version {shown(version)}; this version of evalkit reads {BASELINE_VERSION}")
     try:
+        check_shape(content, BASELINE, "baseline")
+        check_known(content["settings"])
         snapshot = _snapshot(content)
-        stated = {planner: dict(figures) for planner, figures in content["scores"].items()}
+    except (Misfit, SettingsError) as error:
+        raise InputError(f"{path}: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: a baseline with something missing or misplaced: {error!r}") from error
+    stated = content["scores"]
     if not _same_scores(stated, scores(snapshot)):
         raise InputError(f"{path}: its scores do not follow from its own counts; set the baseline again")
     return snapshot
@@ -168,18 +201,20 @@ def _same_scores(stated: Mapping[str, Mapping[str, Any]], derived: Mapping[str, 
 
 def _snapshot(content: Mapping[str, Any]) -> Snapshot:
     """Return the snapshot that a baseline's content stands for."""
-    signature = Signature(**{item.name: str(content["signature"][item.name]) for item in fields(Signature)})
+    signature = Signature(**{item.name: content["signature"][item.name] for item in fields(Signature)})
     papers = _paper_frame(content["papers"])
+    if (again := papers.duplicated(["planner", "key"])).any():
+        raise Misfit(f"baseline.papers: two papers of one id, {papers['paper'][again].iloc[0]!r}")
     keys = dict(zip(papers["paper"], papers["key"], strict=True))
     gold = [
-        {"key": keys[paper], "id": entry, "paper": paper, **dict.fromkeys(GOLD_TEXTS, ""), "gold_name": str(name)}
+        {"key": keys[paper], "id": entry, "paper": paper, **dict.fromkeys(GOLD_TEXTS, ""), "gold_name": name}
         for paper, names in content["gold"].items()
         for entry, name in names.items()
     ]
     frame = pd.DataFrame(gold).set_index(["key", "id"]).sort_index()
-    errors = {(p, key): int(n) for p, rows in content["errors"].items() for key, n in rows.items()}
-    matches, doubts = _matches(content["matched"], papers, frame), tuple(map(str, content.get("doubts", {}).values()))
-    return Snapshot(str(content["name"]), signature, content["settings"], papers, frame, matches, errors, doubts)
+    errors = {(p, key): n for p, rows in content["errors"].items() for key, n in rows.items()}
+    matches, doubts = _matches(content["matched"], papers, frame), tuple(content.get("doubts", {}).values())
+    return Snapshot(content["name"], signature, content["settings"], papers, frame, matches, errors, doubts)
 
 
 def _paper_frame(planners: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
@@ -201,13 +236,15 @@ def _paper_frame(planners: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.
 def _matches(matched: Mapping[str, Any], papers: pd.DataFrame, gold: pd.DataFrame) -> pd.DataFrame:
     """Return every planner's share of every gold entry of the papers it has."""
     shares = {
-        (planner, paper, words.split(" ", 1)[0]): float(share)
+        (planner, paper, words.split(" ", 1)[0]): share
         for planner, rows in matched.items()
         for paper, entries in rows.items()
         for words, share in entries.items()
     }
     pairs = papers[["planner", "key", "paper"]].merge(gold.reset_index()[["key", "id"]], on="key")
-    places = zip(pairs["planner"], pairs["paper"], pairs["id"], strict=True)
-    pairs["share"] = [shares.get(place, 0.0) for place in places]
+    places = list(zip(pairs["planner"], pairs["paper"], pairs["id"], strict=True))
+    if unknown := shares.keys() - set(places):
+        raise Misfit(f"baseline.matched: no gold entry {min(unknown)!r}")
+    pairs["share"] = [float(shares.get(place, 0)) for place in places]
     pairs["status"] = ["match" if share else "" for share in pairs["share"]]
     return pairs.assign(entry="")[["planner", "key", "id", "share", "status", "entry"]]

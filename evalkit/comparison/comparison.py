@@ -32,6 +32,7 @@ from evalkit.comparison.differences import (
     with_verdicts,
 )
 from evalkit.comparison.snapshot import Snapshot
+from evalkit.settings import bounds_of, check_value
 from evalkit.storage.runs import Run, reporting
 
 TARGET = 0.05  # the difference worth seeing, unless the user names another
@@ -123,6 +124,9 @@ def compare(
     doubts: warnings that join those of the comparison.
     correction: "shaffer", which is Holm's here, or "bh"; that of base where it is left out.
     """
+    for name, number in (("resamples", resamples), ("seed", seed)):
+        check_value(name, number, bounds_of(name))
+    check_value("target", target, {"least": 0, "most": 1})
     base, new = as_snapshot(base, "base"), as_snapshot(new, "new")
     forced = signature_differences(base, new, force)
     names = checked_figures((metric, *tested, *figures))

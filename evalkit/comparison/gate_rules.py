@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from evalkit.comparison.corrected_differences import CORRECTABLE
 from evalkit.comparison.differences import COMPARABLE, CORRECTED_SUFFIX
 from evalkit.errors import SettingsError
+from evalkit.settings import read_toml, shown
 from evalkit.text import nearest
 
 
@@ -132,10 +132,7 @@ class Gate:
 
 def parse_gate(text: str, path: str) -> Gate:
     """Read the gate that a TOML file describes: a table [gate] with choices, and a [[rule]] for each rule."""
-    try:
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+    table = read_toml(text, path)
     _refuse_unknown(path, table, ("gate", "rule"), "table")
     choices, rules = table.get("gate", {}), table.get("rule", [])
     if not isinstance(rules, list) or not all(isinstance(item, dict) for item in (choices, *rules)):
@@ -158,7 +155,7 @@ def _check_values(where: str, table: Mapping[str, Any], record: type[Rule] | typ
     _refuse_unknown(where, table, tuple(expected), kind)
     for key, value in table.items():
         if not expected[key].holds(value):
-            raise SettingsError(f"{where}: {key} = {value!r}: expected {expected[key].words}")
+            raise SettingsError(f"{where}: {key} = {shown(value)}: expected {expected[key].words}")
 
 
 def _rule(where: str, table: Mapping[str, Any]) -> Rule:

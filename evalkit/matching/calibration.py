@@ -21,11 +21,21 @@ from numpy.typing import NDArray
 from evalkit.errors import InputError
 from evalkit.matching.features import FEATURES, Features
 from evalkit.matching.rules import Need
+from evalkit.storage.schema import COUNT, GUARANTEE, LINE, NOTHING, check_shape, numbers
+from evalkit.text import readable
 from evalkit.types import Thresholds
 
 WRITTEN = "reference"  # the task of labelled rows whose gold was written, the kind of gold that users have
 SCHEMA_VERSION = 2
 GRID = 2.0**20
+WEIGHT = numbers(-1e6, 1e6)
+DEVIATION = (numbers(0, 1), NOTHING)
+HELD_OUT = {"rows": COUNT, "papers": COUNT, "planners": {"planner_sd?": DEVIATION, "paper_sd?": DEVIATION}}
+# What is read of a calibration besides its models.
+SHAPE = {
+    "id": LINE, "matcher": LINE, "versions": {str: COUNT}, "fitted_on": {"labels?": [{"sha256": LINE}]},
+    "cross_validation": {"by_task?": {str: HELD_OUT}, "guarantee?": GUARANTEE},
+}  # fmt: skip
 Matrix = NDArray[np.float64]  # [gold, plan]
 
 
@@ -146,18 +156,19 @@ def load_calibration(text: str, path: str) -> Calibration:
         calibration = Calibration(**table)
         _check(calibration, path)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise InputError(f"{path}: not a calibration ({error}); make one with `evalkit calibrate`") from error
+        reason = readable(str(error))  # it may name a key
+        raise InputError(f"{path}: not a calibration ({reason}); make one with `evalkit calibrate`") from error
     return calibration
 
 
 def _check(calibration: Calibration, path: str) -> None:
     """Check that its numbers are finite, and that its features exist here in the version it was fitted with."""
+    check_shape({name: getattr(calibration, name) for name in SHAPE}, SHAPE, "it")
     models = (calibration.models.part, calibration.models.removal, calibration.models.overlap)
     weights = (value for model in models for value in (model.intercept, *model.weights.values()))
     middles = (value for model in models for value in model.middle.values())
     for value in (*astuple(calibration.thresholds), *weights, *middles):
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"{value!r:.40} is not a finite number")
+        check_shape(value, WEIGHT, "a weight or threshold")
     for name in sorted(calibration.models.features):
         if name not in FEATURES:
             raise InputError(f"{path}: feature {name!r} does not exist in this version of evalkit; fit it anew")
@@ -168,5 +179,3 @@ def _check(calibration: Calibration, path: str) -> None:
     for model in models:
         if without := model.weights.keys() - model.middle.keys():
             raise ValueError(f"no middle for {min(without)!r}")
-    if not isinstance(calibration.fitted_on, Mapping):
-        raise TypeError("fitted_on is not a table")

@@ -232,21 +232,26 @@ def _text(value: object) -> str:
     return safe_terminal(text(value))
 
 
+def _plain(width: int | None = None) -> Console:
+    """Return a console to which square brackets and colons in names and paths are text."""
+    return Console(width=width, markup=False, emoji=False)
+
+
 def show(parts: Iterable[RenderableType], *, wide: bool = False) -> None:
     """Print to standard output; colours and NO_COLOR are rich's business, and pipes get plain text.
 
     A pipe is as wide as COLUMNS says; `wide` makes room for every column, and the terminal folds the lines.
     """
-    console = Console()
+    console = _plain()
     if wide or not (console.is_terminal or os.environ.get("COLUMNS", "").isdigit()):
-        console = Console(width=1000 if wide else PIPE)
+        console = _plain(width=1000 if wide else PIPE)
     for part in parts:
         console.print(part, highlight=False)
 
 
 def page(parts: Iterable[RenderableType]) -> None:
     """Print through the terminal's pager where there is more than a screen of it, and else as `show` does."""
-    console, parts = Console(), list(parts)
+    console, parts = _plain(), list(parts)
     if not console.is_terminal:
         show(parts)
         return

@@ -29,6 +29,7 @@ from typing import Any
 from evalkit.errors import EngineError, install_command
 
 ATTEMPTS = 3
+MOST_WORKERS = 256
 AHEAD = 16  # batches for each worker that may be pending: what bounds memory
 IDLE = 300  # seconds after which a process without work goes; that is also how long one outlives a killed parent
 # With these, several workers do not each start a thread a core for products of small matrices.
@@ -50,6 +51,8 @@ def open_executor(name: str, workers: int = 0, address: str = "") -> Iterator[Ma
     """Open an executor for a block. `workers` 0 is all there are; `address` is that of a running cluster."""
     if address and name not in ("dask", "ray"):
         raise EngineError(f"--address {address}: only dask and ray run on a cluster; choose one with --engine")
+    if not 0 <= workers <= MOST_WORKERS:
+        raise EngineError(f"--workers {workers}: expected 0 or more, at most {MOST_WORKERS}")
     with ENGINES[name](workers, address) as executor:
         yield executor
 

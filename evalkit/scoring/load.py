@@ -16,7 +16,7 @@ from evalkit.formats import FORMATS, parse_document, write_plans
 from evalkit.scoring.given import plans_given
 from evalkit.scoring.pair import PlanRef, gold_by_paper
 from evalkit.settings import Settings, content_digest
-from evalkit.storage.cache import PathName, Store, decode_plans, dependencies, encode_plans
+from evalkit.storage.cache import WRONG_CONTENT, PathName, Store, decode_plans, dependencies, encode_plans
 from evalkit.storage.discovery import documents
 from evalkit.storage.files import write_texts
 from evalkit.text import readable
@@ -63,7 +63,7 @@ def read_plans(
     settings = settings or Settings()
     if not isinstance(source, str | Path):
         given = plans_given(source, gold=gold, strict=settings.strict)
-        plans = [replace(plan, planner=None) if gold else plan for plan in given]
+        plans = [_named(plan, None if gold else plan.planner, plan.paper) for plan in given]
         return LoadedPlans(tuple(plans), tuple(item for plan in plans for item in plan.diagnostics))
     plans, diagnostics = [], []
     for batch in batched(documents(source, planners=not gold), BATCH):
@@ -112,7 +112,8 @@ def no_plans_error(source: Source, diagnostics: Sequence[Diagnostic]) -> InputEr
 
 
 def _given_batch(plans: list[Plan], settings: Settings) -> list[ReadItem]:
-    return [(plan_ref(plan, settings), _encode(plan)) for plan in plans]
+    named = [_named(plan, plan.planner, plan.paper) for plan in plans]
+    return [(plan_ref(plan, settings), _encode(plan)) for plan in named]
 
 
 def _read_batch(items: list[Document | Diagnostic], settings: Settings, cache: Store | None) -> list[ReadItem]:
@@ -156,8 +157,23 @@ def _parsed(
         if content is None:
             plans = parse_document(item, strict=settings.strict, gold=gold)
         else:
-            plans = decode_plans(content, item.path, item.planner, item.paper)
+            plans, content = _decoded(content, item, settings, cache, gold=gold)
         yield [_renamed(plan, settings, item.planner) for plan in plans], content
+
+
+def _decoded(
+    content: bytes, document: Document, settings: Settings, cache: Store | None, *, gold: bool
+) -> tuple[tuple[Plan, ...], bytes]:
+    """Return the plans that are encoded, with their encoding; what is none is parsed anew, and warned of."""
+    try:
+        return decode_plans(content, document.path, document.planner, document.paper), content
+    except WRONG_CONTENT:
+        unnamed = _without_path(document)
+        content = encode_plans(parse_document(unnamed, strict=settings.strict, gold=gold))
+        if cache is not None:
+            cache.warn_of_content(1)
+            cache.put({_cache_key(unnamed, settings.strict, gold): content})
+        return decode_plans(content, document.path, document.planner, document.paper), content
 
 
 def parse_documents(
@@ -203,7 +219,7 @@ def _renamed(plan: Plan, settings: Settings, of_path: str | None = None) -> Plan
     first = of_path if settings.planner_from == "path" and plan.planner else None
     planner = _mapped(first or plan.planner, plan.path, settings.planners)
     paper = _mapped(plan.paper, plan.path, settings.papers) or plan.paper
-    return plan if (planner, paper) == (plan.planner, plan.paper) else replace(plan, planner=planner, paper=paper)
+    return _named(plan, planner, paper)
 
 
 def _mapped(name: str | None, path: str, table: Mapping[str, str]) -> str | None:
@@ -211,6 +227,14 @@ def _mapped(name: str | None, path: str, table: Mapping[str, str]) -> str | None
         return name
     globs = (target for pattern, target in table.items() if fnmatchcase(path, f"*{pattern}"))
     return table.get(name) or next(globs, name)
+
+
+def _named(plan: Plan, planner: str | None, paper: str) -> Plan:
+    """Return a plan under these names; all its names are one line of readable text from here on."""
+    names = (planner and readable(planner), readable(paper), readable(plan.sample), readable(plan.path))
+    if names == (plan.planner, plan.paper, plan.sample, plan.path):
+        return plan
+    return replace(plan, planner=names[0], paper=names[1] or paper, sample=names[2] or "", path=names[3] or "")
 
 
 def former_planners(source: Source, settings: Settings) -> dict[tuple[str, str], list[str]]:
@@ -244,8 +268,12 @@ def convert(source: str, target: str, name: str, *, gold: bool = False, force: b
         by_document.setdefault(plan.path, []).append(plan)
     top, is_folder = Path(readable(source)), Path(source).is_dir()
     texts: dict[Path, str] = {}
+    sources: dict[Path, str] = {}
     for path, plans in by_document.items():
         inside = Path(path).relative_to(top) if is_folder else Path(Path(path).name)
-        texts[Path(target) / inside.with_suffix(FORMATS[name].suffixes[0])] = write_plans(plans, name)
+        place = Path(target) / inside.with_suffix(FORMATS[name].suffixes[0])
+        if place in sources:
+            raise InputError(f"{sources[place]} and {path}: both would be written to {place}; rename one of them")
+        sources[place], texts[place] = path, write_plans(plans, name)
     write_texts(texts, force=force)
     return loaded

@@ -21,6 +21,7 @@ from evalkit.scoring.rows import PAIR_COLUMNS, PLAN_COLUMNS, BatchResult, Compat
 from evalkit.settings import Settings
 from evalkit.storage.runs import SCHEMA_VERSION, Run, RunFolder, Signature
 from evalkit.storage.tables import TableFormat, table_content
+from evalkit.text import readable
 from evalkit.types import COUNT_NAMES, CompatScore, Diagnostic, Tally
 
 PACKAGES = ("numpy", "scipy", "pandas", "rapidfuzz", "sentence-transformers", "torch")
@@ -313,6 +314,6 @@ def compat_report(scores: Iterable[Compat]) -> list[dict[str, object]]:
 
 def diagnostic_frame(diagnostics: Iterable[Diagnostic]) -> pd.DataFrame:
     """Return one row a diagnostic, by path and line."""
-    rows = [asdict(item) for item in diagnostics]
+    rows = [asdict(item) | {"path": readable(item.path)} for item in diagnostics]
     frame = pd.DataFrame(rows, columns=["severity", "code", "path", "line", "message"])
     return frame.astype({"line": "Int64"}).sort_values(["path", "line", "code"], kind="stable", ignore_index=True)

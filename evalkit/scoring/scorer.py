@@ -238,17 +238,24 @@ class Matcher:
         keys = self.cache_keys(digests)
         if self.cache is None:
             return self.score(work)
-        cached = self.cache.get(keys)
-        scored = {
-            index: decode_score(cached[key], *work[index], plan_status(work[index][1]))
-            for index, key in enumerate(keys)
-            if key in cached
-        }
+        scored = self._cached(work, keys, self.cache)
         rest = [index for index in range(len(work)) if index not in scored]
         new = dict(zip(rest, self.score([work[index] for index in rest]), strict=True))
         self.cache.put({keys[index]: encode_score(result) for index, result in new.items()})
         scored |= new
         return [scored[index] for index in range(len(work))]
+
+    def _cached(self, work: Sequence[tuple[Plan, Plan]], keys: Sequence[bytes], cache: Store) -> dict[int, ScoredPlan]:
+        """Return what an earlier run decided, by places; equal plans have one key."""
+        places: dict[bytes, list[int]] = {}
+        for index, key in enumerate(keys):
+            places.setdefault(key, []).append(index)
+
+        def decode(content: bytes, indices: Sequence[int]) -> list[ScoredPlan]:
+            return [decode_score(content, *work[index], plan_status(work[index][1])) for index in indices]
+
+        cached = cache.read(places, decode)
+        return {index: one for key, scores in cached.items() for index, one in zip(places[key], scores, strict=True)}
 
     def score(self, work: Sequence[tuple[Plan, Plan]]) -> list[ScoredPlan]:
         """Score pairs of gold and plan."""

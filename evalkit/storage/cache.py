@@ -18,13 +18,15 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from evalkit.types import (  # fmt: skip
+    COUNT_NAMES,
     Ablation,
     Action,
     Alignment,
@@ -35,6 +37,7 @@ from evalkit.types import (  # fmt: skip
     Plan,
     PlanStatus,
     ScoredPlan,
+    Severity,
 )
 
 APPLICATION = 0x45564B54  # "EVKT": says whose file it is
@@ -45,9 +48,15 @@ ENVIRONMENT_ERRORS = frozenset((3, 5, 6, 7, 8, 13, 14))
 BUSY_ERRORS = frozenset((5, 6))  # another connection is at work
 BUSY_SECONDS = 60
 KEYS_PER_QUERY = 500
+MOST = 1e9  # that a cached count may be
 CACHE_FILE = "vectors.sqlite"
 
+# What decoding raises for content that nobody encoded.
+WRONG_CONTENT = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
+
 Warn = Callable[[str], None]
+Given = TypeVar("Given")
+Value = TypeVar("Value")
 
 
 @cache
@@ -92,6 +101,21 @@ class Store:
         if damaged := len(rows) - len(intact):
             self._warn(f"{self.path}: {damaged} damaged rows are not used; they are made again")
         return intact
+
+    def read(self, keys: Mapping[bytes, Given], decode: Callable[[bytes, Given], Value]) -> dict[bytes, Value]:
+        """Return what is cached under these keys, decoded; what cannot be is warned of, and counts as absent."""
+        decoded: dict[bytes, Value] = {}
+        cached = self.get(keys)
+        for key, content in cached.items():
+            with suppress(*WRONG_CONTENT):
+                decoded[key] = decode(content, keys[key])
+        if wrong := len(cached) - len(decoded):
+            self.warn_of_content(wrong)
+        return decoded
+
+    def warn_of_content(self, rows: int) -> None:
+        """Warn of rows that are intact and hold something else than they should."""
+        self._warn(f"{self.path}: {rows} rows hold something else than they should; they are made again")
 
     def known(self, keys: Iterable[bytes]) -> set[bytes]:
         """Return those of these keys that have a value."""
@@ -272,21 +296,46 @@ def encode_plans(plans: Iterable[Plan]) -> bytes:
 
 def decode_plans(content: bytes, path: str, planner: str | None = None, paper: str | None = None) -> tuple[Plan, ...]:
     """Decode the plans of a document that lies at this path, which gives these names."""
+    rows = json.loads(content.decode("utf-8", "surrogatepass"))
+    if not isinstance(rows, list) or not rows:
+        raise TypeError("a document has a plan")
     return tuple(
         Plan(
-            (paper or "") if paper_name == 0 else paper_name,
-            planner if planner_name == 0 else planner_name,
+            (paper or "") if paper_name == 0 else _text(paper_name),
+            planner if planner_name == 0 else planner_name and _text(planner_name),
             tuple([
-                Ablation(name, part, action and Action(action), tuple(options), tuple(metrics), draft, source)
+                Ablation(_text(name), _text(part), action and Action(action), _texts(options), _texts(metrics),
+                         draft is True, _text(source))
                 for name, part, action, options, metrics, draft, source in entries
             ]),
-            tuple([Diagnostic(severity, code, message, path, line) for severity, code, message, line in diagnostics]),
-            path, trace, sample, tuple((key, text) for key, text in about),
+            tuple([
+                Diagnostic(_severity(severity), _text(code), _text(message), path, line and int(line))
+                for severity, code, message, line in diagnostics
+            ]),
+            path, _text(trace), _text(sample), tuple((_text(key), _text(text)) for key, text in about),
         )
-        for paper_name, planner_name, trace, sample, about, entries, diagnostics in json.loads(
-            content.decode("utf-8", "surrogatepass")
-        )
+        for paper_name, planner_name, trace, sample, about, entries, diagnostics in rows
     )  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    """Return a text, halves of characters replaced, which no table can hold; refuse everything else."""
+    if type(value) is not str:
+        raise TypeError(f"{value!r:.40} is no text")
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    """Return a list of texts; refuse everything else."""
+    if type(values) is not list:
+        raise TypeError(f"{values!r:.40} is no list")
+    return tuple([_text(value) for value in values])
+
+
+def _severity(value: Any) -> Severity:
+    if value not in get_args(Severity):
+        raise ValueError(f"{value!r:.40} is no severity")
+    return value  # type: ignore[no-any-return]
 
 
 def _encode_name(name: str | None) -> str | int | None:
@@ -306,12 +355,29 @@ def encode_score(scored: ScoredPlan) -> bytes:
 
 
 def decode_score(content: bytes, gold: Plan, plan: Plan, status: PlanStatus) -> ScoredPlan:
-    """Decode a score; names, status and texts are those of this plan."""
+    """Decode a score; names, status and texts are those of this plan, whose entries it must be about."""
     values = json.loads(content)
     missed, spurious = values["alone"]
-    alignment = Alignment(_pairs(values["pairs"]), tuple(missed), tuple(spurious), _pairs(values["candidates"]))
-    score = PaperScore(gold.paper, plan.planner or "", Counts(*values["counts"]), status, plan.sample)
+    alone = tuple(map(int, missed)), tuple(map(int, spurious))
+    alignment = Alignment(_pairs(values["pairs"]), *alone, _pairs(values["candidates"]))
+    counts = Counts(*values["counts"])
+    if len(values["counts"]) != len(COUNT_NAMES) or not all(0 <= value <= MOST for value in counts.values()):
+        raise ValueError("counts are numbers of entries")
+    _check_entries(alignment, len(gold.ablations), len(plan.ablations))
+    score = PaperScore(gold.paper, plan.planner or "", counts, status, plan.sample)
     return ScoredPlan(gold, plan, alignment, score)
+
+
+def _check_entries(alignment: Alignment, gold: int, plan: int) -> None:
+    """Refuse an alignment that leaves an entry out, or is about one that is not there."""
+    for size, paired, alone in (
+        (gold, {pair.gold for pair in alignment.pairs}, alignment.missed),
+        (plan, {pair.plan for pair in alignment.pairs}, alignment.spurious),
+    ):
+        if sorted([*paired, *alone]) != list(range(size)):
+            raise ValueError("an alignment is about every entry")
+    if not all(0 <= pair.gold < gold and 0 <= pair.plan < plan for pair in alignment.candidates):
+        raise ValueError("a candidate is about two entries")
 
 
 def _pair_values(pair: Pair) -> Sequence[Any]:
@@ -321,8 +387,15 @@ def _pair_values(pair: Pair) -> Sequence[Any]:
     )  # fmt: skip
 
 
+def _share(value: Any) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{value!r:.40} is no probability")
+    return value  # type: ignore[no-any-return]
+
+
 def _pairs(rows: Sequence[Sequence[Any]]) -> tuple[Pair, ...]:
     return tuple([
-        Pair(gold, plan, part, match, matched, borderline, by, tuple([(words, weight) for words, weight in evidence]))
+        Pair(int(gold), int(plan), _share(part), _share(match), matched is True, borderline is True, _text(by),
+             tuple([(_text(words), float(weight)) for words, weight in evidence]))
         for gold, plan, part, match, matched, borderline, by, evidence in rows
     ])  # fmt: skip

@@ -75,11 +75,13 @@ def read_lines(paths: Iterable[str | Path]) -> Iterator[tuple[str, int, str]]:
                 yield str(path), number, line
 
 
-def discard(descriptor: int) -> None:
-    """Lead an open file nowhere from now on: what is written to it is dropped."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+def occupy() -> None:
+    """Lead standard streams that are closed nowhere, so that no file that is opened later takes their place."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free
 
 
 def names_device(name: str) -> bool:

@@ -7,6 +7,7 @@ them as `filelock` does it: its files would stay behind in the user's folder.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import re
@@ -27,6 +28,10 @@ except ImportError:  # Windows: nothing is locked there, and so nothing is remov
     fcntl = None  # type: ignore[assignment]
 
 
+LONGEST_NAME = 40
+ATTEMPTS = 100  # folders that others may take for leftovers and remove, before it is said
+
+
 def fresh_run_folder(top: str | Path = "runs") -> Path:
     """Return a folder for a run without a name: the time, and a number when that is taken."""
     name = time.strftime("%Y-%m-%d-%H%M%S")
@@ -40,21 +45,29 @@ class Building:
     def __init__(self, place: Path, name: str) -> None:
         self.place, self._name = place, name
         self._open: dict[str, BinaryIO] = {}
+        self._begun: dict[str, Path] = {}
 
     def path(self, name: str) -> Path:
-        """Return where one of its files lies for now."""
-        return self.place / name
+        """Return where one of its files lies for now; it must be there in the end."""
+        return self._begun.setdefault(name, self.place / name)
 
     def append(self, name: str, content: bytes) -> None:
         """Append to one of its files."""
         with writing(self._name):
             if name not in self._open:
-                self.path(name).parent.mkdir(parents=True, exist_ok=True)
                 self._open[name] = self.path(name).open("wb")
             self._open[name].write(content)
 
+    def finish(self) -> None:
+        """Close its files; what could not be written, or was removed meanwhile, is an error here at the latest."""
+        removed = [name for name, stream in self._open.items() if not os.fstat(stream.fileno()).st_nlink]
+        self.close()
+        removed += [name for name, path in self._begun.items() if not path.is_file()]
+        if removed:
+            raise OutputError(f"{self._name}: {removed[0]} was removed while the run was written; nothing is left")
+
     def close(self) -> None:
-        """Close its files; what could not be written is an error here at the latest."""
+        """Close its files."""
         with writing(self._name):
             for stream in self._open.values():
                 stream.close()
@@ -73,7 +86,7 @@ def building(path: str | Path, *, force: bool = False) -> Iterator[Building]:
     folder = Building(temporary, str(path))
     try:
         yield folder
-        folder.close()
+        folder.finish()
         with writing(path), _locked(place.parent):
             check_place(place, force=force)  # another run may have been faster
             temporary.chmod(0o777 & ~umask())
@@ -117,7 +130,10 @@ def _move(temporary: Path, place: Path) -> None:
 
 def _hidden_name(place: Path, mark: str) -> str:
     """Return how the hidden folders of a place are called: "-" while one is written, "~" for one that was replaced."""
-    return f".evalkit-{place.name[:40]}{mark}"
+    name = place.name
+    if len(name) > LONGEST_NAME:  # file systems take names of 255 bytes; a hash tells long ones apart
+        name = f"{name[:LONGEST_NAME]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
+    return f".evalkit-{name}{mark}"
 
 
 @contextmanager
@@ -136,29 +152,34 @@ def _locked(parent: Path) -> Iterator[None]:
 
 
 def _new_hidden_folder(place: Path) -> tuple[Path, int]:
-    """Make a folder beside a place, with the lock that says, for as long as this process lives, that it is in use."""
-    while True:
+    """Make a folder beside a place, with the lock that says, for as long as this process lives, that it is in use.
+
+    On a file system without locks it is not locked, and nobody removes it but this process.
+    """
+    for _ in range(ATTEMPTS):
         folder = Path(tempfile.mkdtemp(dir=place.parent, prefix=_hidden_name(place, "-")))
-        lock = _try_lock(folder)
-        if lock is not None and folder.exists():
-            return folder, lock
-        if lock is not None:
+        with suppress(BlockingIOError, FileNotFoundError):
+            lock = _lock(folder, needed=False)
+            if folder.exists():
+                return folder, lock
             os.close(lock)
+    raise OutputError(f"{place}: its folders are removed as soon as they are made; is another program at work there?")
 
 
-def _try_lock(folder: Path) -> int | None:
-    """Take the lock of a folder if nobody holds it; whoever has it closes it."""
+def _lock(folder: Path, *, needed: bool) -> int:
+    """Take the lock of a folder; whoever has it closes it. Where locks do not exist, that is an error if it is needed.
+
+    A BlockingIOError says that somebody else holds it.
+    """
     if fcntl is None:
         return os.open(os.devnull, os.O_RDONLY)
-    try:
-        lock = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return None
+    lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        return None
+    except OSError as error:
+        if needed or isinstance(error, BlockingIOError):
+            os.close(lock)
+            raise
     return lock
 
 
@@ -169,7 +190,11 @@ def _remove_leftovers(place: Path) -> None:
     own = re.compile(rf"{re.escape(_hidden_name(place, ''))}([-~])[a-z0-9_]{{8}}")
     for folder in sorted(place.parent.iterdir()):
         match = own.fullmatch(folder.name)
-        if match is None or folder.is_symlink() or not folder.is_dir() or (lock := _try_lock(folder)) is None:
+        if match is None or folder.is_symlink() or not folder.is_dir():
+            continue
+        try:
+            lock = _lock(folder, needed=True)
+        except OSError:  # in use, or nobody can tell
             continue
         if match[1] == "~" and (folder / "run.json").is_file() and not place.exists():
             folder.rename(place)

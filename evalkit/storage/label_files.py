@@ -155,24 +155,32 @@ def _row(tree: Mapping[str, Any], path: str) -> LabelledPlan:
         _pairs(tree.get(name, []), len(gold), len(plan)) for name in ("match", "same_part", "undecided")
     )
     sample, annotator, sampling = (str(tree.get(name) or "") for name in ("sample", "annotator", "sampling"))
-    planner = tree.get("planner") or ""
+    paper, planner = _text(tree["paper"]), _text(tree.get("planner") or "")
     return LabelledPlan(
-        tree["paper"], planner, gold, plan, match, part, undecided, sample, annotator, sampling, str(path),
+        paper, planner, gold, plan, match, part, undecided, sample, annotator, sampling, str(path),
         str(tree.get("task") or ""),
     )  # fmt: skip
 
 
 def _pairs(listed: Iterable[Sequence[int]], rows: int, columns: int) -> Pairs:
-    pairs = frozenset((int(g), int(p)) for g, p in listed)
-    if any(not (0 <= g < rows and 0 <= p < columns) for g, p in pairs):
+    pairs = frozenset((g, p) for g, p in listed)
+    if any(not (type(g) is type(p) is int and 0 <= g < rows and 0 <= p < columns) for g, p in pairs):
         raise ValueError("a pair names an entry that is not there")
     return pairs
 
 
 def _entry(tree: Mapping[str, Any]) -> Ablation:
     action = Action(tree["action"]) if tree.get("action") else None
-    options, metrics = (tuple(map(str, tree.get(field) or ())) for field in ("replacement", "metrics"))
-    return Ablation(tree["name"], tree.get("ablated_part") or tree["name"], action, options, metrics)
+    options, metrics = (tuple(map(_text, tree.get(field) or ())) for field in ("replacement", "metrics"))
+    name, part = _text(tree["name"]), _text(tree.get("ablated_part") or tree["name"])
+    return Ablation(name, part, action, options, metrics)
+
+
+def _text(value: object) -> str:
+    """Return a text; refuse everything else."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.80} is no text")
+    return value
 
 
 def write_labels(rows: Iterable[LabelledPlan]) -> str:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import DISTRIBUTION, InputError
-from evalkit.settings import Settings, fingerprint
+from evalkit.settings import Settings, fingerprint, shown
 from evalkit.storage.files import encoded, read_bytes, read_text
 from evalkit.storage.folders import Building, building
+from evalkit.storage.schema import check_meta, check_table, check_tables, unrepeated
 from evalkit.storage.tables import TEXTS, ParquetFile, TableFormat, from_csv, from_parquet, table_content, to_csv
 from evalkit.text import normalise_id
 
@@ -122,7 +123,7 @@ class Run:
         if table is None:
             if self.folder is None:
                 raise ValueError(f"a run in memory needs its {name}")
-            table = self._long[name] = _table(self.folder, name)
+            table = self._long[name] = _table(self.folder, name, self.signature)
         return table
 
     def replace(self, **changes: Any) -> Run:
@@ -281,37 +282,43 @@ def reporting(module: str, name: str) -> Any:
 
 
 def load_run(folder: str | Path) -> Run:
-    """Return a run as it was saved.
+    """Return a run as it was saved; refuse by name what does not fit together.
 
     folder: the folder that `evalkit score` or `Run.save` wrote.
     """
     path = Path(folder) / "run.json"
     try:
-        meta = json.loads(read_text(path))
+        meta = json.loads(read_text(path), object_pairs_hook=unrepeated)
         schema = meta["schema_version"]
         if schema == SCHEMA_VERSION:
             Signature(**meta["signature"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not the run.json of an evalkit run") from error
     if schema != SCHEMA_VERSION:
-        raise InputError(f"{path}: schema_version {schema!r}; this version of evalkit reads {SCHEMA_VERSION}")
-    tables: dict[str, Any] = {name: _table(Path(folder), name) for name in TABLES}
+        raise InputError(f"{path}: schema_version {shown(schema)}; this version of evalkit reads {SCHEMA_VERSION}")
+    check_meta(meta, str(path))
+    signature = Signature(**meta["signature"])
+    tables: dict[str, Any] = {name: _table(Path(folder), name, signature) for name in TABLES}
+    check_tables(tables, {name: str(_place(Path(folder), name)) for name in TABLES})
     return Run(**tables, meta=meta)
 
 
-def _table(folder: Path, name: str) -> pd.DataFrame:
-    """Return one table of a saved run, in whichever form it was written; refuse it where readers would stumble."""
+def _place(folder: Path, name: str) -> Path:
+    """Return the file of a table, in whichever form it was written."""
     path = folder / f"{name}.parquet"
-    if name in LONG and path.is_file():
+    return path if name in LONG and path.is_file() else folder / f"{name}.csv"
+
+
+def _table(folder: Path, name: str, signature: Signature) -> pd.DataFrame:
+    """Return one table of a saved run; refuse it where readers would stumble."""
+    path = _place(folder, name)
+    if path.suffix == ".parquet":
         frame = from_parquet(read_bytes(path), str(path))
     else:
-        path = folder / f"{name}.csv"
         frame = from_csv(read_text(path), str(path))
     if absent := [column for column in KEYS[name] if column not in frame]:
         raise InputError(f"{path}: expected a column {absent[0]!r}, found none; score again")
-    owners = [column for column in KEYS[name] if column in ("planner", "paper")]
-    if frame[owners].isna().any(axis=None):
-        raise InputError(f"{path}: a row does not say its {' and '.join(owners)}; was the file cut short?")
+    check_table(name, frame, str(path), str(signature) if name == "leaderboard" else signature.digest)
     return frame.drop(columns="signature")
 
 

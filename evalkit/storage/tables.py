@@ -96,7 +96,8 @@ def from_csv(text: str, path: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        frame = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=[""])
+        kinds = dict.fromkeys((*TEXTS, "signature"), str)  # a signature may be made of digits
+        frame = pd.read_csv(io.StringIO(text), dtype=kinds, keep_default_na=False, na_values=[""])
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: not a table as evalkit writes it: {error}") from error
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from math import ceil
 from typing import Any, TypeVar
 
 from evalkit.errors import JudgeError, install_command
+from evalkit.judges.llm.http import Connection
 from evalkit.judges.llm.prompts import InvalidReply, Messages
 from evalkit.settings import JudgeSettings
 
@@ -20,6 +22,7 @@ CHARACTERS = 4  # a token, roughly: no tokenizer is the same for every model
 REPLY_TOKENS = 60  # of one verdict with its reason
 OVERHEAD = 30  # tokens of the schema and of the message's frame
 MILLION = 1_000_000
+MOST_TOKENS = 100 * MILLION  # of one call; more is no count
 
 Parsed = TypeVar("Parsed")
 
@@ -33,6 +36,8 @@ def require() -> None:
 def key_from(settings: JudgeSettings, environment: Mapping[str, str]) -> str:
     """Return the key in the variable that the settings name; a server of one's own may do without."""
     key = environment.get(settings.key_env, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise JudgeError(f"the key in the environment variable {settings.key_env} has characters that no key has")
     if not key and settings.url == JudgeSettings().url:
         raise JudgeError(f"no key in the environment variable {settings.key_env}; --judge-key-env names another one")
     return key or "none"
@@ -44,7 +49,7 @@ class NoReply(Exception):
 
 def tokens_of(text: str) -> int:
     """Estimate the tokens of a text."""
-    return ceil(len(text.encode("utf-8", "replace")) / CHARACTERS)
+    return math.ceil(len(text.encode("utf-8", "replace")) / CHARACTERS)
 
 
 def tokens_in(messages: Sequence[Mapping[str, str]]) -> int:
@@ -74,28 +79,36 @@ class Budget:
     money: float = 0.0
     stopped: threading.Event = field(default_factory=threading.Event)
     _reserved: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _out: int = 0
+    _settled: threading.Condition = field(default_factory=threading.Condition)
 
     def reserve(self, amount: float) -> None:
-        """Permit one call that may cost so much, or refuse it."""
+        """Permit one call that may cost so much, or refuse it; wait while calls that are out may use less."""
         most_calls, most_money = self.settings.budget_calls, self.settings.budget_money
-        with self._lock:
-            if self.stopped.is_set():
-                raise NoReply("stopped")
-            if most_calls is not None and self.calls >= most_calls:
-                raise NoReply("budget")
-            if most_money is not None and self.money + self._reserved + amount > most_money:
-                raise NoReply("budget")
+        with self._settled:
+            while True:
+                if self.stopped.is_set():
+                    raise NoReply("stopped")
+                if most_calls is not None and self.calls >= most_calls:
+                    raise NoReply("budget")
+                if most_money is None or self.money + self._reserved + amount <= most_money:
+                    break
+                if not self._out or self.money + amount > most_money:
+                    raise NoReply("budget")
+                self._settled.wait(0.1)  # and look whether all was stopped
             self.calls += 1
+            self._out += 1
             self._reserved += amount
 
     def settle(self, amount: float, model: str, used: tuple[int, int]) -> None:
         """Replace a reservation by what the call did use; a call that failed used nothing."""
-        with self._lock:
-            self._reserved -= amount
+        with self._settled:
+            self._out -= 1
+            self._reserved = self._reserved - amount if self._out else 0.0
             self.tokens_in += used[0]
             self.tokens_out += used[1]
             self.money += cost(self.settings, model, *used)
+            self._settled.notify_all()
 
     def spent(self) -> str:
         """Return one phrase for progress and summary."""
@@ -112,8 +125,12 @@ class Client:
 
         self.settings, self.model, self.budget = settings, model, budget
         self._key = key
+        self._connection = Connection(settings)
         # No retries of the client's own: they would not be counted.
-        self._openai = openai.OpenAI(api_key=key, base_url=settings.url, max_retries=0, timeout=settings.timeout)
+        self._openai = openai.OpenAI(
+            api_key=key, base_url=settings.url, max_retries=0, timeout=settings.timeout,
+            http_client=self._connection.client,
+        )  # fmt: skip
 
     def ask(self, messages: Messages, schema: Mapping[str, Any], items: int, parse: Callable[[str], Parsed]) -> Parsed:
         """Return the parsed reply on so many items; one that does not fit is asked for once more."""
@@ -142,7 +159,9 @@ class Client:
                 return text, complete
             except openai.APIStatusError as error:
                 if error.status_code < 500 and error.status_code not in TEMPORARY:
-                    reason = " ".join(str(error.message).replace(self._key, "***").split())[:300]
+                    reason = " ".join(str(error.message)[:5000].replace(self._key, "***").split())[:300]
+                    if 300 <= error.status_code < 400:
+                        reason = "it sends us to another address; name that one, as redirects are not followed"
                     raise JudgeError(
                         f"{self.settings.url}: the judge {self.model!r} refused the request: {reason}"
                     ) from None
@@ -159,19 +178,42 @@ class Client:
         if self.settings.structured:
             form = {"name": "reply", "strict": True, "schema": schema}
             request["response_format"] = {"type": "json_schema", "json_schema": form}
-        result = self._openai.chat.completions.create(model=self.model, messages=list(messages), **request)
-        if not getattr(result, "choices", None):
-            raise ValueError("a reply without choices")
-        text = str(getattr(result.choices[0].message, "content", None) or "")
-        # A server that does not count is counted for, so that a budget holds there too.
-        used_in, used_out = (getattr(result.usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
-        used = (int(used_in or tokens_in(messages)), int(used_out or tokens_of(text)))
-        return text, result.choices[0].finish_reason in ("stop", None), used
+        with self._connection.exchange():
+            response = self._openai.chat.completions.with_raw_response.create(
+                model=self.model, messages=list(messages), extra_body=request
+            )
+            body = response.http_response.content
+        text, complete, (used_in, used_out) = read_completion(body)
+        # A server that does not count, or not in numbers, is counted for, so that a budget holds there too.
+        return text, complete, (used_in or tokens_in(messages), used_out or tokens_of(text))
 
     def _wait(self, attempt: int, asked: str | None) -> float:
         """Return the seconds to wait: what the server asked for, else twice as long each time, spread a little."""
         try:
-            seconds = float(asked or "")
+            seconds = float(asked or "nan")
         except ValueError:
+            seconds = math.nan
+        if math.isnan(seconds):
             seconds = self.settings.wait * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)
         return min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def read_completion(body: bytes) -> tuple[str, bool, tuple[int, int]]:
+    """Return a chat completion's text, whether it came to its end, and the tokens in and out; 0 where not counted.
+
+    Raise ValueError for what is no chat completion.
+    """
+    try:
+        tree = json.loads(body)
+    except RecursionError as error:
+        raise ValueError("a reply that is nested too deep") from error
+    choices = tree.get("choices") if isinstance(tree, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict):
+        raise ValueError("a reply without choices")
+    message, usage = choice.get("message"), tree.get("usage")
+    content = message.get("content") if isinstance(message, dict) else None
+    text = content.encode("utf-8", "replace").decode() if isinstance(content, str) else ""
+    counted = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
+    used_in, used_out = (n if type(n) is int and 0 < n < MOST_TOKENS else 0 for n in counted)
+    return text, choice.get("finish_reason") in ("stop", None), (used_in, used_out)

@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from evalkit.errors import SettingsError
-from evalkit.settings import fingerprint
+from evalkit.settings import fingerprint, read_toml
 from evalkit.types import Ablation, Question
 
 Messages = list[dict[str, str]]
@@ -80,11 +79,11 @@ class Prompt:
 
 def parse_prompt(text: str, path: str, places: Sequence[str]) -> Prompt:
     """Read a prompt from TOML with `system` and `user`; `user` must have these places for data."""
+    table = read_toml(text, path)
     try:
-        table = tomllib.loads(text)
         prompt = Prompt(table["system"], table["user"])
         filled = prompt.messages(**{place: f"<{place}>" for place in places})[1]["content"]
-    except (tomllib.TOMLDecodeError, KeyError, AttributeError, ValueError, IndexError) as error:
+    except (KeyError, AttributeError, ValueError, IndexError) as error:
         raise SettingsError(f"{path}: expected TOML with the texts `system` and `user`: {error!r}") from error
     if absent := [place for place in places if f"<{place}>" not in filled]:
         raise SettingsError(f"{path}: `user` has no place for {{{absent[0]}}}")
@@ -161,7 +160,7 @@ def read_verdicts(text: str, ids: Sequence[str]) -> dict[str, Verdict]:
             raise InvalidReply("an id was not asked, or is answered twice")
         if match and not part:
             raise InvalidReply("a match without the same part")
-        verdicts[name] = Verdict(part, match, reason[:300])
+        verdicts[name] = Verdict(part, match, reason[:300].encode("utf-8", "replace").decode())
     if len(verdicts) < len(ids):
         raise InvalidReply(f"{len(ids) - len(verdicts)} of {len(ids)} ids are not answered")
     return verdicts
@@ -171,7 +170,7 @@ def read_list(text: str, key: str) -> list[Mapping[str, Any]]:
     """Return the list of objects that a reply consists of."""
     try:
         tree = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidReply("not JSON, or cut off") from error
     if not isinstance(tree, dict) or set(tree) != {key} or not isinstance(tree[key], list):
         raise InvalidReply(f"not an object with the one list {key!r}")

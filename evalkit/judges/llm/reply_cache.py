@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import OutputError
+from evalkit.errors import InputError, OutputError
 from evalkit.judges.llm.prompts import Verdict
+from evalkit.settings import shown
 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, part INTEGER NOT NULL, match INTEGER NOT NULL,"
@@ -38,7 +39,16 @@ class ReplyCache:
     def verdicts(self, keys: Iterable[str]) -> dict[str, Verdict]:
         """Return the verdicts under these keys, as far as there are any."""
         rows = self._select("SELECT part, match, reason FROM verdicts WHERE key = ?", keys)
-        return {key: Verdict(bool(part), bool(match), reason) for key, (part, match, reason) in rows.items()}
+        return {key: self._verdict(*row) for key, row in rows.items()}
+
+    def _verdict(self, part: object, match: object, reason: object) -> Verdict:
+        """Return a row as a verdict; refuse one that no judge can have given."""
+        if part not in (0, 1) or match not in (0, 1) or (match and not part) or not isinstance(reason, str):
+            raise InputError(
+                f"{self.path}: a verdict of part {shown(part)}, match {shown(match)}: expected 0 or 1, and no match"
+                " without its part; move the file away or use --cache"
+            )
+        return Verdict(bool(part), bool(match), reason)
 
     def put_verdicts(self, verdicts: Mapping[str, Verdict]) -> None:
         """Keep verdicts under their keys."""
@@ -48,7 +58,8 @@ class ReplyCache:
 
     def replies(self, keys: Iterable[str]) -> dict[str, str]:
         """Return the texts of replies under these keys, as far as there are any."""
-        return {key: row[0] for key, row in self._select("SELECT text FROM replies WHERE key = ?", keys).items()}
+        rows = self._select("SELECT text FROM replies WHERE key = ?", keys)
+        return {key: row[0] for key, row in rows.items() if isinstance(row[0], str)}
 
     def put_reply(self, key: str, text: str) -> None:
         """Keep a reply's text under its key."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from evalkit.errors import InputError
 from evalkit.formats import CODES
@@ -22,6 +22,9 @@ from evalkit.metrics.ablationbench import AuthorRow, Names, ReviewerRow
 from evalkit.storage.discovery import documents
 from evalkit.text import readable, repair, repair_document
 from evalkit.types import Ablation, Diagnostic, Document, Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Figures = Mapping[str, float]
 Report = Callable[[str, str, int], None]
@@ -104,8 +107,10 @@ def read_judge(source: str | Path) -> RecordedJudge:
     if top.suffix.lower() == ".csv" or top.name == "pairs.parquet":
         return _judge_of_run(top)
     if (top / "run.json").is_file():
+        from evalkit.storage.runs import load_run
+
         table = top / "pairs.parquet"
-        return _judge_of_run(table if table.is_file() else top / "pairs.csv")
+        return _judge_of_pairs(load_run(top).pairs, table if table.is_file() else top / "pairs.csv")
     places = [Path(readable(str(place))) for place in (top, top.parent)]
     judgements: list[Judgement] = []
     published: dict[tuple[str | None, str], Figures] = {}
@@ -139,12 +144,18 @@ def _add_problem(problems: list[Diagnostic], path: str, code: str, message: str,
 
 
 def _judge_of_run(path: Path) -> RecordedJudge:
-    """Read the alignment of an earlier run from its pairs.csv or pairs.parquet."""
+    """Read the alignment of an earlier run from its pairs.csv or pairs.parquet alone."""
     from evalkit.storage.files import read_bytes, read_text
     from evalkit.storage.tables import from_csv, from_parquet
 
     parquet = path.suffix.lower() == ".parquet"
-    frame = from_parquet(read_bytes(path), str(path)) if parquet else from_csv(read_text(path), str(path))
+    return _judge_of_pairs(
+        from_parquet(read_bytes(path), str(path)) if parquet else from_csv(read_text(path), str(path)), path
+    )
+
+
+def _judge_of_pairs(frame: pd.DataFrame, path: Path) -> RecordedJudge:
+    """Return the judge whose decisions a table of pairs holds."""
     needed = {"planner", "paper", "status", "gold_entry", "plan_entry", "gold_name", "plan_name"}
     if missing := needed - set(frame.columns):
         raise InputError(f"{path}: not the pairs table of a run; there is no column {', '.join(sorted(missing))}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from importlib.util import find_spec
+from itertools import islice
 
 import numpy as np
 
@@ -76,7 +77,14 @@ class CachedEncoder:
         if self.store is None:
             return {}
         keys = {self._key(text): text for text in texts}
-        return {keys[key]: unpack(value) for key, value in self.store.get(keys).items()}
+        stored = {keys[key]: vectors for key, vectors in self.store.read(keys, _unpack_text).items()}
+        # Vectors of another width than most are nobody's.
+        widths = Counter(len(vectors.sentence) for vectors in (*stored.values(), *islice(self._memory.values(), 1)))
+        usual = widths.most_common(1)
+        own = {text: vectors for text, vectors in stored.items() if len(vectors.sentence) == usual[0][0]}
+        if len(own) < len(stored):
+            self.store.warn_of_content(len(stored) - len(own))
+        return own
 
     def missing(self, texts: Sequence[str]) -> list[str]:
         """Return those of the texts whose vectors are to be stored and are not yet."""
@@ -137,6 +145,14 @@ def pack(vectors: TextVectors) -> bytes:
     rows = np.vstack([vectors.sentence[None, :], vectors.words.reshape(-1, len(vectors.sentence))])
     steps: bytes = np.rint(rows * GRID).astype("<i2").tobytes()
     return len(vectors.sentence).to_bytes(4, "little") + steps
+
+
+def _unpack_text(content: bytes, text: str) -> TextVectors:
+    """Return the stored vectors of a text; refuse those of another one."""
+    vectors = unpack(content)
+    if len(vectors.words) != len(analyse(text).words) or not len(vectors.sentence):
+        raise ValueError("a text has as many vectors as words")
+    return vectors
 
 
 def unpack(content: bytes) -> TextVectors:

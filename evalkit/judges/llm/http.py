@@ -1,0 +1,106 @@
+"""HTTP to a judge's server that may be hostile: bounded in size and time, no redirects, no proxy on this machine."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from evalkit.errors import JudgeError
+from evalkit.settings import JudgeSettings, is_here
+
+LARGEST_REPLY = 8 << 20  # bytes; a thousand verdicts with their reasons have a tenth of it
+
+
+class UnfitResponse(ValueError):
+    """A response that is too large, too slow or compressed."""
+
+
+class Exchange:
+    """One request and its response. The watch shuts the connection at the deadline, whatever it is waiting for."""
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._sockets: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self.late = False
+        self._watch = threading.Timer(seconds, self._shut)
+        self._watch.daemon = True
+
+    def __enter__(self) -> Exchange:
+        self._watch.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._watch.cancel()
+
+    def _shut(self) -> None:
+        with self._lock:
+            self.late = True
+            for connection in self._sockets:
+                _shut(connection)
+
+    def trace(self, event: str, facts: dict[str, Any]) -> None:
+        """Take the connections as they are opened; they are told by the events of the HTTP library."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            connection = facts["return_value"].get_extra_info("socket")
+            with self._lock:
+                self._sockets.append(connection)
+                if self.late:
+                    _shut(connection)
+
+    def receive(self, response: Any) -> None:
+        """Read a response whole, or refuse it; nothing is decompressed, as nothing compressed was asked for."""
+        if response.headers.get("content-encoding", "identity").strip().casefold() not in ("", "identity"):
+            raise UnfitResponse("a compressed response")
+        body = bytearray()
+        for chunk in response.stream:
+            body += chunk
+            if len(body) > LARGEST_REPLY or time.monotonic() > self._deadline:
+                response.stream.close()
+                raise UnfitResponse("a response that is too large or too slow")
+        response.stream.close()
+        # What reads on finds the same bytes; a request's own stream is of the kind that holds bytes.
+        response.stream = type(response.request.stream)(bytes(body))
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError, ValueError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+class Connection:
+    """The HTTP client of one server; each thread has one exchange at a time."""
+
+    def __init__(self, settings: JudgeSettings) -> None:
+        import openai
+
+        self._seconds = settings.timeout
+        self._local = threading.local()
+        hooks: dict[str, list[Any]] = {"request": [self._send], "response": [self._receive]}
+        try:
+            # A server on this machine needs no proxy, and what is sent to it stays here.
+            self.client = openai.DefaultHttpxClient(
+                base_url=settings.url, timeout=settings.timeout, follow_redirects=False, event_hooks=hooks,
+                trust_env=not is_here(settings.url),
+            )  # fmt: skip
+        except Exception as error:  # addresses and proxies that only the HTTP library knows to be wrong
+            raise JudgeError(f"{settings.url}: no server can be asked there: {error}") from error
+
+    @contextmanager
+    def exchange(self) -> Iterator[Exchange]:
+        """Bound the request that is made in this block."""
+        with Exchange(self._seconds) as exchange:
+            self._local.exchange = exchange
+            yield exchange
+
+    def _send(self, request: Any) -> None:
+        request.headers["Accept-Encoding"] = "identity"
+        request.headers["Connection"] = "close"  # every exchange opens, and can shut, its own
+        request.extensions = {**request.extensions, "trace": self._local.exchange.trace}
+
+    def _receive(self, response: Any) -> None:
+        self._local.exchange.receive(response)
