@@ -86,19 +86,24 @@ def main() -> None:
     """Run the console script: a user's mistake becomes one line and its exit code, a bug stays a traceback."""
     # A run makes many small things that all stay; Python's search for cycles among them took a twentieth of its time.
     gc.set_threshold(50_000, 20, 20)
-    streams.guard()
-    code: Any = 0
+    with streams.guarded():
+        code = _run()
+        if (lost := streams.failure()) and code in (0, None):  # an error that was not printed is still one
+            _tell(lost)
+            code = lost.exit_code
+    sys.exit(code)
+
+
+def _run() -> Any:
+    """Run the command that the command line names, and return its exit code."""
     try:
         group.main(standalone_mode=True)
     except EvalkitError as error:
         _tell(error)
-        code = error.exit_code
+        return error.exit_code
     except SystemExit as end:
-        code = end.code
-    if (lost := streams.failure()) and code in (0, None):  # an error that was not printed is still one
-        _tell(lost)
-        code = lost.exit_code
-    sys.exit(code)
+        return end.code
+    return 0
 
 
 def _tell(error: EvalkitError) -> None:

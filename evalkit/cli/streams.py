@@ -7,7 +7,8 @@ import errno
 import io
 import json
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from select import select
 from typing import Any
 
@@ -74,20 +75,26 @@ class Stream(io.TextIOWrapper):
     buffer = None  # type: ignore[assignment]
 
     def __init__(self, stream: Any, name: str) -> None:
-        self._replaced = stream  # it would close what lies below it when it goes
+        self._below = stream  # it would close what lies below it when it goes
         binary = getattr(stream, "buffer", None)
         self.guard = Guarded(getattr(binary, "raw", binary), name)
         encoding = getattr(stream, "encoding", None) or "utf-8"
         super().__init__(io.BufferedWriter(self.guard), encoding, ESCAPED, line_buffering=self.guard.isatty())
 
 
-def guard() -> None:
+@contextmanager
+def guarded() -> Iterator[None]:
     """Put guarded streams in the places of standard output and error; what is closed stays so, for other files too."""
     occupy()
+    before = sys.stdin, sys.stdout, sys.stderr
     sys.stdin = sys.stdin or io.StringIO()
     sys.stdout = Stream(sys.stdout, "standard output")
     if sys.stderr is not None:  # whoever closes it does not want to be told
         sys.stderr = Stream(sys.stderr, "standard error")
+    try:
+        yield
+    finally:
+        sys.stdin, sys.stdout, sys.stderr = before
 
 
 def failure() -> OutputError | None:

@@ -182,7 +182,7 @@ def parse_baseline(text: str, path: str) -> Snapshot:
         check_known(content["settings"])
         snapshot = _snapshot(content)
     except (Misfit, SettingsError) as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: a baseline with something missing or misplaced: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: a baseline with something missing or misplaced: {error!r}") from error
     stated = content["scores"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,7 @@ def agree_with(
     """Return how well the settings' calibration agrees with the labels of these files."""
     calibration = calibration_for(settings)
     rows, vectors, model = _inputs(paths, settings, store, progress)
-    fitted = {file["sha256"] for file in calibration.fitted_on.get("labels", ())}
+    fitted = {file["sha256"] for file in calibration.fitted_on.get("labels", ()) if isinstance(file, Mapping)}
     seen_before = any(file_hash(path) in fitted for path in paths)
     return agreement(rows, calibration, vectors) | {"model": model, "fitted_on_these_labels": seen_before}
 

@@ -33,7 +33,7 @@ DEVIATION = (numbers(0, 1), NOTHING)
 HELD_OUT = {"rows": COUNT, "papers": COUNT, "planners": {"planner_sd?": DEVIATION, "paper_sd?": DEVIATION}}
 # What is read of a calibration besides its models.
 SHAPE = {
-    "id": LINE, "matcher": LINE, "versions": {str: COUNT}, "fitted_on": {"labels?": [{"sha256": LINE}]},
+    "id": LINE, "matcher": LINE, "versions": {str: COUNT}, "fitted_on": {"labels?": ([{"sha256": LINE}], LINE)},
     "cross_validation": {"by_task?": {str: HELD_OUT}, "guarantee?": GUARANTEE},
 }  # fmt: skip
 Matrix = NDArray[np.float64]  # [gold, plan]
