@@ -102,10 +102,9 @@ def expected_matches(match: Matrix, kind: str) -> tuple[float, float]:
     return (min(gold, plan),) * 2 if kind == "one-to-one" else (gold, plan)
 
 
-def add_evidence(alignment: Alignment, explain: Callable[[Places], Sequence[Evidence]]) -> Alignment:
-    """Return the same alignment with the reasons for each pair in it."""
+def add_evidence(alignment: Alignment, evidence: Sequence[Evidence]) -> Alignment:
+    """Return the same alignment with these reasons for the pairs in it, candidates last."""
     pairs = (*alignment.pairs, *alignment.candidates)
-    evidence = explain([(pair.gold, pair.plan) for pair in pairs])
     # Spelled out because dataclasses.replace is slow on a hot path.
     with_evidence = tuple([
         Pair(
