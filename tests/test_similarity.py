@@ -17,8 +17,7 @@ from evalkit.errors import InputError, ModelError
 from evalkit.matching.calibration import Calibration, load_calibration, probabilities
 from evalkit.matching.embeddings import MINILM, ContextualEncoder, TextVectors, find_encoder_here, on_grid
 from evalkit.matching.explain import NOTICED, REASONS, WORDING, explain, reason_text
-from evalkit.matching.features import FEATURES, PAIRS_TOGETHER, alike, batch_features, features, needs
-from evalkit.matching.features import words as word_features
+from evalkit.matching.features import FEATURES, PAIRS_TOGETHER, alike, batch_features, coverage, features, needs
 from evalkit.matching.rules import Need
 from evalkit.matching.tokens import analyse, expansions, initials_of, rarity, stem
 from evalkit.scoring.executors import open_executor
@@ -378,7 +377,7 @@ def test_segments_of_very_different_lengths_are_read_alike(monkeypatch: pytest.M
     plans = [swap("loss on edges", "none"), swap("graph encoder", "pooling, gated", long), entry("weights of nodes")]
     found = features(golds, plans, None).values
     for filling in (0, 10**9):
-        monkeypatch.setattr(word_features, "FILLING", filling)
+        monkeypatch.setattr(coverage, "FILLING", filling)
         assert np.array_equal(features(golds, plans, None).values, found)
 
 

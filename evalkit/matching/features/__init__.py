@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.matching.embeddings import TextVectors, on_grid
-from evalkit.matching.features import options, removals, semantic, traits, words
+from evalkit.matching.features import coverage, options, removals, semantic, traits, words
 from evalkit.matching.features.registry import Feature
 from evalkit.matching.features.semantic import COMPOSED, ListVectors
 from evalkit.matching.features.words import SOURCES, Expansions, expansions_in, texts_of
@@ -132,7 +132,7 @@ def _coverage(
         for matrices, (gold, plan) in zip(similarities, in_vectors, strict=True):
             matrices.append(semantic.word_similarity(gold.words, plan.words))
     golds, plans = zip(*tables, strict=True)
-    return words.coverage(similarities, golds, plans)
+    return coverage.coverage(similarities, golds, plans)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.matching.embeddings import Vector, on_grid
+from evalkit.matching.features.coverage import rivals
 from evalkit.matching.features.registry import Feature
-from evalkit.matching.features.words import SOURCES, floor, reason_of, rivals
+from evalkit.matching.features.words import SOURCES, floor, reason_of
 
 COMPOSED = tuple(name for name in SOURCES if name != "tail")  # what is told by the weighted mean of its words
 COMPARED = {
