@@ -52,6 +52,8 @@ def repair_document(text: str) -> tuple[str, tuple[Repair, ...]]:
 
 def repair(text: str) -> tuple[str, tuple[Repair, ...]]:
     """Mend one value: mojibake, control characters, lone surrogates, normal form C; plain ASCII costs nothing."""
+    if text.isascii() and text.isprintable():
+        return text, ()
     repairs: list[Repair] = []
     for _ in range(_ROUNDS):
         if text.isascii() and not _C0.search(text):
@@ -136,6 +138,7 @@ def normalise_id(name: str) -> str:
     return "-".join(words) or name.strip().casefold()
 
 
+@lru_cache(maxsize=16384)
 def normalise(text: str) -> str:
     """Return the form in which two texts are compared, without compatibility forms, case, white space and punctuation.
 
@@ -167,6 +170,8 @@ def split_outside_brackets(text: str, separators: str = ",") -> tuple[str, ...]:
 
     A bracket counts only when it is closed again, and a comma between two digits (1,000) is part of the number.
     """
+    if not any(separator in text for separator in separators):
+        return (bare,) if (bare := text.strip()) else ()
     inside = _bracketed(text)
     pieces, start = [], 0
     for i, c in enumerate(text):
@@ -180,6 +185,8 @@ def split_outside_brackets(text: str, separators: str = ",") -> tuple[str, ...]:
 
 def _bracketed(text: str) -> bytearray:
     """Return one flag a character: does it stand inside a pair of brackets?"""
+    if not any(opening in text for opening in _OPENING):
+        return bytearray(len(text))
     depth_change = [0] * (len(text) + 1)
     opened: list[tuple[str, int]] = []
     for i, c in enumerate(text):

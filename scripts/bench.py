@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import bench_corpus
 
@@ -140,6 +141,55 @@ def first(top: Path) -> None:
     print(Scorer(cache=None).score(plan, gold).score.counts.match_gold)
 
 
+def stages(top: Path) -> None:
+    """CPU seconds of the stages of one run in which all is new, as JSON; what is inside another stage is taken off."""
+    import contextlib
+    import io
+
+    from evalkit.cli import main as evalkit
+    from evalkit.scoring import pipeline, rows, run_writer, scorer
+
+    spent, inside, failed = {"start-up": time.process_time()}, [0.0], None
+
+    def clock(owner: Any, name: str, stage: str) -> None:
+        timed = getattr(owner, name)
+
+        def call(*given: Any, **named: Any) -> Any:
+            begin = time.process_time()
+            inside.append(0.0)
+            try:
+                return timed(*given, **named)
+            finally:
+                taken = time.process_time() - begin
+                spent[stage] = spent.get(stage, 0.0) + taken - inside.pop()
+                inside[-1] += taken
+
+        setattr(owner, name, call)
+
+    clock(pipeline, "load", "reading")
+    clock(scorer.Matcher, "vectors", "vectors")
+    clock(scorer, "batch_features", "features")
+    clock(scorer, "align", "alignment")
+    clock(scorer, "score_paper", "counts")
+    clock(scorer, "explain", "reasons")
+    clock(scorer.Matcher, "score", "other scoring")
+    clock(pipeline, "batch_result", "rows")
+    clock(rows, "rows_csv", "CSV of rows")
+    clock(run_writer, "with_uncertainty", "statistics")
+    clock(run_writer.RunWriter, "finish", "other tables")
+    where = ["--pred", f"{top}/plans", "--gold", f"{top}/gold", "--out", f"{top}/run", "--cache", f"{top}/cache"]
+    sys.argv = ["evalkit", "score", *where, "--force"]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as errors:
+        try:
+            evalkit()
+        except SystemExit as end:
+            failed = end.code
+    if failed:
+        sys.exit(errors.getvalue())
+    spent["all else"] = time.process_time() - sum(spent.values())
+    print(json.dumps(spent))
+
+
 def changed_plan(top: Path) -> Path:
     """The plan that is changed."""
     return next((top / "plans").rglob("*.md"))
@@ -155,8 +205,14 @@ def texts(top: Path) -> None:
 
 
 JOBS: dict[str, Callable[[Path], None]] = {
-    "notebook": notebook, "encode": encode, "read": read, "scorer": scorer, "texts": texts, "first": first
-}  # fmt: skip
+    "notebook": notebook,
+    "encode": encode,
+    "read": read,
+    "scorer": scorer,
+    "texts": texts,
+    "first": first,
+    "stages": stages,
+}
 
 
 def model_folder() -> str:
@@ -209,6 +265,12 @@ def main_jobs(top: Path, repeats: int, cold: int) -> None:
             fresh(top / "cache")
             costs.append(score(top, *options))
         show(name, costs, {"notebook": book, "bare encode": bare})
+    by_stage = []
+    for _ in range(repeats):
+        fresh(top / "cache")
+        by_stage.append(json.loads(run(*HERE, "--job", "stages", top).said))
+    for stage in by_stage[0]:
+        print(f"  {stage:<32} {statistics.median(one[stage] for one in by_stage):8.2f} s CPU")
     score(top)
     warm = show("nothing changed", [score(top) for _ in range(repeats)], {"notebook": book, "reading": floor})
     show("  without statistics", [score(top, "--resamples", 0) for _ in range(repeats)])

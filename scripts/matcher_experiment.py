@@ -35,7 +35,7 @@ from evalkit.labels.fitting import FAMILIES, FOLDS, PENALTY, Pairs, figures, fit
 from evalkit.matching import features
 from evalkit.matching.calibration import log_odds, probabilities, sigmoid
 from evalkit.matching.embeddings import TextVectors
-from evalkit.matching.features import options, semantic, traits, words
+from evalkit.matching.features import coverage, options, semantic, traits, words
 from evalkit.matching.rules import Need
 from evalkit.scoring.scorer import calibration_for, encoder_for
 from evalkit.settings import Settings
@@ -67,7 +67,7 @@ CLOCKED: dict[str, tuple[Any, str]] = {
     "each list's vectors": (features, "list_vectors"),
     "spelling of words": (words, "spelling_similarity"),
     "meaning of words": (semantic, "word_similarity"),
-    "word.* and meaning.*": (words, "coverage"),
+    "word.* and meaning.*": (coverage, "coverage"),
     "options.*: words": (options, "_by_spelling"),
     "options.*: meaning": (options, "_by_meaning"),
     "options.*: counterparts": (options, "_counterparts"),

@@ -10,6 +10,8 @@ import pytest
 from conftest import entry
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.optimize import linear_sum_assignment
 
 from evalkit.matching.assign import (
     add_evidence,
@@ -19,6 +21,7 @@ from evalkit.matching.assign import (
     credit_opinions,
     expected_matches,
 )
+from evalkit.matching.linear_assignment import largest_assignment
 from evalkit.types import Opinion, Pair, Thresholds
 
 LIMITS = Thresholds(part=0.4, match=0.5, low=0.35, high=0.65)
@@ -35,6 +38,23 @@ def test_the_total_is_maximised_and_not_each_step() -> None:
     # Greedy would take 0.9 first and leave gold 1 with nothing; the best total is 0.8 + 0.8.
     part = [[0.9, 0.8], [0.8, 0.1]]
     assert places(part, part) == {(0, 1): True, (1, 0): True}
+
+
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
+        lambda shape: arrays(np.float64, shape, elements=st.sampled_from((0.0, 0.1, 0.25, 1 / 3, 0.5, 0.7, 0.999999)))
+    )
+)
+def test_assignments_are_those_of_scipy_among_ties_too(worth: np.ndarray) -> None:
+    rows, columns = linear_sum_assignment(worth, maximize=True)
+    assert largest_assignment(worth) == list(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("size", [24, 25])
+def test_assignments_of_long_lists_are_those_of_scipy(size: int) -> None:
+    worth = np.random.default_rng(size).integers(0, 4, (size, size - 2)) / 4
+    rows, columns = linear_sum_assignment(worth, maximize=True)
+    assert largest_assignment(worth) == list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def test_below_the_part_threshold_nothing_is_aligned() -> None:
@@ -92,9 +112,9 @@ def test_only_the_earliest_of_three_twins_hold_matches() -> None:
 def test_reasons_reach_every_pair() -> None:
     part = np.array([[0.9, 0.5]])
     found = align(part, part, ([entry("a")], [entry("a"), entry("b")]), LIMITS, "one-to-one")
-    told = add_evidence(found, lambda places: [((f"{g}-{p}", 1.0),) for g, p in places])
-    assert told.pairs[0].evidence == (("0-0", 1.0),)
-    assert told.candidates[0].evidence == (("0-1", 1.0),)
+    told = add_evidence(found, [(("first", 1.0),), (("second", 1.0),)])
+    assert told.pairs[0].evidence == (("first", 1.0),)
+    assert told.candidates[0].evidence == (("second", 1.0),)
 
 
 @given(st.data())
@@ -151,7 +171,7 @@ def test_reasons_change_nothing_else() -> None:
     part = table([0.9, 0.1, 0.0], [0.1, 0.2, 0.0], [0.0, 0.0, 0.5])
     match = table([0.8, 0.1, 0.0], [0.1, 0.1, 0.0], [0.0, 0.0, 0.4])
     before = align(part, match, lists, LIMITS, "one-to-one")
-    after = add_evidence(before, lambda places: [((f"{g}{p}", 1.0),) for g, p in places])
+    after = add_evidence(before, [((f"{one.gold}{one.plan}", 1.0),) for one in (*before.pairs, *before.candidates)])
     assert (after.missed, after.spurious) == (before.missed, before.spurious) == ((1,), (1,))
     assert len(after.candidates) == len(before.candidates) > 0
     for old, new in zip((*before.pairs, *before.candidates), (*after.pairs, *after.candidates), strict=True):

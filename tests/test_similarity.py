@@ -27,10 +27,9 @@ from evalkit.matching.embeddings import (  # fmt: skip
 )
 from evalkit.matching.embeddings.vectors import GRID
 from evalkit.matching.explain import NOTICED, REASONS, WORDING, explain, reason_text
-from evalkit.matching.features import FEATURES, features, needs
-from evalkit.matching.features import words as word_features
+from evalkit.matching.features import FEATURES, PAIRS_TOGETHER, alike, batch_features, coverage, features, needs
 from evalkit.matching.rules import Need
-from evalkit.matching.tokens import analyse, expansions, rarity, stem
+from evalkit.matching.tokens import analyse, expansions, initials_of, rarity, stem
 from evalkit.scoring.executors import open_executor
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
@@ -182,6 +181,23 @@ def test_abbreviations_come_from_lists_and_glossary() -> None:
     assert [place for _, place in found["fgsm"]] == [0, 1, 2, 3]
     assert found["kd"][0][0] == "loss of knowledge distillation"
     assert expansions(reversed(lists)) == found
+
+
+@pytest.mark.parametrize(
+    ("acronym", "text", "long"),
+    [
+        ("ebb", "evolvable-basis binarizer", (0, 1, 2)),
+        ("moe", "a mixture of experts", (0, 1)),  # with the letter of the stop word
+        ("me", "a mixture of experts", (0, 1)),  # without it
+        ("gl", "gate and loss, then gate loss", (0, 1)),  # the first of both
+        ("ab", "a basis", ()),  # "a" does not count, so no run begins with it
+        ("gl", "gate GPU loss", ()),  # a word in capitals is itself an abbreviation
+        ("gl", "gate of the a on in by loss", (0, 1)),  # eight words
+        ("gl", "gate of the a on in by for loss", ()),  # nine
+    ],
+)
+def test_first_letters_of_a_run_of_words_spell_an_abbreviation(acronym: str, text: str, long: tuple[int, ...]) -> None:
+    assert initials_of(acronym, analyse(text)) == long
 
 
 @pytest.mark.parametrize(
@@ -371,8 +387,32 @@ def test_segments_of_very_different_lengths_are_read_alike(monkeypatch: pytest.M
     plans = [swap("loss on edges", "none"), swap("graph encoder", "pooling, gated", long), entry("weights of nodes")]
     found = features(golds, plans, None).values
     for filling in (0, 10**9):
-        monkeypatch.setattr(word_features, "FILLING", filling)
+        monkeypatch.setattr(coverage, "FILLING", filling)
         assert np.array_equal(features(golds, plans, None).values, found)
+
+
+def test_lists_that_are_computed_together_change_no_bit_of_each_other() -> None:
+    golds = [
+        [entry("edge loss"), entry("node mixing λ", name="B")],
+        [entry(""), swap("graph encoder (GE)", "GIN", "2")],
+    ]
+    plans = [
+        [swap("GE depth", "2"), entry("")],
+        [swap("loss on edges", "none", "plain, gated pooling"), entry("KD loss")],
+    ]
+    lists = [(gold, plan) for gold in golds for plan in plans]
+    together = batch_features(lists, None)
+    for index, (gold, plan) in enumerate(lists):
+        alone = features(gold, plan, None)
+        assert np.array_equal(together.values[index], alone.values)
+        assert np.array_equal(together.needs[index], alone.needs)
+
+
+def test_only_lists_of_one_length_are_computed_together_and_long_ones_alone() -> None:
+    one, two, long = [entry("a")], [entry("a"), entry("b")], [entry("a " * 2000)]
+    assert sorted(alike([(one, two), (two, one), (one, two), (one, []), (long, two)])) == [[0, 2], [1], [3], [4]]
+    many = [([entry("a")] * 8, [entry("b")] * 8)] * (PAIRS_TOGETHER // 64 + 1)
+    assert list(map(len, alike(many))) == [PAIRS_TOGETHER // 64, 1]
 
 
 @pytest.mark.parametrize(

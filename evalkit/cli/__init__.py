@@ -85,7 +85,7 @@ def group() -> None:
 def main() -> None:
     """Run the console script: a user's mistake becomes one line and its exit code, a bug stays a traceback."""
     # A run makes many small things that all stay; Python's search for cycles among them took a twentieth of its time.
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(500_000, 20, 20)
     with streams.guarded():
         code = _run()
         if (lost := streams.failure()) and code in (0, None):  # an error that was not printed is still one

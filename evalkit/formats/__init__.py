@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from evalkit.errors import InputError
 from evalkit.formats import json, markdown, reply, shapes, yaml
@@ -75,9 +76,9 @@ def parse_document(
     if not text.strip():
         context.report("empty-document", "expected a plan, found an empty document")
         return (context.finish(Plan("", None, ())),)
-    readers = [FORMATS[format_name]] if format_name else list(_readers(text))
-    if readers:
-        return tuple(_read(text, context, readers))
+    readers = iter([FORMATS[format_name]]) if format_name else _readers(text)
+    if strictest := next(readers, None):
+        return tuple(_read(text, context, chain([strictest], readers)))
     message = f"expected one of {', '.join(FORMATS)}, found text that begins {text.strip()[:40]!r}"
     context.report("not-recognised", f"{message}; seen: {shapes.seen(text)}; {READ}", 1)
     return (context.finish(Plan("", None, ())),)
@@ -93,8 +94,8 @@ def recognise(text: str) -> Format | None:
     return next(_readers(text), None)
 
 
-def _read(text: str, context: ParseContext, readers: Sequence[Format]) -> list[Plan]:
-    """Return the plans of the first format that finds entries; of the first format where none does."""
+def _read(text: str, context: ParseContext, readers: Iterable[Format]) -> list[Plan]:
+    """Return the plans of the first format that finds entries, and of the first format where none does."""
     repairs, first = context.take(), list[Plan]()
     for format_ in readers:
         inner = ParseContext(context.document, context.strict, context.gold)

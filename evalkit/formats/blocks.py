@@ -96,7 +96,7 @@ def below_plan(text: str) -> str:
 
 def heading_of(line: str) -> tuple[int, str] | None:
     """Return level and title of a markdown heading."""
-    match = _HEADING.fullmatch(line)
+    match = _HEADING.fullmatch(line) if "#" in line else None
     return (len(match.group(1)), match.group(2).strip()) if match else None
 
 
@@ -123,7 +123,7 @@ class _Scanner:
         """Return the blocks between two lines."""
         fenced = blank = False
         for number, line in enumerate(lines[start:end], start + 1):
-            if not line.strip() or BOX.fullmatch(line):
+            if not line.strip() or ("<" in line and BOX.fullmatch(line)):
                 blank = True
                 continue
             if line.lstrip().startswith(("```", "~~~")):
@@ -148,7 +148,7 @@ class _Scanner:
         indent, bullet, rest = split_bullet(line)
         if self.label in LISTS and indent > self.indent + 1:
             return False
-        if _BOLD_TITLE.fullmatch(rest) and not field_of(rest):
+        if rest.startswith("**") and _BOLD_TITLE.fullmatch(rest) and not field_of(rest):
             # Beside the open field it may be an option.
             is_sibling = indent == self.indent and (not bullet or line.lstrip()[:1].isdigit())
             if self.label is None or indent < self.indent or is_sibling:

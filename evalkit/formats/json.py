@@ -20,6 +20,7 @@ from evalkit.types import Plan
 DEEPEST = 32
 CLOSING = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`"}
 
+_NEWLINE = re.compile("\n")
 _SPACE = re.compile(r"[ \t\n\ufeff\xa0]*+")
 _COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*(?:[^*]++|\*(?!/))*+(?:\*/)?")
 _BARE = re.compile(r"[^,}\]\n]*+")
@@ -110,7 +111,7 @@ class _Parser:
         self.text, self.report_to, self.first_line = text, report, first_line
         self.pos = self.lists = self.objects = 0
         self.before = self.after = 0  # the white space last passed
-        self.newlines = [i for i, c in enumerate(text) if c == "\n"]
+        self.newlines = [newline.start() for newline in _NEWLINE.finditer(text)]
         self.reported: dict[str, int] = {}
 
     def line(self, pos: int) -> int:

@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.matching.linear_assignment import largest_assignment
 from evalkit.types import Ablation, Alignment, Opinion, Pair, Thresholds
 
 Matrix = NDArray[np.float64]  # [gold, plan]
@@ -101,10 +102,9 @@ def expected_matches(match: Matrix, kind: str) -> tuple[float, float]:
     return (min(gold, plan),) * 2 if kind == "one-to-one" else (gold, plan)
 
 
-def add_evidence(alignment: Alignment, explain: Callable[[Places], Sequence[Evidence]]) -> Alignment:
-    """Return the same alignment with the reasons for each pair in it."""
+def add_evidence(alignment: Alignment, evidence: Sequence[Evidence]) -> Alignment:
+    """Return the same alignment with these reasons for the pairs in it, candidates last."""
     pairs = (*alignment.pairs, *alignment.candidates)
-    evidence = explain([(pair.gold, pair.plan) for pair in pairs])
     # Spelled out because dataclasses.replace is slow on a hot path.
     with_evidence = tuple([
         Pair(
@@ -126,16 +126,19 @@ def one_to_one(
     part: Matrix, match: Matrix, gold: Sequence[Ablation], plan: Sequence[Ablation], threshold: float
 ) -> Places:
     """Return the assignment with the largest total of the two probabilities' mean, over pairs that share a part."""
-    from scipy.optimize import linear_sum_assignment
-
     allowed = part >= threshold
-    if not allowed.any():
-        return []
-    rows, columns = _by_content(tuple(gold)), _by_content(tuple(plan))
-    worth = np.where(allowed, (part + match) / 2, 0.0).take(rows, axis=0).take(columns, axis=1)
-    chosen = zip(*(indices.tolist() for indices in linear_sum_assignment(worth, maximize=True)), strict=True)
-    pairs = [(rows[r], columns[c]) for r, c in chosen]
-    return _earliest([(g, p) for g, p in pairs if allowed[g, p]], tuple(plan))
+    pairs = _places(allowed)
+    if not _is_assignment(pairs) or not threshold > 0:  # else all of them, each worth something, are the largest total
+        rows, columns = _by_content(tuple(gold)), _by_content(tuple(plan))
+        worth = np.where(allowed, (part + match) / 2, 0.0).take(rows, axis=0).take(columns, axis=1)
+        chosen = [(rows[r], columns[c]) for r, c in largest_assignment(worth)]
+        pairs = [(g, p) for g, p in chosen if allowed[g, p]]
+    return _earliest(pairs, tuple(plan)) if pairs else []
+
+
+def _is_assignment(pairs: Places) -> bool:
+    """Return whether no entry stands in two of the pairs."""
+    return len({g for g, _ in pairs}) == len({p for _, p in pairs}) == len(pairs)
 
 
 def group(part: Matrix, match: Matrix, gold: Sequence[Ablation], plan: Sequence[Ablation], threshold: float) -> Places:

@@ -43,9 +43,10 @@ REASONS = (*TEXTS, "aspects")
 WORDING = (*CHANGES, *(f"aspect.{name}.{sides}" for sides in ("both", "one") for name in ASPECTS))
 
 
-def explain(features: Features, calibration: Calibration, places: Sequence[tuple[int, int]]) -> list[Evidence]:
+def explain(features: Features, calibration: Calibration, places: Sequence[tuple[int, ...]]) -> list[Evidence]:
     """Return of each of these pairs the three reasons that speak most for a match and the three most against.
 
+    A place is (gold, plan), or (lists, gold, plan) where the features are of several lists.
     The number of a reason is what its features add to the log-odds, compared with a pair half-way.
     """
     if not places:

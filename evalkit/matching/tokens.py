@@ -9,10 +9,9 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import pairwise
 
 from evalkit.storage.files import read_text, shipped
 
@@ -22,7 +21,9 @@ GREEK = {
     "τ": "tau", "φ": "phi", "ϕ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
 }  # fmt: skip
 
-_PIECE = re.compile(r"\d+(?:[.,]\d+)*(?:e-?\d+)?|[\u0370-\u03ff]|(?:(?![\u0370-\u03ff])[^\W\d_])+")
+_PIECE = re.compile(r"\d+(?:[.,]\d+)*(?:e-?\d+)?|[\u0370-\u03ff]|[^\W\d_\u0370-\u03ff]+")
+LONGEST_RUN = 8  # words, stop words too, that an abbreviation may stand for
+_BREAK = "\n"  # in place of a first letter: no abbreviation reaches over this word
 
 # Words that say how an ablation is told, not what is ablated: they never count.
 STOP = frozenset(
@@ -67,14 +68,17 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The words of one text, and the runs of words that could be written shorter elsewhere.
+    """The words of one text, and what shows which runs of them could be written shorter elsewhere.
 
-    `initials` maps first letters to the places of the words that have them ("kd" of knowledge distillation);
-    `compounds` maps two words written as one ("finetun" of fine-tuning).
+    `places` has the place among the words of every word as written, -1 for a stop word. `letters` are the first letters
+    of all words, `short` those of the words that count ("kd" of knowledge distillation, see `initials_of`). `compounds`
+    maps two words written as one to their places ("finetun" of fine-tuning).
     """
 
     words: tuple[Word, ...]
-    initials: dict[str, tuple[int, ...]]
+    places: tuple[int, ...]
+    letters: str
+    short: str
     compounds: dict[str, tuple[int, int]]
 
 
@@ -97,63 +101,86 @@ def _plain(raw: str) -> str:
 
 
 @lru_cache(maxsize=65536)
+def _spelling(raw: str) -> tuple[str, str, bool, bool, str]:
+    """Return of a word as written: itself plain, its stem, whether it counts, whether it is an acronym, and the letter
+    that stands for it in an abbreviation."""
+    low = stemmed = _plain(raw)
+    capitals = sum(letter.isupper() for letter in raw)
+    acronym = capitals >= 2 and len(raw) <= 8
+    if acronym and raw.endswith("s") and capitals == len(raw) - 1:
+        stemmed = low[:-1]
+    elif not acronym and not raw[0].isdigit():
+        stemmed = stem(low)
+    letter = raw[0].lower()
+    if len(letter) > 1 or (len(raw) > 1 and raw.isupper()):
+        letter = _BREAK
+    return low, stemmed, acronym or low not in STOP, acronym, letter
+
+
+@lru_cache(maxsize=65536)
 def analyse(text: str) -> Text:
-    """Return every word of the text in order, stop words left out, with the ways to abbreviate runs of them."""
+    """Return every word of the text in order, stop words left out, with what shows how to abbreviate runs of them."""
     words: list[Word] = []
-    pieces: list[tuple[str, int]] = []  # every word as written, and its place among those that count, or -1
-    turn = _turning_point(text)
-    asides = [span.span() for span in _ASIDE.finditer(text)]
+    places: list[int] = []
+    letters = short = ""
+    compounds: dict[str, tuple[int, int]] = {}
+    asides = [span.span() for span in _ASIDE.finditer(text)] if "(" in text or "[" in text else []
+    turn = _turning_point(text, asides)
+    before = ""  # the word before, if it counts
     for piece in _PIECE.finditer(text):
-        raw, low = piece.group(), _plain(piece.group())
-        capitals = sum(letter.isupper() for letter in raw)
-        acronym = capitals >= 2 and len(raw) <= 8
-        counts = acronym or low not in STOP
-        pieces.append((raw, len(words) if counts else -1))
+        raw, (start, end) = piece.group(), piece.span()
+        _, stemmed, counts, acronym, letter = _spelling(raw)
+        letters += letter
         if not counts:
+            places.append(-1)
+            before = ""
             continue
-        if acronym and raw.endswith("s") and capitals == len(raw) - 1:
-            low = low[:-1]
-        aside = any(start < piece.start() < end for start, end in asides) and bool(words)
-        head = piece.start() < turn and (acronym or not aside)
-        bare = acronym or raw[0].isdigit()
-        words.append(Word(low if bare else stem(low), piece.start(), piece.end(), head, acronym))
-    # Every two words in a row written as one, where that is long enough to mean something.
-    pairs = [(a + b, i, j) for (a, i), (b, j) in pairwise(pieces) if i >= 0 and j >= 0 and len(a + b) >= 6]
-    compounds = {stem(_plain(joined)): (i, j) for joined, i, j in reversed(pairs)}
-    return Text(tuple(words), _initials(pieces), compounds)
+        place = len(words)
+        if before and len(before) + len(raw) >= 6:
+            # Two words in a row written as one, where that is long enough to mean something.
+            compounds.setdefault(stem(_plain(before + raw)), (place - 1, place))
+        aside = place > 0 and any(begin < start < close for begin, close in asides)
+        places.append(place)
+        short += letter
+        words.append(Word(stemmed, start, end, start < turn and (acronym or not aside), acronym))
+        before = raw
+    return Text(tuple(words), tuple(places), letters, short, compounds)
 
 
-def spelled(text: str) -> Iterator[tuple[int, str]]:
-    """Yield where every word of the text begins, stop words too, and the word in lower case."""
-    return ((piece.start(), _plain(piece.group())) for piece in _PIECE.finditer(text))
+def spelled(text: str) -> Iterator[str]:
+    """Yield every word of the text, stop words too, in lower case."""
+    return (_spelling(raw)[0] for raw in _PIECE.findall(text))
 
 
-def _turning_point(text: str) -> int:
+def _turning_point(text: str, asides: Sequence[tuple[int, int]]) -> int:
     """Return where the phrase stops naming its part: the first turn after a word that counts; brackets are no turn."""
-    blank = _ASIDE.sub(lambda span: " " * len(span.group()), text)
-    first = next((p.start() for p in _PIECE.finditer(blank) if _plain(p.group()) not in STOP), len(text))
-    turn = _TURN.search(blank, first)
+    for start, end in asides:
+        text = f"{text[:start]}{' ' * (end - start)}{text[end:]}"
+    first = next(
+        (piece.start() for piece in _PIECE.finditer(text) if _spelling(piece.group())[0] not in STOP), len(text)
+    )
+    turn = _TURN.search(text, first)
     return turn.start() if turn else len(text)
 
 
-def _initials(pieces: list[tuple[str, int]]) -> dict[str, tuple[int, ...]]:
-    """Return the first letters of every run of two to seven words, with and without its stop words."""
-    initials: dict[str, tuple[int, ...]] = {}
-    for begin, (_, place) in enumerate(pieces):
+def initials_of(short: str, text: Text) -> tuple[int, ...]:
+    """Return the places of the first run of words whose first letters these are, with or without stop words' letters.
+
+    It is at most LONGEST_RUN words long and has a word that counts at both ends; where there is none, nothing.
+    """
+    if short not in text.letters and short not in text.short:
+        return ()
+    for begin, place in enumerate(text.places):
         if place < 0:
             continue
-        letters, short, places = "", "", []
-        for raw, index in pieces[begin : begin + 8]:
-            if len(raw) > 1 and raw.isupper():
-                break
-            letters += raw[0].lower()
-            if index >= 0:
-                short += raw[0].lower()
-                places.append(index)
-                if len(places) > 1:
-                    initials.setdefault(letters, tuple(places))
-                    initials.setdefault(short, tuple(places))
-    return initials
+        run = text.places[begin : begin + len(short)]
+        if text.letters.startswith(short, begin) and run[-1] >= 0:
+            return tuple(index for index in run if index >= 0)
+        if text.short.startswith(short, place):
+            end = text.places.index(place + len(short) - 1) + 1
+            if end - begin <= LONGEST_RUN and _BREAK not in text.letters[begin:end]:
+                return tuple(range(place, place + len(short)))
+    return ()
 
 
 Place = tuple[str, int]  # a word by the text it stands in and its place among the words of that text
@@ -166,15 +193,15 @@ GLOSSARY: dict[str, tuple[tuple[str, ...], ...]] = {
 
 
 @lru_cache(maxsize=65536)
-def _forms(texts: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
-    """Return an entry's stems, those that could be abbreviations, the initials of its words, and its compounds."""
+def _forms(texts: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str], str, frozenset[str]]:
+    """Return an entry's stems, those that could be abbreviations, the first letters of its words, and its compounds."""
     analysed = [analyse(text) for text in texts]
     words = [word for text in analysed for word in text.words]
     return (
-        frozenset(word.stem for word in words),
-        frozenset(word.stem for word in words if word.acronym and 2 <= len(word.stem) <= 6),
-        frozenset(letters for text in analysed for letters in text.initials),
-        frozenset(joined for text in analysed for joined in text.compounds),
+        frozenset([word.stem for word in words]),
+        frozenset([word.stem for word in words if word.acronym and 2 <= len(word.stem) <= 6]),
+        _BREAK.join([letters for text in analysed for letters in (text.letters, text.short)]),
+        frozenset().union(*[text.compounds for text in analysed]),
     )
 
 
@@ -189,14 +216,16 @@ def expansions(entries: Iterable[tuple[str, ...]]) -> dict[str, tuple[Place, ...
     stems = frozenset().union(*(own for own, *_ in forms.values()))
     short = frozenset().union(*(own for _, own, *_ in forms.values()))
     spelled_out = [
-        entry for entry, (_, _, initials, compounds) in forms.items()
-        if not short.isdisjoint(initials) or not stems.isdisjoint(compounds)
+        entry for entry, (_, _, letters, compounds) in forms.items()
+        if not stems.isdisjoint(compounds) or any(stem in letters for stem in short)
     ]  # fmt: skip
     places: dict[str, tuple[Place, ...]] = {}
     for text in sorted({text for entry in spelled_out for text in entry}):
-        words, initials, compounds = (one := analyse(text)).words, one.initials, one.compounds
-        for stem in sorted(short & initials.keys()) + sorted(stems & compounds.keys()):
-            long = initials[stem] if stem in short and stem in initials else compounds[stem]
+        one = analyse(text)
+        words, compounds = one.words, one.compounds
+        runs = {stem: run for stem in short if (run := initials_of(stem, one))}
+        for stem in sorted(runs) + sorted(stems & compounds.keys()):
+            long = runs.get(stem) or compounds[stem]
             if stem not in places and stem not in {words[index].stem for index in long}:
                 places[stem] = tuple((text, index) for index in long)
     for entry, (own, *_) in forms.items() if (rest := sorted((stems & GLOSSARY.keys()) - places.keys())) else ():

@@ -75,9 +75,9 @@ def _options(gold: tuple[str, ...], plan: tuple[str, ...]) -> int:
 
 def _in_common(gold: Sequence[Name], plan: Sequence[Name], same: Callable[[Words, Words], bool]) -> int:
     """Return the size of the largest one-to-one matching of names of which any readings are the same."""
-    partners = [
-        [index for index, name in enumerate(plan) if any(same(x, y) for x in own for y in name)] for own in gold
-    ]
+    partners = [[index for index, name in enumerate(plan) if _any_same(own, name, same)] for own in gold]
+    if all(len(found) < 2 for found in partners):
+        return len({index for found in partners for index in found})
     if len(gold) > LONG:
         return _in_long_lists(partners, len(plan))
     matched: dict[int, int] = {}
@@ -93,6 +93,11 @@ def _in_common(gold: Sequence[Name], plan: Sequence[Name], same: Callable[[Words
         return False
 
     return sum(place(own, set()) for own in range(len(gold)))
+
+
+@lru_cache(maxsize=65536)
+def _any_same(one: Name, other: Name, same: Callable[[Words, Words], bool]) -> bool:
+    return any(same(x, y) for x in one for y in other)
 
 
 def _in_long_lists(partners: Sequence[Sequence[int]], width: int) -> int:

@@ -197,7 +197,7 @@ def _preload() -> None:
     import evalkit.scoring.pipeline  # noqa: F401
 
     # A run makes many small things that all stay: Python's search for cycles among them took a tenth of its time.
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(500_000, 20, 20)
     # A worker that grows by 300 MB would be replaced, with a warning, as one that leaks; a model that it loads is none.
     if executor := sys.modules.get("joblib.externals.loky.process_executor"):
         executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize  # type: ignore[attr-defined]

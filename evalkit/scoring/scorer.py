@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.errors import EvalkitError, InputError
 from evalkit.formats import parse_document
 from evalkit.matching.assign import (
+    Matrix,
     add_evidence,
     align,
     align_extremes,
@@ -24,7 +25,7 @@ from evalkit.matching.assign import (
 from evalkit.matching.calibration import Calibration, load_calibration, probabilities
 from evalkit.matching.embeddings import CachedEncoder, find_encoder, find_encoder_here, is_minilm, is_stored
 from evalkit.matching.explain import explain
-from evalkit.matching.features import features, needs
+from evalkit.matching.features import alike, batch_features, features, needs
 from evalkit.metrics import ablationbench
 from evalkit.metrics.counts import plan_status, score_paper
 from evalkit.metrics.figures import FIGURES, figures
@@ -260,8 +261,12 @@ class Matcher:
     def score(self, work: Sequence[tuple[Plan, Plan]]) -> list[ScoredPlan]:
         """Score pairs of gold and plan."""
         vectors = self.vectors(work)
+        scored: dict[int, ScoredPlan] = {}
         with one_blas_thread():
-            return [self._score_plan(gold, plan, vectors) for gold, plan in work]
+            for places in alike([(gold.ablations, plan.ablations) for gold, plan in work]):
+                together = self._score_together([work[place] for place in places], vectors)
+                scored |= zip(places, together, strict=True)
+        return [scored[place] for place in range(len(work))]
 
     def vectors(self, work: Iterable[tuple[Plan, Plan]]) -> Vectors | None:
         """Return the vectors of every text that the work needs; None where nothing is encoded at all."""
@@ -278,11 +283,22 @@ class Matcher:
                 result.append(Question(gold.paper, gold.ablations[g], plan.ablations[p]))
         return result
 
-    def _score_plan(self, gold: Plan, plan: Plan, vectors: Vectors | None) -> ScoredPlan:
-        """Score one plan: features, probabilities, alignment, counts."""
+    def _score_together(self, work: Sequence[tuple[Plan, Plan]], vectors: Vectors | None) -> list[ScoredPlan]:
+        """Score plans whose features may be computed together."""
+        values = batch_features([(gold.ablations, plan.ablations) for gold, plan in work], vectors)
+        by_matcher = probabilities(values, self.calibration)
+        scored = [self._aligned(*pair, part, match) for pair, part, match in zip(work, *by_matcher, strict=True)]
+        shown = [(*one.alignment.pairs, *one.alignment.candidates) for one in scored]
+        places = [(index, pair.gold, pair.plan) for index, pairs in enumerate(shown) for pair in pairs]
+        reasons = iter(explain(values, self.calibration, places))
+        return [
+            replace(one, alignment=add_evidence(one.alignment, list(islice(reasons, len(pairs)))))
+            for one, pairs in zip(scored, shown, strict=True)
+        ]
+
+    def _aligned(self, gold: Plan, plan: Plan, part_by_matcher: Matrix, match_by_matcher: Matrix) -> ScoredPlan:
+        """Align and count one plan by the probabilities of its pairs [gold, plan]."""
         lists, kind, limits = (gold.ablations, plan.ablations), self.settings.alignment, self.thresholds
-        values = features(*lists, vectors)
-        part_by_matcher, match_by_matcher = probabilities(values, self.calibration)
         opinions = self._opinions_on(gold, plan)
         part, match = apply_opinions(part_by_matcher, match_by_matcher, opinions)
         alignment = align(part, match, lists, limits, kind)
@@ -295,9 +311,7 @@ class Matcher:
         if self.settings.compat == "ablationbench":
             rows = ablationbench.rows_of(gold, plan, align(part, match, lists, limits, "group"))
             compat = ablationbench.score_author(gold, plan, rows)
-        return ScoredPlan(
-            gold, plan, add_evidence(alignment, partial(explain, values, self.calibration)), score, compat
-        )
+        return ScoredPlan(gold, plan, alignment, score, compat)
 
     def _opinions_on(self, gold: Plan, plan: Plan) -> dict[tuple[int, int], Opinion]:
         """Return the opinions on the pairs of a plan, by their places."""

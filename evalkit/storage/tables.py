@@ -44,7 +44,7 @@ class TableFormat:
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
     """Return rows as CSV with "\\n" line ends; numbers have ten digits, so that the last bits of a sum do not show."""
     lines = _Lines()
-    csv.writer(lines, lineterminator="\r\n").writerows([cell(value) for value in row] for row in rows)
+    csv.writer(lines, lineterminator="\r\n").writerows(map(_cells, rows))
     return "".join(lines.written)
 
 
@@ -57,6 +57,11 @@ class _Lines:
     def write(self, line: str) -> None:
         """Take one row."""
         self.written.append(f"{line[:-2]}\n")
+
+
+def _cells(row: Sequence[object]) -> list[object]:
+    """Return the values of a row as the CSV writer is to see them; most are texts that stay as they are."""
+    return [value if type(value) is str and value[:1] not in FORMULA_STARTS else cell(value) for value in row]
 
 
 def cell(value: object) -> object:

@@ -66,16 +66,16 @@ class StaticEncoder:
     def _encode(self, texts: Sequence[str]) -> list[TextVectors]:
         """Return the vectors of a few texts; each word of theirs is looked up once."""
         places: dict[str, int] = {}
-        words = [[(start, places.setdefault(word, len(places))) for start, word in spelled(text)] for text in texts]
+        words = [[places.setdefault(word, len(places)) for word in spelled(text)] for text in texts]
         weighted_words = [self._word(word) for word in places]
         vectors = np.array([vector for vector, _ in weighted_words]).reshape(-1, self._vectors.shape[1])
         weighted = vectors * np.array([weight for _, weight in weighted_words]).reshape(-1, 1)
-        sentences = on_grid(_sums([[place for _, place in text] for text in words], weighted))
+        sentences = on_grid(_sums(words, weighted))
         alone = on_grid(vectors)
         result = []
         for text, sentence, in_text in zip(texts, sentences, words, strict=True):
-            counted = {word.start for word in analyse(text).words}
-            result.append(TextVectors(sentence, alone[[place for start, place in in_text if start in counted]]))
+            counted = [row for row, place in zip(in_text, analyse(text).places, strict=True) if place >= 0]
+            result.append(TextVectors(sentence, alone[counted]))
         return result
 
     def _word(self, word: str) -> tuple[Whole, float]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,8 +77,7 @@ def option_table(entries: Sequence[Ablation]) -> OptionTable:
     for bag in (*stacked, *heads):
         for stem in bag:
             words.setdefault(stem, len(words))
-    weights, head_weights = _matrix(stacked, words), _matrix(heads, words)
-    present = _matrix([dict.fromkeys(bag, 1.0) for bag in stacked], words)
+    (weights, present), (head_weights, _) = _matrices(stacked, words), _matrices(heads, words)
     counts = [len(entry.replacements) for entry in entries]
     begins = [0, *accumulate(count + 1 for count in counts)][:-1]
     parts, names = [entry.part for entry in entries], [entry.name for entry in entries]
@@ -106,34 +106,69 @@ def option_table(entries: Sequence[Ablation]) -> OptionTable:
     )
 
 
-def _matrix(stacked: Sequence[Bag], words: Mapping[str, int]) -> Array:
-    matrix = np.zeros((len(stacked), len(words)))
-    for row, bag in enumerate(stacked):
-        for stem, weight in bag.items():
-            matrix[row, words[stem]] = weight
-    return matrix
+def _matrices(stacked: Sequence[Bag], words: Mapping[str, int]) -> tuple[Array, Array]:
+    """Return the weights of the words of bags [bag, word], and 1 for each word that a bag has."""
+    weights, present = np.zeros((2, len(stacked), len(words)))
+    rows = [row for row, bag in enumerate(stacked) for _ in bag]
+    columns = [words[stem] for bag in stacked for stem in bag]
+    weights[rows, columns] = [weight for bag in stacked for weight in bag.values()]
+    present[rows, columns] = 1.0
+    return weights, present
 
 
 class OptionPairs:
-    """What the options of a gold list and a plan have in common, [kind, gold, plan] or [gold, plan].
+    """What the options of gold lists and as many plans have in common, [kind, lists, gold, plan] or without kind.
 
     The kinds of nearness of two options are: how far their words are alike, whether they are the same and, with
-    vectors, how near they are in meaning, and how near less what the parts themselves mean.
+    vectors, how near they are in meaning, and how near less what the parts themselves mean. The lists of one side have
+    as many entries each.
     """
 
     __slots__ = ("best", "count", "in_gold", "in_plan", "lone", "mean", "newness", "restated")
 
-    def __init__(self, gold: OptionTable, plan: OptionTable, vectors: tuple[ListVectors, ListVectors] | None) -> None:
-        kinds = [_by_spelling(gold, plan)] if vectors is None else [_by_spelling(gold, plan), _by_meaning(*vectors)]
-        near, to_options, to_parts = (np.concatenate(blocks) for blocks in zip(*kinds, strict=True))
+    def __init__(
+        self,
+        lists: Sequence[tuple[OptionTable, OptionTable]],
+        vectors: Sequence[tuple[ListVectors, ListVectors]] | None,
+    ) -> None:
+        kinds = [[_by_spelling(*tables) for tables in lists]]
+        if vectors is not None:
+            kinds.append([_by_meaning(*tables) for tables in vectors])
+        near: list[Array] = []
+        to_options: list[Array] = []
+        to_parts: list[Array] = []
+        for of_lists in zip(*kinds, strict=True):
+            for blocks, into in zip(zip(*of_lists, strict=True), (near, to_options, to_parts), strict=True):
+                into.append(np.concatenate(blocks))
+        gold, plan = (_Side([tables[side] for tables in lists]) for side in (0, 1))
         self.best, self.mean, self.count = _counterparts(near, gold, plan)
         # How near the part of one comes to any option of the other, by spelling and by meaning.
-        self.in_plan = np.maximum.reduceat(to_options, plan.begins, axis=2)
-        self.in_gold = np.maximum.reduceat(to_parts, gold.begins, axis=1)
+        self.in_plan = plan.reduced(np.maximum, [one.swapaxes(1, 2) for one in to_options]).swapaxes(2, 3)
+        self.in_gold = gold.reduced(np.maximum, to_parts)
         # How much of what an entry ablates some single option of the other says, both ways.
-        self.restated = self.in_plan[0] / gold.head_totals[:, None], self.in_gold[0] / plan.head_totals
-        self.lone = np.not_equal(gold.has_options[:, None], plan.has_options)
-        self.newness = np.maximum(gold.newness[:, None], plan.newness)
+        restated = self.in_plan[0] / gold.head_totals[..., None], self.in_gold[0] / plan.head_totals[:, None]
+        self.restated: tuple[Array, Array] = restated
+        self.lone: NDArray[np.bool_] = np.not_equal(gold.has_options[..., None], plan.has_options[:, None])
+        self.newness: Array = np.maximum(gold.newness[..., None], plan.newness[:, None])
+
+
+class _Side:
+    """The options of several lists, one list after another: where those of each entry begin; and by [list, entry] what
+    else their tables say."""
+
+    def __init__(self, tables: Sequence[OptionTable]) -> None:
+        self.tables = tables
+        before = [0, *accumulate(len(table.option_weights) for table in tables)]
+        self.begins = np.concatenate([table.begins + start for table, start in zip(tables, before, strict=False)])
+        self.counts = np.array([table.counts for table in tables])
+        self.head_totals = np.array([table.head_totals for table in tables])
+        self.has_options = np.array([table.has_options for table in tables])
+        self.newness = np.array([table.newness for table in tables])
+
+    def reduced(self, how: np.ufunc, values: Sequence[NDArray[Any]]) -> Array:
+        """Reduce [kind, option, other side's entry] of each list to [kind, list, entry, other side's entry]."""
+        by_entry: Array = how.reduceat(np.concatenate(values, axis=1), self.begins, axis=1)
+        return by_entry.reshape(len(by_entry), len(self.tables), -1, by_entry.shape[-1])
 
 
 SPELLED: FeatureTable[OptionPairs] = FeatureTable("lexical", "changes")
@@ -196,15 +231,24 @@ def _by_meaning(gold: ListVectors, plan: ListVectors) -> Kind:
     return options, to_options[None], to_parts[None]
 
 
-def _counterparts(near: Array, gold: OptionTable, plan: OptionTable) -> tuple[Array, Array, Array]:
+def _counterparts(near: Sequence[Array], gold: _Side, plan: _Side) -> tuple[Array, Array, Array]:
     """Return the nearest two options of a pair, by kind; of the first and the third kind, the mean over the options of
     both sides of how near the best counterpart is; and of the first, how many options have one, 3 at most, the smaller
-    of the two directions.
+    of the two directions. `near` has of each list [kind, option of gold, option of the plan].
     """
-    of_gold = np.maximum.reduceat(near, plan.begins, axis=2)
-    of_plan = np.maximum.reduceat(near, gold.begins, axis=1)
-    best = np.maximum.reduceat(of_plan, plan.begins, axis=2)
-    forth, back = (np.array((*np.maximum(side[::2], 0.0), side[0] > 0.6)) for side in (of_gold, of_plan))
-    total, others = np.add.reduceat(forth, gold.begins, axis=1), np.add.reduceat(back, plan.begins, axis=2)
-    mean = (total[:-1] / gold.counts[:, None] + others[:-1] / plan.counts) / 2
+    of_gold = [np.maximum.reduceat(one, table.begins, axis=2) for one, table in zip(near, plan.tables, strict=True)]
+    of_plan = [
+        np.maximum.reduceat(one, table.begins, axis=1).swapaxes(1, 2)
+        for one, table in zip(near, gold.tables, strict=True)
+    ]
+    best = plan.reduced(np.maximum, of_plan).swapaxes(2, 3)
+    total = gold.reduced(np.add, _likeness(of_gold))
+    others = plan.reduced(np.add, _likeness(of_plan)).swapaxes(2, 3)
+    mean = (total[:-1] / gold.counts[..., None] + others[:-1] / plan.counts[:, None]) / 2
     return best, mean, np.minimum(np.minimum(total[-1], others[-1]), 3.0)
+
+
+def _likeness(sides: Sequence[Array]) -> list[Array]:
+    """Return of how near the best counterparts are the first and the third kind, and whether there is one."""
+    whole = np.concatenate(sides, axis=1)
+    return [np.array((*np.maximum(whole[::2], 0.0), whole[0] > 0.6))]

@@ -8,47 +8,78 @@ from functools import cache, lru_cache
 _SETS = re.compile(r"\[[^\]^\\\s]*(?:\\[dw][^\]^\\\s]*)*\]")
 # What may match a space or knows where a text begins: such a pattern has to see all of a text.
 _ACROSS = re.compile(r"\s|[\^$]|\\[sSWDAZB]|(?<!\\)\.")
-_WITHIN: list[re.Pattern[str]] = []  # of each pattern what no match of reaches over a space
+_ESCAPE_OR_SET = re.compile(r"\\.|\[[^\]^\\]*(?:\\.[^\]\\]*)*\]")
+_GROUP = re.compile(r"\([^()]*\)[?*+]?")
+_NO_LITERAL = re.compile(r"[^A-Za-z ][?*+]?|[A-Za-z ][?*+{]")
+_WITHIN: list[tuple[int, re.Pattern[str]]] = []  # no match of these reaches over a space; with the bit of the pattern
+_OVER: list[tuple[int, str, re.Pattern[str]]] = []  # with letters that every match has, in lower case
 
 
 class Pattern:
-    """Regular expressions, in upper or lower case, of which `search` tells whether a text has one."""
+    """Regular expressions, in upper or lower case, of which `search` tells whether a text has one; `bit` stands for it
+    in the bits of a text (see `pattern_bits`)."""
+
+    _made = 0
 
     def __init__(self, *expressions: str) -> None:
-        across: list[str] = []
+        self.bit = 1 << Pattern._made
+        Pattern._made += 1
         within: list[str] = []
-        for expression in expressions:
-            (across if _ACROSS.search(_SETS.sub("", expression)) else within).append(expression)
-        self._bit = 1 << len(_WITHIN) if within else 0
-        self._across = re.compile("|".join(across), re.IGNORECASE) if across else None
+        for expression in (part for whole in expressions for part in _alternatives(whole)):
+            if _ACROSS.search(_SETS.sub("", expression)):
+                _OVER.append((self.bit, _literal(expression), re.compile(expression, re.IGNORECASE)))
+            else:
+                within.append(expression)
         if within:
-            _WITHIN.append(re.compile("|".join(within), re.IGNORECASE))
-            for known in (_starts_in, _found_in, _any_within):  # what was searched before did not look for this one
-                known.cache_clear()
+            _WITHIN.append((self.bit, re.compile("|".join(within), re.IGNORECASE)))
+        for cached in (pattern_bits, _word_bits, _any_within):  # what was searched before did not look for this one
+            cached.cache_clear()
 
     def search(self, text: str) -> bool:
         """Return whether one of the expressions stands anywhere in the text."""
-        if self._bit and _starts_in(text) & self._bit:
-            return True
-        return self._across is not None and self._across.search(text) is not None
+        return pattern_bits(text) & self.bit > 0
+
+
+def _alternatives(expression: str) -> list[str]:
+    """Split an expression at the bars outside its groups and sets."""
+    bare = _ESCAPE_OR_SET.sub(lambda match: "_" * len(match.group()), expression)
+    parts, start, depth = [], 0, 0
+    for place, character in enumerate(bare):
+        depth += (character == "(") - (character == ")")
+        if character == "|" and not depth:
+            parts.append(expression[start:place])
+            start = place + 1
+    return [*parts, expression[start:]]
+
+
+def _literal(expression: str) -> str:
+    """Return the longest run of letters and spaces that an expression without alternatives demands, in lower case."""
+    bare, inner = _ESCAPE_OR_SET.sub("_", expression), ""
+    while bare != inner:
+        bare, inner = _GROUP.sub("_", bare), bare
+    return max(_NO_LITERAL.sub("_", bare).split("_"), key=len).lower()
 
 
 @lru_cache(maxsize=65536)
-def _starts_in(text: str) -> int:
-    """Return the bits of the patterns that some word of the text has."""
-    starts = 0
+def pattern_bits(text: str) -> int:
+    """Return the bits of the patterns that the text has."""
+    bits = 0
     for word in text.split():
-        starts |= _found_in(word)
-    return starts
+        bits |= _word_bits(word)
+    lower = text.lower() if text.isascii() else ""  # other letters may be an English one in the other case
+    for bit, literal, regex in _OVER:
+        if (literal in lower or not lower) and regex.search(text):
+            bits |= bit
+    return bits
 
 
 @lru_cache(maxsize=65536)
-def _found_in(word: str) -> int:
+def _word_bits(word: str) -> int:
     if not _any_within().search(word):
         return 0
-    return sum(1 << place for place, regex in enumerate(_WITHIN) if regex.search(word))
+    return sum(bit for bit, regex in _WITHIN if regex.search(word))
 
 
 @cache
 def _any_within() -> re.Pattern[str]:
-    return re.compile("|".join(regex.pattern for regex in _WITHIN), re.IGNORECASE)
+    return re.compile("|".join(regex.pattern for _, regex in _WITHIN), re.IGNORECASE)

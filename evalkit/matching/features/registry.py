@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Family = Literal["lexical", "embedding", "logic"]
-Lists = TypeVar("Lists")  # what a gold list and a plan bring to the features of one table
+Lists = TypeVar("Lists")  # what gold lists and plans bring to the features of one table
 Function = Callable[[Lists], ArrayLike]
 Declared = Callable[[Callable[[Lists], ArrayLike]], Callable[[Lists], ArrayLike]]
 
@@ -38,7 +38,7 @@ class FeatureTable(Generic[Lists]):
         self._functions: list[tuple[slice, Function[Lists]]] = []
 
     def declare(self, described: Mapping[str, str], *, reason: str = "", version: int = 1) -> Declared[Lists]:
-        """Decorate the function that computes these features, given with what each sees: [feature, gold, plan]."""
+        """Decorate the function of features, given with what each sees; it returns [feature, lists, gold, plan]."""
         rows = slice(len(self.features), len(self.features) + len(described))
         self.features += [
             Feature(name, self.family, reason or self.reason, text, version) for name, text in described.items()
@@ -51,12 +51,12 @@ class FeatureTable(Generic[Lists]):
         return register
 
     def add(self, name: str, sees: str, function: Function[Lists], *, reason: str = "", version: int = 1) -> None:
-        """Add one feature, what it sees, and the function that computes it: [gold, plan]."""
+        """Add one feature, what it sees, and the function that computes it: [lists, gold, plan]."""
         self.declare({name: sees}, reason=reason, version=version)(function)
 
-    def compute(self, lists: Lists, gold: int, plan: int) -> NDArray[np.float64]:
-        """Return every feature of every pair, [gold, plan, feature]."""
-        values = np.empty((len(self.features), gold, plan))
+    def compute(self, lists: Lists, shape: tuple[int, int, int]) -> NDArray[np.float64]:
+        """Return every feature of every pair of lists, [lists, gold, plan, feature]."""
+        values = np.empty((len(self.features), *shape))
         for rows, function in self._functions:
             values[rows] = function(lists)
-        return values.transpose(1, 2, 0)
+        return values.transpose(1, 2, 3, 0)

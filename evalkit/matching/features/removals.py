@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
+from operator import or_
 
 import numpy as np
 
-from evalkit.matching.features.patterns import Pattern
+from evalkit.matching.features.patterns import Pattern, pattern_bits
 from evalkit.matching.features.registry import FeatureTable
 from evalkit.matching.features.traits import CUES, NUMERIC, Reading, TraitPairs, matching_rows, trait
 from evalkit.matching.features.words import Array
@@ -62,11 +63,14 @@ _THING = Pattern(
 _CUE = Pattern("|".join(f"(?:{pattern})" for _, pattern in CUES.values()))
 
 
-def _own_words(one: Reading, option: str) -> tuple[int, int]:
-    """Return how many words of an option stand in the entry's own part, and how many do not."""
+def _with_own_words(pattern: Pattern, one: Reading) -> bool:
+    """Return whether an option with this pattern has a word of the entry's own part."""
+    if not one.in_options & pattern.bit:
+        return False
     own = {word.stem for word in analyse(one.entry.part).words}
-    words = [word.stem in own for word in analyse(option).words]
-    return sum(words), len(words) - sum(words)
+    return any(
+        pattern.search(option) and any(word.stem in own for word in analyse(option).words) for option in one.options
+    )
 
 
 @lru_cache(maxsize=65536)
@@ -76,9 +80,11 @@ def _is_zero(option: str) -> bool:
 
 def _opposed(one: Reading) -> bool:
     """Return whether an option takes away how its own part or name is qualified."""
-    title = f"{one.entry.part} {one.entry.name}"
+    if not one.in_options & _ANY_OPPOSITE:
+        return False
+    title = pattern_bits(f"{one.entry.part} {one.entry.name}")
     return any(
-        quality.search(title) and any(map(opposite.search, one.options))
+        title & quality.bit and one.in_options & opposite.bit
         for quality, opposite in zip(_QUALITIES, _OPPOSITES, strict=True)
     )
 
@@ -86,31 +92,32 @@ def _opposed(one: Reading) -> bool:
 _QUALITIES, _OPPOSITES = (
     [Pattern(pair[side]) for pair in CONTRASTS] for side in (0, 1)
 )  # fmt: skip
-QUALITY_ROWS = matching_rows(_QUALITIES, lambda pattern, one: pattern.search(one.entry.part))
-OPPOSITE_ROWS = matching_rows(_OPPOSITES, lambda pattern, one: any(map(pattern.search, one.options)))
+_ANY_OPPOSITE = reduce(or_, (pattern.bit for pattern in _OPPOSITES))
+QUALITY_ROWS = matching_rows(_QUALITIES, lambda one: one.in_part)
+OPPOSITE_ROWS = matching_rows(_OPPOSITES, lambda one: one.in_options)
 TRAITS = {
-    "without": ("an option says no, without, disabled", lambda one: any(map(_WITHOUT.search, one.options))),
+    "without": ("an option says no, without, disabled", lambda one: one.in_options & _WITHOUT.bit > 0),
     "zero": ("an option is 0", lambda one: any(map(_is_zero, one.options))),
     "zero of a term": (
         "an option is 0, and the part is a weight, a rate, a term",
-        lambda one: _TERM.search(f"{one.entry.part} {one.entry.name}") and any(map(_is_zero, one.options)),
+        lambda one: any(map(_is_zero, one.options)) and _TERM.search(f"{one.entry.part} {one.entry.name}"),
     ),
-    "only": ("an option says only", lambda one: any(map(_ONLY.search, one.options))),
+    "only": ("an option says only", lambda one: one.in_options & _ONLY.bit > 0),
     "only part": (
         "an option keeps only a part of the part",
-        lambda one: any(_ONLY.search(option) and _own_words(one, option)[0] for option in one.options),
+        lambda one: _with_own_words(_ONLY, one),
     ),
     "opposed": ("an option takes away how its own part is qualified", _opposed),
     "plain": (
         "an option is a plain one of its own part",
-        lambda one: any(_PLAIN.search(option) and _own_words(one, option)[0] for option in one.options),
+        lambda one: _with_own_words(_PLAIN, one),
     ),
     "cues": (
         "how many of the options have a word that speaks of removing",
         lambda one: sum(map(_CUE.search, one.options)) / max(len(one.options), 1),
     ),
-    "way": ("the part is a way of doing something", lambda one: _WAY.search(one.entry.part)),
-    "thing": ("the part is a module, a loss, a step", lambda one: _THING.search(one.entry.part)),
+    "way": ("the part is a way of doing something", lambda one: one.in_part & _WAY.bit > 0),
+    "thing": ("the part is a module, a loss, a step", lambda one: one.in_part & _THING.bit > 0),
 }
 REMOVAL_FEATURES: FeatureTable[TraitPairs] = FeatureTable("logic", "changes")
 add = REMOVAL_FEATURES.add
@@ -139,10 +146,11 @@ add("removal.takes away", "one removes, and an option of the other takes away ho
 def _weighed(pairs: TraitPairs) -> Array:
     """Return how many words of the part that one removes stand in the part that the other weighs from 0 on."""
     wanted = pairs.replacing(ZERO_ROW)
-    for g, p in np.argwhere(wanted).tolist():
-        sides = pairs.gold.stems[g], pairs.plan.stems[p]
-        removed, weighed = sides if pairs.gold_removes[g, p] else sides[::-1]
-        wanted[g, p] = len(set(removed) & set(weighed)) / max(len(set(removed)), 1)
+    for index, g, p in np.argwhere(wanted).tolist():
+        gold, plan = pairs.lists[index]
+        sides = gold.stems[g], plan.stems[p]
+        removed, weighed = sides if pairs.gold_removes[index, g, p] else sides[::-1]
+        wanted[index, g, p] = len(set(removed) & set(weighed)) / max(len(set(removed)), 1)
     return wanted
 
 

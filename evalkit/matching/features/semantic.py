@@ -5,14 +5,16 @@ Products of vectors on the grid are exact (see `embeddings`), so no similarity d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.matching.embeddings import Vector, on_grid
+from evalkit.matching.features.coverage import rivals
 from evalkit.matching.features.registry import Feature
-from evalkit.matching.features.words import SOURCES, floor, reason_of, rivals
+from evalkit.matching.features.words import SOURCES, floor, reason_of
 
 COMPOSED = tuple(name for name in SOURCES if name != "tail")  # what is told by the weighted mean of its words
 COMPARED = {
@@ -48,22 +50,26 @@ def word_similarity(gold: Vector, plan: Vector) -> Vector:
     return np.maximum(floor(gold @ plan.T), np.float32(0))
 
 
-def phrase_features(gold: ListVectors, plan: ListVectors) -> NDArray[np.float64]:
-    """Return FEATURES, how near whole parts and names and the means of words are: [gold, plan, feature]."""
-    phrases = np.stack(_nearness(gold.phrases, plan.phrases), axis=1)
-    near, apart = _nearness(gold.composed, plan.composed)
-    first = apart - np.maximum(rivals(apart, 1), rivals(apart, 2))
-    blocks = [block.reshape(-1, *block.shape[-2:]) for block in (phrases, near, apart, first)]
-    return np.concatenate(blocks).transpose(1, 2, 0)
+def phrase_features(lists: Sequence[tuple[ListVectors, ListVectors]]) -> NDArray[np.float64]:
+    """Return FEATURES, how near whole parts and names and the means of words are: [lists, gold, plan, feature]."""
+    phrases, composed = (
+        [np.array([getattr(one[side], name) for one in lists]) for side in (0, 1)] for name in ("phrases", "composed")
+    )
+    near, apart = _nearness(*composed)
+    first = apart - np.maximum(rivals(apart, 2), rivals(apart, 3))
+    whole = np.stack(_nearness(*phrases), axis=2)
+    whole = whole.reshape(len(lists), -1, *whole.shape[-2:])
+    return np.concatenate((whole, near, apart, first), axis=1).transpose(0, 2, 3, 1)
 
 
 def _nearness(gold: Vector, plan: Vector) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the cosines of vectors as they are and without what all of a kind share, [kind, gold, plan]."""
-    border = gold.shape[1]
-    vectors = np.concatenate((gold, plan), axis=1)
-    shared = vectors.astype(np.float64).sum(axis=1, keepdims=True) / vectors.shape[1]
+    """Return the cosines of vectors as they are and without what all of a kind share, [lists, kind, gold, plan]."""
+    border = gold.shape[2]
+    vectors = np.concatenate((gold, plan), axis=2)
+    shared = vectors.astype(np.float64).sum(axis=2, keepdims=True) / vectors.shape[2]
     apart = on_grid((vectors - shared).astype(np.float32))
     near, less = (
-        floor(some[:, :border] @ some[:, border:].swapaxes(-1, -2)).astype(np.float64) for some in (vectors, apart)
+        floor(some[:, :, :border] @ some[:, :, border:].swapaxes(-1, -2)).astype(np.float64)
+        for some in (vectors, apart)
     )
     return near, less

@@ -1,20 +1,22 @@
 """Compare what two entries do to their parts: actions, sweeps, removals in disguise, aspects, outward form.
 
-Each entry is first seen alone: a trait is a number declared by `trait`. A feature of a pair is made of products,
-differences, ... of traits, and declared by `TRAIT_FEATURES.declare`.
+Each entry is first seen alone: a trait is a number declared by `trait` or, for many patterns at once, by
+`matching_rows`. A feature of a pair is made of products, differences, ... of traits, and declared by
+`TRAIT_FEATURES.declare`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
+from operator import or_
 from typing import NamedTuple
 
 import numpy as np
 
-from evalkit.matching.features.patterns import Pattern
+from evalkit.matching.features.patterns import Pattern, pattern_bits
 from evalkit.matching.features.registry import FeatureTable
 from evalkit.matching.features.words import Array, segments
 from evalkit.matching.tokens import analyse
@@ -22,10 +24,10 @@ from evalkit.types import Ablation, Action
 
 # What an entry may be about besides its own words: two entries about one thing in different respects are not the same.
 ASPECTS = {
-    "a number": r"\b(?:number|count|amount|quantity|how many|num)\b|\b[KNMT]\b",
+    "a number": r"\b(?:number|count|amount|quantity|num)\b|\bhow many\b|\b[KNMT]\b",
     "a size": r"\b(?:size|dimension\w*|length|width|resolution|capacity|volume|depth)\b",
     "an initialization": r"\binitiali[sz]",
-    "a place": r"\b(?:location|position(?!al| enc| emb)|placement|layers?|where|level|stage)\b",
+    "a place": r"\b(?:location|placement|layers?|where|level|stage)\b|\bposition(?!al| enc| emb)\b",
     "a weight": r"\b(?:weights?|coefficients?|factors?|lambda|balanc\w+|trade-?off|strength|scale|scaling"
     r"|hyper-?parameters?|parameters?)\b|[α-ω]",
     "a rate or threshold": r"\b(?:rate|ratio|probability|percent\w*|proportion|fraction|thresholds?|temperature)\b",
@@ -87,13 +89,17 @@ class Reading(NamedTuple):
     part_words: int
     head_words: int
     unnamed: bool
-    topic: str  # what it is about: its part, and its name if it has one
+    in_part: int  # the bits of the patterns that stand in its part
+    in_topic: int  # in what it is about: its part, and its name if it has one
+    in_options: int  # in any option
 
 
 ENDS = {"last": -1, "first": 0}  # of what is ablated
 End = tuple[str, frozenset[str]]  # that word, and all words of the part and the name
 
-TRAITS: list[Callable[[Reading], float]] = []
+# The traits by their rows; those that are None are patterns, and stand in MATCHING with their bits and where to look.
+TRAITS: list[Callable[[Reading], float] | None] = []
+MATCHING: list[tuple[slice, tuple[int, ...], Callable[[Reading], int]]] = []
 
 
 def trait(function: Callable[[Reading], float]) -> int:
@@ -102,41 +108,35 @@ def trait(function: Callable[[Reading], float]) -> int:
     return len(TRAITS) - 1
 
 
+def matching_rows(patterns: Sequence[Pattern], where: Callable[[Reading], int]) -> slice:
+    """Declare for each pattern whether it is among the bits that are found there; return the rows."""
+    rows = slice(len(TRAITS), len(TRAITS) + len(patterns))
+    TRAITS.extend([None] * len(patterns))
+    MATCHING.append((rows, tuple(pattern.bit for pattern in patterns), where))
+    return rows
+
+
 def _share(pattern: Callable[[str], object], options: Sequence[str]) -> float:
     """Return the share of the options that fit a pattern."""
-    return sum(bool(pattern(option)) for option in options) * (1 / max(len(options), 1))
-
-
-def _any_option(pattern: Pattern, one: Reading) -> float:
-    return any(map(pattern.search, one.options))
-
-
-def _on_topic(pattern: Pattern, one: Reading) -> float:
-    return pattern.search(one.topic)
-
-
-def matching_rows(patterns: Iterable[Pattern], function: Callable[[Pattern, Reading], float]) -> slice:
-    """Declare a trait for each pattern; return their rows."""
-    rows = [trait(partial(function, pattern)) for pattern in patterns]
-    return slice(rows[0], rows[-1] + 1)
+    return sum([bool(pattern(option)) for option in options]) * (1 / len(options)) if options else 0.0
 
 
 REMOVE = trait(lambda one: one.entry.action is Action.REMOVE)
 REPLACE = trait(lambda one: one.entry.action is Action.REPLACE)
 ADD = trait(lambda one: one.entry.action is Action.ADD)
-CUE_ROWS = matching_rows([Pattern(pattern) for _, pattern in CUES.values()], _any_option)
+CUE_ROWS = matching_rows([Pattern(pattern) for _, pattern in CUES.values()], lambda one: one.in_options)
 REMOVING_NAME = trait(lambda one: _REMOVING.search(one.entry.name))
 SWEEP = trait(lambda one: _share(NUMERIC.fullmatch, [option.strip() for option in one.options]))
 COUNT = trait(lambda one: min(len(one.options), 8))
 SINGLE = trait(lambda one: len(one.options) == 1)
 VAGUE = trait(lambda one: _share(_VAGUE.search, one.options))
 ALL_VAGUE = trait(lambda one: _share(_VAGUE.search, one.options) == 1)
-CURRENT = trait(partial(_any_option, _CURRENT))
-SEVERAL = trait(lambda one: _SEVERAL.search(one.entry.part))
+CURRENT = trait(lambda one: one.in_options & _CURRENT.bit > 0)
+SEVERAL = trait(lambda one: one.in_part & _SEVERAL.bit > 0)
 LENGTH = trait(lambda one: min(one.part_words, 24))
 HEAD_LENGTH = trait(lambda one: min(one.head_words, 12))
 UNNAMED = trait(lambda one: one.unnamed)
-ASPECT_ROWS = matching_rows(map(Pattern, ASPECTS.values()), _on_topic)
+ASPECT_ROWS = matching_rows([Pattern(pattern) for pattern in ASPECTS.values()], lambda one: one.in_topic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,10 +156,16 @@ def _entry_traits(entry: Ablation) -> tuple[Array, frozenset[str], tuple[str, ..
     head, tail, name, _ = segments(entry)
     part, unnamed = analyse(entry.part).words, entry.name == entry.part
     topic = entry.part if unnamed else f"{entry.part} . {entry.name}"
-    one = Reading(entry, entry.replacements, len(part), len(head), unnamed, topic)
+    in_options = reduce(or_, map(pattern_bits, entry.replacements), 0)
+    marks = pattern_bits(entry.part), pattern_bits(topic), in_options
+    one = Reading(entry, entry.replacements, len(part), len(head), unnamed, *marks)
+    values = [0.0 if function is None else function(one) for function in TRAITS]
+    for rows, bits, where in MATCHING:
+        there = where(one)
+        values[rows] = [there & bit > 0 for bit in bits]
     title = frozenset(stem for segment in (head, tail, name) for stem, _ in segment)
     return (
-        np.array([function(one) for function in TRAITS], dtype=np.float64),
+        np.array(values, dtype=np.float64),
         frozenset(number for option in entry.replacements for number in _NUMBER.findall(option)),
         tuple(word.stem for word in part),
         tuple((head[end][0] if head else "", title) for end in ENDS.values()),
@@ -176,15 +182,17 @@ def trait_table(entries: Sequence[Ablation]) -> TraitTable:
 
 
 class TraitPairs:
-    """The traits of a gold list and a plan: `a` and `b` of either, and what they make of pairs, [trait, gold, plan]."""
+    """The traits of gold lists and of as many plans: `a` and `b` of either, and what they make of pairs, [trait, lists,
+    gold, plan]."""
 
     __slots__ = (
-        "a", "apart", "b", "both", "both_replace", "gold", "gold_removes", "most", "plan", "plan_removes", "total",
+        "a", "apart", "b", "both", "both_replace", "gold_removes", "lists", "most", "plan_removes", "total",
     )  # fmt: skip
 
-    def __init__(self, gold: TraitTable, plan: TraitTable) -> None:
-        self.gold, self.plan = gold, plan
-        a, b = self.a, self.b = gold.values[:, :, None], plan.values[:, None]
+    def __init__(self, lists: Sequence[tuple[TraitTable, TraitTable]]) -> None:
+        self.lists = lists
+        gold, plan = (np.stack([tables[side].values for tables in lists], axis=1) for side in (0, 1))
+        a, b = self.a, self.b = gold[..., None], plan[..., None, :]
         self.both, self.apart, self.most, self.total = a * b, np.abs(a - b), np.maximum(a, b), a + b
         self.both_replace = self.both[REPLACE]
         self.gold_removes, self.plan_removes = a[REMOVE] * b[REPLACE], a[REPLACE] * b[REMOVE]
@@ -233,12 +241,12 @@ add_sweep(
 
 
 @declare({"sweep.shared": "how many numbers the options share"}, version=2)
-def _shared_numbers(p: TraitPairs) -> Array | list[list[float]]:
+def _shared_numbers(p: TraitPairs) -> list[list[list[float]]]:
     """Compare with the numbers of the side that has fewer."""
-    gold, plan = p.gold.numbers, p.plan.numbers
-    if not any(gold) or not any(plan):
-        return np.zeros((len(gold), len(plan)))
-    return [[len(x & y) / min(len(x), len(y)) if x and y else 0.0 for y in plan] for x in gold]
+    return [
+        [[len(x & y) / min(len(x), len(y)) if x and y else 0.0 for y in plan.numbers] for x in gold.numbers]
+        for gold, plan in p.lists
+    ]
 
 
 add_sweep(
@@ -263,7 +271,7 @@ add_part("part.several both", "both parts name several things", lambda p: p.both
 add_part(
     "part.equal",
     "the parts are the same words in the same order",
-    lambda p: [[x == y and x != () for y in p.plan.stems] for x in p.gold.stems],
+    lambda p: [[[x == y and x != () for y in plan.stems] for x in gold.stems] for gold, plan in p.lists],
 )
 add_part("part.length", "words of the shorter part", lambda p: np.minimum(p.a[LENGTH], p.b[LENGTH]) / 8)
 add_part(
@@ -276,15 +284,18 @@ _END_WORDS = {f"part.{end} word": f"the {end} word of what is ablated stands on 
 
 
 @declare(_END_WORDS, reason="parts")
-def _ends(p: TraitPairs) -> list[list[list[float]]]:
+def _ends(p: TraitPairs) -> list[list[list[list[float]]]]:
     """Return 1 where both words are found, 0.5 for one of the two and where there are none, else 0."""
     return [
         [
-            [((x in title) + (y in own)) / 2 if x and y else 0.5 for y, title in plan]
-            for x, own in gold
+            [
+                [((x in title) + (y in own)) / 2 if x and y else 0.5 for y, title in plan.ends[end]]
+                for x, own in gold.ends[end]
+            ]
+            for gold, plan in p.lists
         ]
-        for gold, plan in zip(p.gold.ends, p.plan.ends, strict=True)
-    ]  # fmt: skip
+        for end in range(len(ENDS))
+    ]
 
 
 add(
@@ -293,7 +304,7 @@ add(
     lambda p: p.total[UNNAMED],
     reason="entries",
 )
-add("list.size", "how many pairs the two lists make", lambda p: min(p.both[0].size, 36) / 36, reason="lists")
+add("list.size", "how many pairs the two lists make", lambda p: min(p.both[0, 0].size, 36) / 36, reason="lists")
 
 add_aspect = partial(add, reason="aspects")
 add_aspect(

@@ -1,4 +1,4 @@
-"""Lay out the words of a list of entries, and measure how far each entry's words are found in each of the other list.
+"""Lay out the words of a list of entries, and compare how words of two lists are spelled.
 
 The words of an entry fall into four segments, always in this order: the *head* of its part (what is ablated), the
 *tail* of its part (where it is, what it is for), its *name*, its *options*. The words of a segment stand in a row.
@@ -26,11 +26,11 @@ from evalkit.types import Ablation
 TRUST = {"head": 1.0, "tail": 0.5, "name": 0.8125, "options": 0.5}  # how much a word counts by its segment
 SEGMENTS = tuple(TRUST)
 OPTIONS = SEGMENTS.index("options")
-_TRUST = np.array(list(TRUST.values()))
+_TRUST, _SEGMENT_NUMBERS = np.array(list(TRUST.values())), np.arange(len(TRUST))
 GRID = 1024  # similarities and weights are multiples of a power of two: their sums are exact in any order
-FILLING = 8  # how many times the words of a list may be filled up
 BLOCK = 128  # words that are compared with all others at a time
 _BUCKETS = 512
+_NO_SPELLING = np.zeros(0, np.float32)
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.intp]
@@ -92,10 +92,8 @@ FEATURES = [
     for source, target in COMBINATIONS
 ]
 
-_SOURCE_ROWS, _TARGET_ROWS = tuple(SOURCES), (*TARGETS, "tail")  # the tail is no target, but other targets hold it
-_FROM = np.array([_SOURCE_ROWS.index(source) for source, _ in COMBINATIONS])
-_TO = np.array([_TARGET_ROWS.index(target) for _, target in COMBINATIONS])
-_AS_SOURCE, _AS_TARGET = (np.array([rows.index(name) for name in SEGMENTS]) for rows in (_SOURCE_ROWS, _TARGET_ROWS))
+SOURCE_ROWS = tuple(SOURCES)
+FROM = np.array([SOURCE_ROWS.index(source) for source, _ in COMBINATIONS])
 _MADE_OF = np.array([[float(name in made_of) for name in SEGMENTS] for _, made_of in SOURCES.values()])
 
 
@@ -107,14 +105,16 @@ def texts_of(entry: Ablation) -> tuple[str, ...]:
 @lru_cache(maxsize=65536)
 def segments(entry: Ablation) -> Segments:
     """Return the words of an entry in its four segments, each with the place it is read from."""
-    part = [(word, (entry.part, place)) for place, word in enumerate(analyse(entry.part).words)]
-    head = tuple((word.stem, place) for word, place in part if word.head)
-    tail = tuple((word.stem, place) for word, place in part if not word.head)
-    name, options = (
-        tuple((word.stem, (text, index)) for text in texts for index, word in enumerate(analyse(text).words))
-        for texts in ((entry.name,), entry.replacements)
-    )
-    return head, tail, name, options
+    part, words = _placed(entry.part), analyse(entry.part).words
+    head = tuple([placed for placed, word in zip(part, words, strict=True) if word.head])
+    tail = tuple([placed for placed, word in zip(part, words, strict=True) if not word.head])
+    options = tuple([placed for option in entry.replacements for placed in _placed(option)])
+    return head, tail, tuple(_placed(entry.name)), options
+
+
+def _placed(text: str) -> list[tuple[str, Place]]:
+    """Return the stems of a text, each with its place."""
+    return [(word.stem, (text, place)) for place, word in enumerate(analyse(text).words)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,23 +133,29 @@ class EntryWords:
 @lru_cache(maxsize=65536)
 def _entry_words(entry: Ablation, expansions: Expansions = ()) -> EntryWords:
     """Return the words of an entry with these abbreviations written out."""
-    meanings = dict(expansions)
-    words = [[place for stem, own in part for place in meanings.get(stem, (own,))] for part in segments(entry)]
-    flat = [(text, index, analyse(text).words[index].stem) for text, index in chain.from_iterable(words)]
+    parts = segments(entry)
+    if expansions:
+        meanings = {
+            stem: [(analyse(text).words[at].stem, (text, at)) for text, at in long] for stem, long in expansions
+        }
+        parts = tuple([
+            tuple([placed for word in part for placed in meanings.get(word[0], (word,))]) for part in parts
+        ])  # fmt: skip
+    flat = list(chain.from_iterable(parts))
     begins: dict[str, int] = {}
     length = 0
-    for text, _, _ in flat:
+    for _, (text, _) in flat:
         if text not in begins:
             begins[text] = length
             length += len(analyse(text).words)
-    segment = np.repeat(np.arange(len(SEGMENTS)), [len(one) for one in words])
+    segment = np.repeat(_SEGMENT_NUMBERS, [len(part) for part in parts])
     return EntryWords(
-        stems=tuple(stem for _, _, stem in flat),
+        stems=tuple([stem for stem, _ in flat]),
         texts=tuple(begins),
-        places=np.array([begins[text] + index for text, index, _ in flat], np.intp),
+        places=np.array([begins[text] + at for _, (text, at) in flat], np.intp),
         length=length,
         segments=segment,
-        weights=np.array([rarity(stem) for _, _, stem in flat]) * _TRUST[segment],
+        weights=np.array([rarity(stem) for stem, _ in flat]) * _TRUST[segment],
     )
 
 
@@ -172,15 +178,20 @@ def spelling(stem: str) -> NDArray[np.float32]:
     return scaled
 
 
+def _spellings(stems: Iterable[str]) -> NDArray[np.float32]:
+    """Return the vectors of stems, one below the other; made anew, as those of one list take 80 KB."""
+    return np.concatenate([_NO_SPELLING, *map(spelling, stems)]).reshape(-1, _BUCKETS)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class WordTable:
     """The words of one list with all that does not depend on the other list.
 
     `places` says where each word stands among those of `texts`, or None where every word stands in its order. `stems`
-    has each stem once, `stem_of` the stem of each word, `spellings` the vector of each stem, `weights` the weight of
-    each word, `source_weights` [source and entry, word] that in each source, `totals` [combination, 1, 1, entry] what
-    they come to. Of each segment that has words, `kind` and `entry` say which segment of which entry it is, and
-    `members` (by place in the segment, segment) which words are in it, the last as often as it takes.
+    has each stem once, `stem_of` the stem of each word, `weights` the weight of each word, `source_weights` [source and
+    entry, word] that in each source, `totals` [combination, 1, 1, entry] what they come to. Of each segment that has
+    words, `kind` and `entry` say which segment of which entry it is, and `members` (by place in the segment, segment)
+    which words are in it, the last as often as it takes.
     """
 
     entries: int
@@ -188,7 +199,6 @@ class WordTable:
     places: Numbers | None
     stems: Mapping[str, int]
     stem_of: Numbers
-    spellings: NDArray[np.float32]
     weights: Array
     source_weights: Array
     totals: Array
@@ -210,17 +220,20 @@ def word_table(entries: Sequence[Ablation], expansions: Expansions) -> WordTable
     before = np.array([0, *accumulate([line.length for line in lines])])
     places = np.concatenate([line.places for line in lines]) + before[owners]
 
-    starts = np.flatnonzero(np.diff(owners * len(SEGMENTS) + segment, prepend=-1))
-    ends = np.append(starts, len(owners))[1:]
+    begun = owners * len(SEGMENTS) + segment
+    border = np.flatnonzero(begun[1:] != begun[:-1]) + 1
+    starts, ends = (
+        (np.concatenate(both) for both in (([0], border), (border, [len(begun)]))) if len(begun) else (begun,) * 2
+    )
     longest = int((ends - starts).max(initial=0))
 
     stems: dict[str, int] = {}
     stem_of = np.array([stems.setdefault(stem, len(stems)) for line in lines for stem in line.stems], np.intp)
-    spellings = np.array([spelling(stem) for stem in stems], np.float32).reshape(-1, _BUCKETS)
 
     weights = np.concatenate([line.weights for line in lines])
     if count > 1 and stems:
         # A word that stands in another entry of its own list too (options aside) counts less.
+        spellings = _spellings(stems)
         similarity = _stem_similarity(spellings, spellings)
         np.fill_diagonal(similarity, 1.0)
         elsewhere = np.empty(len(stem_of))
@@ -239,10 +252,9 @@ def word_table(entries: Sequence[Ablation], expansions: Expansions) -> WordTable
         places=None if np.array_equal(places, np.arange(before[-1])) else places,
         stems=stems,
         stem_of=stem_of,
-        spellings=spellings,
         weights=weights,
         source_weights=source_weights,
-        totals=source_weights.sum(axis=1).reshape(len(SOURCES), 1, 1, count)[_FROM] + 0.5,
+        totals=source_weights.sum(axis=1).reshape(len(SOURCES), 1, 1, count)[FROM] + 0.5,
         members=np.minimum(starts + np.arange(longest)[:, None], ends - 1),
         entry=owners[starts],
         kind=segment[starts],
@@ -251,7 +263,7 @@ def word_table(entries: Sequence[Ablation], expansions: Expansions) -> WordTable
 
 def spelling_similarity(gold: WordTable, plan: WordTable) -> Array:
     """Return how alike words are spelled, [word of gold, word of plan]: 1 for one stem, 0 for chance."""
-    similarity = _stem_similarity(gold.spellings, plan.spellings)
+    similarity = _stem_similarity(_spellings(gold.stems), _spellings(plan.stems))
     for stem, index in plan.stems.items():
         if stem in gold.stems:
             similarity[gold.stems[stem], index] = 1.0
@@ -273,97 +285,3 @@ def _stem_similarity(gold: NDArray[np.float32], plan: NDArray[np.float32]) -> Ar
     floor(similarity)
     similarity *= similarity > 0.36
     return similarity
-
-
-def coverage(similarities: Sequence[NDArray[np.floating]], gold: WordTable, plan: WordTable) -> Array:
-    """Return all statistics of all combinations by each kind of similarity, [kind, gold, plan, feature]."""
-    kinds, entries, others = len(similarities), gold.entries, plan.entries
-    by_plan = np.empty((len(plan.stem_of), kinds, len(gold.stem_of)))
-    by_gold = np.empty((len(gold.stem_of), kinds, len(plan.stem_of)))
-    for kind, matrix in enumerate(similarities):
-        by_plan[:, kind], by_gold[:, kind] = matrix.T, matrix
-    forth = _covered(by_plan, gold, plan)
-    back = _covered(by_gold, plan, gold).transpose(0, 1, 4, 3, 2)
-    share, own, missing, total = forth + back
-    lesser_share, _, lesser_missing, _ = np.minimum(forth, back)
-    values = np.empty((len(STATISTICS), len(COMBINATIONS), others, kinds, entries))
-    row = dict(zip(STATISTICS, values, strict=True))
-    row["mean"][...], row["min"][...], row["own"][...] = share / 2, lesser_share, own / 2
-    row["miss"][...], row["least"][...], row["sum"][...] = missing / 2, lesser_missing, total / (total + 8)
-    # How far the share stands out among the alternatives of the gold entry and of the plan entry.
-    of_plan, of_gold = rivals(row["mean"], 1), rivals(row["mean"], 3)
-    np.subtract(row["mean"], np.maximum(of_plan, of_gold), out=row["first"])
-    np.subtract(row["mean"], np.minimum(of_plan, of_gold), out=row["second"])
-    return values.transpose(3, 4, 2, 0, 1).reshape(kinds, entries, others, -1)
-
-
-def _covered(similarity: Array, source: WordTable, target: WordTable) -> Array:
-    """Look for the words of one list in the other: [statistic, combination, target entry, kind, source entry].
-
-    `similarity` is [word of the target, kind, word of the source]. The statistics are the share of the words' weight
-    that is found again, how much of that no other target would give as well, the weight of the heaviest word that is
-    not found, and the weight that is found.
-    """
-    entries, others, (_, kinds, words) = source.entries, target.entries, similarity.shape
-    each = len(TARGETS) * others * kinds
-    best = np.zeros((len(_TARGET_ROWS), others, kinds, words))
-    best[_AS_TARGET[target.kind], target.entry] = _greatest(similarity, target)
-    _unite(best, _TARGET_ROWS)
-    found = best[: len(TARGETS)]  # [target, target entry, kind, word]
-    both = np.empty((2, *found.shape))
-    both[0] = found
-    np.subtract(found, rivals(found, 1), out=both[1])
-    # Sums are exact on the grid, so a matrix product may add them up in any order.
-    sums = both.reshape(2 * each, words) @ source.source_weights.T
-    picked = sums.reshape(2, len(TARGETS), others, kinds, len(SOURCES), entries)[:, _TO, :, :, _FROM]
-    statistics = np.empty((4, len(COMBINATIONS), others, kinds, entries))
-    np.divide(picked.swapaxes(0, 1), source.totals, out=statistics[:2])
-    missing = np.subtract(1, found, out=both[0])
-    missing *= source.weights
-    worst = np.zeros((len(SOURCES), entries, len(TARGETS), others, kinds))
-    heaviest = _greatest(missing.reshape(each, words).T, source)
-    worst[_AS_SOURCE[source.kind], source.entry] = heaviest.reshape(-1, len(TARGETS), others, kinds)
-    _unite(worst, _SOURCE_ROWS)
-    np.divide(worst[_FROM, :, _TO].transpose(0, 2, 3, 1), 8, out=statistics[2])
-    statistics[3] = picked[:, 0]
-    return statistics
-
-
-def _unite(values: Array, names: Sequence[str]) -> None:
-    """Fill the rows of what is made of several segments with the larger of its parts."""
-    row = dict(zip(names, values, strict=True))
-    np.maximum(row["head"], row["tail"], out=row["part"])
-    np.maximum(row["part"], row["name"], out=row["title"])
-    np.maximum(row["title"], row["options"], out=row["all"])
-
-
-def _greatest(values: Array, words: WordTable) -> Array:
-    """Return the largest of each segment's words, along the first axis.
-
-    Taking all words by their place in their segment is four times as fast as `maximum.reduceat`, unless some segment is
-    much longer than the others: then it would be mostly filling.
-    """
-    if words.members.size > FILLING * len(values):
-        best: Array = np.maximum.reduceat(values, words.members[0], axis=0)
-        return best
-    greatest: Array = values.take(words.members, axis=0).max(axis=0, initial=0.0)
-    return greatest
-
-
-def rivals(values: Array, axis: int) -> Array:
-    """Return for each value the largest of the others along an axis; 0 where there are no others."""
-    slabs = np.ascontiguousarray(values.swapaxes(0, axis))
-    if len(slabs) < 2:
-        return np.zeros_like(values)
-    others = np.empty_like(slabs)
-    own, best = list(slabs), list(others)
-    # The largest of those behind, then of those before as well.
-    best[-2][...] = own[-1]
-    for index in range(len(own) - 3, -1, -1):
-        np.maximum(best[index + 1], own[index + 1], out=best[index])
-    before = best[-1]
-    before[...] = own[0]
-    for largest, slab in zip(best[1:-1], own[1:-1], strict=True):
-        np.maximum(largest, before, out=largest)
-        np.maximum(before, slab, out=before)
-    return others.swapaxes(0, axis)
