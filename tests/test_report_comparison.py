@@ -150,3 +150,23 @@ def test_a_notebook_shows_a_comparison() -> None:
     assert found.chart("papers").to_dict()["layer"]
     hostile = compare(snapshot_of(hostile_run(), "a"), snapshot_of(hostile_run(), "b"), figures=())
     assert "<script" not in hostile._repr_html_()
+
+
+def test_what_moved_beside_the_headline_is_named() -> None:
+    """Six papers of two entries; new proposes both on one and the first on five: recall falls, precision stays."""
+    parts = ("shifted window attention", "momentum encoder")
+    lists = [gold(*map(entry, parts), paper=f"p{number}") for number in range(6)]
+    runs = {
+        name: score_run(
+            [planned(f"p{number}", "lm/one", *map(entry, parts[: 2 if number < both else 1])) for number in range(6)],
+            lists,
+            QUICK,
+        )
+        for name, both in (("old", 6), ("new", 1))
+    }
+    text = str(compared.comparison_page(runs, "data", False).text)
+    sentence = re.search(r"Other figures whose interval leaves out 0 \(exploratory\): ([^<]*)\.</p>", text)
+    assert sentence
+    moved = sentence[1].split(", ")
+    assert "R down" in moved
+    assert not any(name.startswith("P ") or name.endswith("up") for name in moved)

@@ -64,6 +64,7 @@ def _view(result: Comparison) -> View:
     ]
     return {
         "verdict": verdict(result),
+        "also": also_moved(result),
         "warnings": [*forced, *result.warnings],
         "metric": TITLES.get(result.metric, result.metric),
         "target": result.target,
@@ -93,6 +94,20 @@ def verdict(result: Comparison) -> str:
         return f"{only.planner}: {moved}: {only.verdict}{could_see}.{_by_labels(result)}"
     counts = f"{_counted(headline)} (paired permutation over papers, {CORRECTIONS[result.correction]}, 5%)"
     return f"{name} of {len(headline)} planners: {counts}.{_by_labels(result)}"
+
+
+def also_moved(result: Comparison) -> str:
+    """Name the other figures that moved by their own intervals, with the planners they did so for; empty for none."""
+    planners = len(result.headline)
+    moves = []
+    for name in shown_in("page"):
+        own = [change for change in result.changes if change.figure == name != result.metric]
+        up = sum(change.low is not None and change.low > 0 for change in own)
+        down = sum(change.high is not None and change.high < 0 for change in own)
+        for count, way in ((up, "up"), (down, "down")):
+            if count:
+                moves.append(f"{TITLES[name]} {way}" + (f" for {count} of {planners} planners" if planners > 1 else ""))
+    return f"Other figures whose interval leaves out 0 (exploratory): {', '.join(moves)}." if moves else ""
 
 
 def _counted(items: Sequence[FigureChange]) -> str:

@@ -18,9 +18,7 @@ def gate_study(study: GateStudy) -> Iterator[RenderableType]:
     """Yield how often the rules would trip on these papers, then what more samples and papers would do."""
     if study.expectations:
         yield _expectations(study)
-        yield Text(
-            "asked again: the same planner, nothing changed; another planner: as far apart as the planners of this run"
-        )
+        yield Text("change: the same planner asked again, or another planner, as far apart as the planners of this run")
     else:
         yield Text("no rule looks at a figure by its interval or test; there is nothing to foresee")
     for rule, rate in study.alarms.items():
@@ -40,9 +38,12 @@ def share(rate: float | None) -> str:
 
 def _expectations(study: GateStudy) -> PlannerTable:
     heads = ("rule", "change", "papers", "trips unchanged", *(f"catches {drop:g}" for drop in DROPS), "could see")
-    table = PlannerTable(f"{plain(study.run)}: what the gate can do on these papers", heads, folded=("rule", "change"))
+    first = ("change", "trips unchanged", "catches 0.05", "catches 0.1", "catches 0.02", "could see")
+    title = f"{plain(study.run)}: what the gate can do on these papers"
+    table = PlannerTable(title, heads, folded=("rule", *first), first=first)
     for item in study.expectations:
-        table.add_row(plain(item.planner), *_cells(item))
+        if item.alarms is not None:
+            table.add_row(plain(item.planner), *_cells(item))
     return table
 
 
@@ -66,7 +67,8 @@ def _designs(study: GateStudy) -> PlannerTable:
     heads = ("samples a paper", "interval", "narrower by", again, other)
     table = PlannerTable("Samples and papers: match F1", heads, folded=heads)
     for design in study.designs:
-        for row in design.advice:
+        known = [row for row in design.advice if row.reach is not None]
+        for row in known or design.advice[:1]:
             reach = "–" if row.reach is None else f"± {number(row.reach)}"
             narrower = "–" if row.narrower is None else f"{row.narrower:.0%}"
             needed = ("–" if papers is None else str(papers) for papers in (row.papers_again, row.papers_other))
