@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from evalkit.report.run_page import write_report
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (make browser installs it)")
 pytest.importorskip("vl_convert", reason="needs the extra report")
+expect = playwright.expect  # unlike `wait_for_function` it evaluates nothing in the page, whose policy forbids that
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
@@ -102,7 +104,7 @@ def test_a_split_report_reads_only_its_own_folder(visit: Any, pages: dict[str, P
     folder = pages["split"].with_name("split-data").as_uri()
     assert all(url.startswith((pages["split"].as_uri(), folder)) for url in opened.asked)
     opened.page.keyboard.press("]")
-    opened.page.wait_for_function("document.querySelector('#view h3 + p').textContent === 'lm/good'")
+    expect(opened.page.locator("#view h3 + p")).to_have_text("lm/good")
 
 
 def test_a_deep_link_leads_to_its_plan(visit: Any) -> None:
@@ -174,7 +176,7 @@ def test_charts_fill_their_cards_and_stay_inside(visit: Any, width: int) -> None
 def test_a_count_of_errors_opens_its_cases(visit: Any) -> None:
     page = visit("small").page
     page.locator('#errors a[href="#of=lm%2Fgood&show=spurious"]').click()
-    page.wait_for_function("document.querySelector('#show').value === 'spurious'")
+    expect(page.locator("#show")).to_have_value("spurious")
     assert listed(page) == ["beta"]
     assert page.locator("#view .entry.asked.is-spurious").count() == 1
 
@@ -194,7 +196,7 @@ def test_heat_map_cell_opens_its_plan(visit: Any) -> None:
     link = page.locator("#chart-papers [data-link]").first
     target = link.get_attribute("data-link")
     link.dispatch_event("click")
-    page.wait_for_function("target => location.hash === target", arg=target)
+    expect(page).to_have_url(re.compile(re.escape(str(target)) + "$"))
 
 
 def test_gold_entries_by_who_finds_them(visit: Any) -> None:
@@ -203,7 +205,7 @@ def test_gold_entries_by_who_finds_them(visit: Any) -> None:
     assert page.locator("#gold-count").inner_text() == "5 of 5 gold entries"
     page.fill("#gold-search", "momentum")
     page.locator("#gold-list a").click()
-    page.wait_for_function("document.querySelector('#view h3').textContent === 'gamma'")
+    expect(page.locator("#view h3")).to_have_text("gamma")
 
 
 def test_a_comparison_shows_both_alignments(visit: Any) -> None:
@@ -220,10 +222,10 @@ def test_a_comparison_shows_both_alignments(visit: Any) -> None:
 def test_keys_lead_through_everything(visit: Any) -> None:
     page = visit("small", "#paper=alpha&planner=lm%2Fgood").page
     page.keyboard.press("]")
-    page.wait_for_function("document.querySelector('#view h3 + p').textContent === 'lm/bad'")
+    expect(page.locator("#view h3 + p")).to_have_text("lm/bad")
     before = heading(page)
     page.keyboard.press("j")
-    page.wait_for_function("before => document.querySelector('#view h3').textContent !== before", arg=before[0])
+    expect(page.locator("#view h3")).not_to_have_text(before[0])
     page.keyboard.press("o")
     assert "side by side" in page.locator(".order").inner_text()
     page.keyboard.press("/")
