@@ -142,7 +142,7 @@ class Sample:
         write_texts(sample_project(folder))
         with closing(Store(folder / "known" / "vectors.sqlite", pytest.fail)) as store:
             # Under other settings: the vectors are known then, and the decisions are still to be made.
-            self.score(folder / "group", map, store, Settings(alignment="group", resamples=99))
+            self.score(folder / "group", map, store, Settings(model=MINILM, alignment="group", resamples=99))
         self.expected = self.score(folder / "local", map, None)[0]
 
     def score(
