@@ -80,8 +80,8 @@ def both_actions(plan: Plan) -> Entries:
 def title_words(plan: Plan) -> Entries:
     """Take the words of the paper's name and of the plan's own thinking as parts."""
     words = [word for word in plan.paper.replace("_", " ").replace("-", " ").split() if len(word) > 3]
-    told = [word for word in plan.trace.split() if word.isalpha() and len(word) > 6]
-    parts = [" ".join(words) or plan.paper, *(" ".join(told[start : start + 4]) for start in range(0, 16, 4))]
+    message = [word for word in plan.trace.split() if word.isalpha() and len(word) > 6]
+    parts = [" ".join(words) or plan.paper, *(" ".join(message[start : start + 4]) for start in range(0, 16, 4))]
     return tuple(Ablation(f"Ablate {part}", part, Action.REMOVE, (), ("accuracy",)) for part in parts if part)
 
 
@@ -141,8 +141,8 @@ def worth(scorer: Scorer, plan: Plan, gold: Plan) -> Worth:
     reward = scorer.reward(write_plans([plan], "json"), gold)
     if reward.scored is None:
         return Worth(0.0, 0.0, float(reward))
-    told = figures_of(reward.scored)
-    return Worth(told["match_f1"] or 0.0, told["part_f1"] or 0.0, float(reward))
+    message = figures_of(reward.scored)
+    return Worth(message["match_f1"] or 0.0, message["part_f1"] or 0.0, float(reward))
 
 
 def measure(plans: Sequence[tuple[Plan, Plan]], scorer: Scorer, only: str = "") -> list[dict[str, Any]]:

@@ -78,8 +78,8 @@ def findings(path: Path, versions: Mapping[str, Version]) -> Iterator[str]:
             package = affected.get("package", {})
             name = key(package.get("name", ""))
             if package.get("ecosystem") == "PyPI" and name in versions and applies(affected, versions[name]):
-                said = advisory.get("summary") or advisory.get("details", "").partition("\n")[0]
-                yield f"{name}=={versions[name]}: {advisory['id']}: {said}"
+                answer = advisory.get("summary") or advisory.get("details", "").partition("\n")[0]
+                yield f"{name}=={versions[name]}: {advisory['id']}: {answer}"
 
 
 def main() -> int:

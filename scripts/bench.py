@@ -41,7 +41,7 @@ class Cost:
     wall: float
     cpu: float
     peak: float
-    said: str = ""
+    answer: str = ""
 
 
 def run(*command: object) -> Cost:
@@ -52,10 +52,10 @@ def run(*command: object) -> Cost:
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         out.seek(0), err.seek(0)
-        said = out.read().decode()
+        answer = out.read().decode()
         if status:
-            sys.exit(f"{command} failed:\n{said}\n{err.read().decode()}")
-    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, said)
+            sys.exit(f"{command} failed:\n{answer}\n{err.read().decode()}")
+    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, answer)
 
 
 def median(costs: Sequence[Cost]) -> Cost:
@@ -66,12 +66,13 @@ def median(costs: Sequence[Cost]) -> Cost:
 def show(name: str, costs: Sequence[Cost], beside: dict[str, Cost] | None = None) -> Cost:
     """Print a job's medians, and how many times as long the others take."""
     cost = median(costs)
-    told = [
+    message = [
         f"{other}: {it.wall / cost.wall:.2f}x wall, {it.cpu / cost.cpu:.2f}x CPU"
         for other, it in (beside or {}).items()
     ]
     print(
-        f"{name:<34} {cost.wall:8.2f} s wall {cost.cpu:8.2f} s CPU {cost.peak:7.0f} MiB   {'; '.join(told)}", flush=True
+        f"{name:<34} {cost.wall:8.2f} s wall {cost.cpu:8.2f} s CPU {cost.peak:7.0f} MiB   {'; '.join(message)}",
+        flush=True,
     )
     return cost
 
@@ -268,7 +269,7 @@ def main_jobs(top: Path, repeats: int, cold: int) -> None:
     by_stage = []
     for _ in range(repeats):
         fresh(top / "cache")
-        by_stage.append(json.loads(run(*HERE, "--job", "stages", top).said))
+        by_stage.append(json.loads(run(*HERE, "--job", "stages", top).answer))
     for stage in by_stage[0]:
         print(f"  {stage:<32} {statistics.median(one[stage] for one in by_stage):8.2f} s CPU")
     score(top)
@@ -283,7 +284,7 @@ def main_jobs(top: Path, repeats: int, cold: int) -> None:
     show("one plan changed", costs, {"nothing changed": warm})
     show("first plan scored", [run(*HERE, "--job", "first", top) for _ in range(repeats)])
     show("lexical only, nothing kept", [score(top, "--matcher", "lexical", "--no-cache") for _ in range(repeats)])
-    rates = [[float(rate) for rate in run(*HERE, "--job", "scorer", top).said.split()] for _ in range(repeats)]
+    rates = [[float(rate) for rate in run(*HERE, "--job", "scorer", top).answer.split()] for _ in range(repeats)]
     new, again = (statistics.median(some) for some in zip(*rates, strict=True))
     print(f"Scorer.score, 5 x 5, again: {again:6.0f} plans a second of CPU time on one core; {new:.0f} the first time")
     script = Path(__file__).with_name("bench_bootstrap.py")

@@ -51,11 +51,11 @@ def main() -> None:
     every = measures(columns)
     macro = every[: len(HEADLINES)]
     before = peak()
-    for said, chosen in (("macro", macro), ("macro and micro", every)):
+    for answer, chosen in (("macro", macro), ("macro and micro", every)):
         start, busy = time.perf_counter(), time.process_time()
         stats.bootstrap(chosen, seed=0, resamples=wanted.resamples)
         spent, worked = time.perf_counter() - start, time.process_time() - busy
-        print(f"{len(chosen)} figures ({said}) x {wanted.planners} planners x {wanted.papers} papers x "
+        print(f"{len(chosen)} figures ({answer}) x {wanted.planners} planners x {wanted.papers} papers x "
               f"{wanted.resamples} resamples: {spent:.2f} s, {worked:.2f} s of processor")  # fmt: skip
     start = time.perf_counter()
     stats.all_pairs(macro[0], seed=0, resamples=wanted.resamples)

@@ -64,8 +64,8 @@ def entry(draw: random.Random) -> dict[str, object]:
 def restated(draw: random.Random, given: dict[str, object]) -> dict[str, object]:
     """A gold entry as another author would write it."""
     other = entry(draw)
-    said = str(given["ablated_part"])
-    part = draw.choice((said, f"the {said}", " ".join(said.split()[:3]), f"{said} module"))
+    answer = str(given["ablated_part"])
+    part = draw.choice((answer, f"the {answer}", " ".join(answer.split()[:3]), f"{answer} module"))
     name = draw.choice((other["name"], f"Ablating the {part}", f"Without {part}"))
     return {**given, "name": name, "ablated_part": part, "metrics": other["metrics"]}
 

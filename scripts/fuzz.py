@@ -54,14 +54,14 @@ def round_trip() -> Callable[[bytes], None]:
     from evalkit.formats import FORMATS, parse_document, write_plans
     from evalkit.types import Document, Plan
 
-    def said(plans: tuple[Plan, ...]) -> list[object]:
+    def answer(plans: tuple[Plan, ...]) -> list[object]:
         return [(plan.paper, plan.planner, plan.ablations, plan.trace, plan.sample) for plan in plans]
 
     def target(data: bytes) -> None:
         plans = parse_document(Document("plan", text_of(data[1:]), "team/model", "paper"))
         if len({(plan.paper, plan.planner, plan.sample) for plan in plans}) == len(plans):
             for name in (name for name, format_ in FORMATS.items() if format_.write):
-                assert said(parse_document(Document("plan", write_plans(plans, name)))) == said(plans), name
+                assert answer(parse_document(Document("plan", write_plans(plans, name)))) == answer(plans), name
 
     return target
 
@@ -248,19 +248,19 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory(prefix="evalkit-fuzz-") as folder:
         os.environ["TMPDIR"] = tempfile.tempdir = folder  # what targets put aside goes with it
-        return told(chosen)
+        return message(chosen)
 
 
-def told(chosen: argparse.Namespace) -> int:
+def message(chosen: argparse.Namespace) -> int:
     """Fuzz what was chosen, with a row for each target; gives the exit code."""
     share, failed = max(1, chosen.seconds // len(chosen.targets)), []
     print(f"{'target':<12} {'seconds':>7} {'inputs':>9} {'edges':>6}")
     for name in chosen.targets:
-        tried, edges, said, well = fuzz(name, share, chosen.corpus)
+        tried, edges, answer, well = fuzz(name, share, chosen.corpus)
         print(f"{name:<12} {share:>7} {tried:>9} {edges:>6}{'' if well else '  FAILED'}", flush=True)
         if not well:
             failed.append(name)
-            print("\n".join(said.splitlines()[-60:]))
+            print("\n".join(answer.splitlines()[-60:]))
     if chosen.coverage:
         print(covered(chosen.corpus))
     if failed:

@@ -114,9 +114,9 @@ def call(work: Path, one: Step) -> str:
         [sys.executable, "-m", "evalkit", *one.arguments],
         cwd=work, env=environment(work, one), capture_output=True, timeout=900, stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    said, warned = (text.decode("utf-8", "backslashreplace") for text in (done.stdout, done.stderr))
+    answer, warned = (text.decode("utf-8", "backslashreplace") for text in (done.stdout, done.stderr))
     warned = f"--- terminal of {one.columns} columns\n" if one.columns else f"--- stderr\n{warned}"
-    return f"$ evalkit {' '.join(one.arguments)}\n{said}{warned}--- exit {done.returncode}\n"
+    return f"$ evalkit {' '.join(one.arguments)}\n{answer}{warned}--- exit {done.returncode}\n"
 
 
 def outputs(one: Step) -> list[str]:
@@ -490,7 +490,7 @@ def written(work: Path) -> Files:
 def page(name: str, text: str) -> Files:
     """The parts of a page: embedded data, drawings, and the rest without script and style."""
     data = r'<script type="application/json" id="([^"]*)">(.*?)</script>'
-    embedded = {key: json.loads(said) for key, said in re.findall(data, text, flags=re.DOTALL)}
+    embedded = {key: json.loads(answer) for key, answer in re.findall(data, text, flags=re.DOTALL)}
     drawings = re.findall(r"<svg\b.*?</svg>", text, flags=re.DOTALL)
     body = re.sub(data, r'<script id="\1"/>', text, flags=re.DOTALL)
     body = re.sub(r"<(script|style)>.*?</\1>", r"<\1/>", body, flags=re.DOTALL)

@@ -265,13 +265,17 @@ def judged(rows: Sequence[LabelledPlan], pairs: Pairs) -> dict[str, Any]:
     return evaluate.report(fitting.predictions(rows, pairs, *held_out(pairs)), "held out")
 
 
-def planners(told: Mapping[str, Any]) -> None:
+def planners(errors: Mapping[str, Any]) -> None:
     """Each planner's F1 by labels and by the matcher; tasks; what assignment makes of the decisions."""
-    for one in told["per_planner"]:
+    for one in errors["per_planner"]:
         print(f"  {one['planner']:40s} labels {one['f1_labels']:.3f} matcher {one['f1_matcher']:.3f}")
-    print(f"  mean absolute error {told['mean_absolute_error']:.4f}, rank correlation {told['rank_correlation']:.2f}")
-    print("  after assignment " + ", ".join(f"{name} {value:.4f}" for name, value in told["after_assignment"].items()))
-    for task, found in told["by_task"].items():
+    print(
+        f"  mean absolute error {errors['mean_absolute_error']:.4f}, rank correlation {errors['rank_correlation']:.2f}"
+    )
+    print(
+        "  after assignment " + ", ".join(f"{name} {value:.4f}" for name, value in errors["after_assignment"].items())
+    )
+    for task, found in errors["by_task"].items():
         errors = found["planners"]
         signed = ", ".join(f"{one['planner'].rpartition('/')[2]} {one['error']:+.3f}" for one in errors["per_planner"])
         print(
@@ -290,8 +294,8 @@ def errors(rows: Sequence[LabelledPlan], pairs: Pairs, count: int) -> None:
     print(f"{len(wrong)} mistakes, {int(pairs.match[wrong].sum())} of them matches that were not found")
     for at in np.random.default_rng(0).permutation(wrong)[:count]:
         row, g, p = places[at]
-        said = "match" if pairs.match[at] else "same part" if pairs.part[at] else "different"
-        print(f"\n{row.paper} ({row.task}): labels {said}, match {match[at]:.2f}, part {part[at]:.2f}")
+        answer = "match" if pairs.match[at] else "same part" if pairs.part[at] else "different"
+        print(f"\n{row.paper} ({row.task}): labels {answer}, match {match[at]:.2f}, part {part[at]:.2f}")
         for side, entry in (("gold", row.gold[g]), ("plan", row.plan[p])):
             print(f"  {side}: {entry.name} | {entry.part} | {entry.action} {'; '.join(entry.replacements)}")
 

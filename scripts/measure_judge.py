@@ -68,12 +68,12 @@ def planner_error(
     for row in rows:
         shape = row.match_table.shape
         stop = start + shape[0] * shape[1]
-        said = {}
+        answer = {}
         for at in np.flatnonzero(chosen[start:stop]).tolist():
             place = (at // shape[1], at % shape[1])
             yes = (place in row.match) ^ bool(wrong[start + at])
-            said[place] = Opinion(yes or place in row.same_part, yes, "labels")
-        guessed = apply_opinions(part[start:stop].reshape(shape), match[start:stop].reshape(shape), said)
+            answer[place] = Opinion(yes or place in row.same_part, yes, "labels")
+        guessed = apply_opinions(part[start:stop].reshape(shape), match[start:stop].reshape(shape), answer)
         tables = (guessed, (row.part_table.astype(float), row.match_table.astype(float)))
         hits = [sum(p.matched for p in align(*t, (row.gold, row.plan), limits, "one-to-one").pairs) for t in tables]
         size = len(row.gold) + len(row.plan)

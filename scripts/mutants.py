@@ -107,12 +107,12 @@ def main() -> int:
     print(f"{'room':<24} {'mutants':>7} {'noticed':>7} {'survived':>8} {'untested':>8}")
     for room in chosen.rooms:
         place = copy(room, ROOMS[room])
-        said = mutmut(place, "run", "--max-children", "1")
+        answer = mutmut(place, "run", "--max-children", "1")
         results = mutmut(place, "results")
         left = re.findall(r"^\s*(\S+): (survived|no tests|timeout|suspicious)", results, re.MULTILINE)
-        totals = re.findall(r"(\d+)/(\d+)", said)
+        totals = re.findall(r"(\d+)/(\d+)", answer)
         if not totals:
-            print(f"{room}: mutmut says:\n{said[-2000:]}")
+            print(f"{room}: mutmut says:\n{answer[-2000:]}")
             return 1
         count = int(totals[-1][1])
         survived = [name for name, state in left if state == "survived"]

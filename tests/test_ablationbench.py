@@ -160,10 +160,10 @@ def brute_author(golds: list[str], plans: list[str], rows: list[AuthorRow]) -> t
         labels.append(is_hit)
     unmentioned = []
     for name in plans:
-        said = False
+        answer = False
         for row in rows:
-            said = said or row.plan == name or (isinstance(row.plan, tuple) and name in row.plan)
-        if not said and name not in unmentioned:
+            answer = answer or row.plan == name or (isinstance(row.plan, tuple) and name in row.plan)
+        if not answer and name not in unmentioned:
             unmentioned.append(name)
     tp, fp, fn = labels.count(True), len(unmentioned), labels.count(False)
     gain = ideal = 0.0
@@ -205,9 +205,9 @@ def test_random_judgements_agree_with_the_second_statement() -> None:
         plans = plans[: chance.choice([None, None, 1, 3])]
         tally, found = author(golds, plans, rows)
         assert (*of(tally), ndcg(found, len(plans))) == brute_author(golds, plans, rows), (golds, plans, rows)
-        said = [ReviewerRow(f"p{chance.randrange(7)}", chance.random() < 0.5) for _ in range(chance.randrange(7))]
+        answer = [ReviewerRow(f"p{chance.randrange(7)}", chance.random() < 0.5) for _ in range(chance.randrange(7))]
         n, top_k = chance.randrange(5), chance.choice([None, 1, 2, 4])
-        assert of(reviewer(n, plans, said, top_k)) == brute_reviewer(n, said, top_k), (n, said, top_k)
+        assert of(reviewer(n, plans, answer, top_k)) == brute_reviewer(n, answer, top_k), (n, answer, top_k)
         differing += author(golds, plans, rows, ()) != (tally, found)
     assert differing > 1000  # the sets do exercise the rules
 

@@ -46,8 +46,8 @@ def labelled(papers: int, seed: int) -> list[LabelledPlan]:
                 shared.add((words.index(word), at))
                 if rng.random() < 0.8:
                     matched.add((words.index(word), at))
-        said = frozenset(matched), frozenset(shared)
-        rows.append(LabelledPlan(f"p{seed}-{number}", "a", tuple(gold), tuple(plan), *said))
+        answer = frozenset(matched), frozenset(shared)
+        rows.append(LabelledPlan(f"p{seed}-{number}", "a", tuple(gold), tuple(plan), *answer))
     return rows
 
 
@@ -57,7 +57,7 @@ def base() -> Calibration:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
         # 12 papers of 16 pairs, folds held out in turn: the fit that fails first has those of the other papers.
         ("nothing is shared", r"none of \d+ labelled pairs share a part; a matcher is fitted to pairs that do and"),
@@ -66,7 +66,7 @@ def base() -> Calibration:
         ("none of it matches", r"none of \d+ labelled pairs match, of those that share a part"),
     ],
 )
-def test_labels_without_both_kinds_are_refused(kind: str, told: str) -> None:
+def test_labels_without_both_kinds_are_refused(kind: str, message: str) -> None:
     every = frozenset((g, p) for g in range(4) for p in range(4))
     rows = [
         {
@@ -77,7 +77,7 @@ def test_labels_without_both_kinds_are_refused(kind: str, told: str) -> None:
         }[kind]
         for row in labelled(12, 7)
     ]
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         calibrate(rows, "lexical", None, {})
 
 
@@ -99,8 +99,8 @@ def test_a_base_that_is_off_is_mended(base: Calibration, by: float) -> None:
 
 
 def test_a_base_that_is_right_is_rarely_moved(base: Calibration) -> None:
-    said = [adapt(labelled(15, seed), base, None, {}).helped for seed in range(3, 13)]
-    assert sum(said) <= 2  # one in twenty by chance
+    answer = [adapt(labelled(15, seed), base, None, {}).helped for seed in range(3, 13)]
+    assert sum(answer) <= 2  # one in twenty by chance
 
 
 def test_the_result_is_repeatable_in_any_order(base: Calibration) -> None:

@@ -112,9 +112,9 @@ def test_only_the_earliest_of_three_twins_hold_matches() -> None:
 def test_reasons_reach_every_pair() -> None:
     part = np.array([[0.9, 0.5]])
     found = align(part, part, ([entry("a")], [entry("a"), entry("b")]), LIMITS, "one-to-one")
-    told = add_evidence(found, [(("first", 1.0),), (("second", 1.0),)])
-    assert told.pairs[0].evidence == (("first", 1.0),)
-    assert told.candidates[0].evidence == (("second", 1.0),)
+    message = add_evidence(found, [(("first", 1.0),), (("second", 1.0),)])
+    assert message.pairs[0].evidence == (("first", 1.0),)
+    assert message.candidates[0].evidence == (("second", 1.0),)
 
 
 @given(st.data())
@@ -180,8 +180,8 @@ def test_reasons_change_nothing_else() -> None:
 
 def test_opinions_rule_where_they_are_given() -> None:
     part, match = table([0.2, 0.3]), table([0.1, 0.2])
-    said = {(0, 0): Opinion(True, False, "judge"), (0, 1): Opinion(False, True, "judge")}
-    assert [item.tolist() for item in apply_opinions(part, match, said)] == [[[1.0, 0.0]], [[0.0, 1.0]]]
+    answer = {(0, 0): Opinion(True, False, "judge"), (0, 1): Opinion(False, True, "judge")}
+    assert [item.tolist() for item in apply_opinions(part, match, answer)] == [[[1.0, 0.0]], [[0.0, 1.0]]]
     assert part.tolist() == [[0.2, 0.3]]
     assert [item.tolist() for item in apply_opinions(part, match, {})] == [part.tolist(), match.tolist()]
 
@@ -190,12 +190,12 @@ def test_a_decided_pair_shows_who_decided() -> None:
     """Of four pairs a judge decided three: one aligned, one candidate, one that nobody would have looked at."""
     lists = [entry("g1"), entry("g2")], [entry("p1"), entry("p2")]
     guesses = table([0.45, 0.11], [0.12, 0.9]), table([0.4, 0.01], [0.02, 0.8])
-    said = {
+    answer = {
         (0, 0): Opinion(True, True, "judge"),
         (0, 1): Opinion(False, False, "other"),
         (1, 0): Opinion(False, False, "x"),
     }
-    found = credit_opinions(align(*apply_opinions(*guesses, said), lists, LIMITS, "one-to-one"), *guesses, said)
+    found = credit_opinions(align(*apply_opinions(*guesses, answer), lists, LIMITS, "one-to-one"), *guesses, answer)
     assert found.pairs == (
         Pair(0, 0, 0.45, 0.4, True, False, "judge"),
         Pair(1, 1, 0.9, 0.8, True, False, "matcher"),
@@ -211,8 +211,8 @@ def test_only_decided_candidates_name_their_judge() -> None:
     """Both entries stay alone, so that each shows its likeliest partner: one pair was decided, one is the matcher's."""
     lists = [entry("g1"), entry("g2")], [entry("p1")]
     guesses = table([0.3], [0.2]), table([0.2], [0.1])
-    said = {(0, 0): Opinion(False, False, "judge")}
-    found = credit_opinions(align(*apply_opinions(*guesses, said), lists, LIMITS, "one-to-one"), *guesses, said)
+    answer = {(0, 0): Opinion(False, False, "judge")}
+    found = credit_opinions(align(*apply_opinions(*guesses, answer), lists, LIMITS, "one-to-one"), *guesses, answer)
     assert found.candidates == (
         Pair(0, 0, 0.3, 0.2, False, False, "judge"),
         Pair(1, 0, 0.2, 0.1, False, False, "matcher"),

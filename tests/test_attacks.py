@@ -18,10 +18,10 @@ ROOT = Path(__file__).parent.parent
 @pytest.mark.slow
 def test_nothing_is_gained_by_leaving_out_and_little_by_hedging() -> None:
     words = [str(SHARED / "data" / "trajectories"), str(SHARED / "data" / "gold"), "--json"]
-    told = subprocess.run(
+    message = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "attacks.py"), *words], capture_output=True, text=True, check=True
     )
-    rows = json.loads(told.stdout)
+    rows = json.loads(message.stdout)
     for row in rows:
         gains = row["match_f1"].values()
         if row["kind"] == "deletion":

@@ -101,7 +101,7 @@ def test_what_is_no_baseline_is_refused() -> None:
     text = baseline_text(snapshot_of(scored(), "run"), "main")
     scores = json.loads(text)["scores"]
     scores["p"]["match_f1"] += 0.01
-    for content, told in (
+    for content, message in (
         ("", "neither a run folder nor a baseline"),
         ("[]", "neither a run folder nor a baseline"),
         ("{}", "neither a run folder nor a baseline"),
@@ -113,7 +113,7 @@ def test_what_is_no_baseline_is_refused() -> None:
         (changed(text, scores=scores), "do not follow from its own counts"),
         (changed(text, scores={}), "do not follow from its own counts"),
     ):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             parse_baseline(content, "b.json")
 
 

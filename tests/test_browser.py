@@ -57,12 +57,12 @@ class Opened:
     def __init__(self, browser: Any, path: Path, address: str = "", **options: Any) -> None:
         self.context = browser.new_context(**options)
         self.page = self.context.new_page()
-        self.said: list[str] = []
+        self.printed: list[str] = []
         self.asked: list[str] = []
         self.refused: list[str] = []
-        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
+        self.page.on("console", lambda message: self.printed.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.printed.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.printed.append(dialog.message), dialog.dismiss()))
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("requestfailed", lambda request: self.refused.append(f"{request.url} {request.failure}"))
         self.page.goto(path.as_uri() + address)
@@ -93,14 +93,14 @@ def heading(page: Any) -> list[str]:
 @pytest.mark.parametrize("name", ["small", "hostile", "compared"])
 def test_page_opens_from_disk_without_requests(visit: Any, pages: dict[str, Path], name: str) -> None:
     opened = visit(name)
-    assert opened.said == []
+    assert opened.printed == []
     assert opened.asked == [pages[name].as_uri()]
 
 
 def test_a_split_report_reads_only_its_own_folder(visit: Any, pages: dict[str, Path]) -> None:
     opened = visit("split", "#paper=beta&planner=lm%2Fbad")
     assert heading(opened.page) == ["beta", "lm/bad"]
-    assert opened.said == []
+    assert opened.printed == []
     folder = pages["split"].with_name("split-data").as_uri()
     assert all(url.startswith((pages["split"].as_uri(), folder)) for url in opened.asked)
     opened.page.keyboard.press("]")
@@ -119,7 +119,7 @@ def test_a_deep_link_leads_to_its_plan(visit: Any) -> None:
 def test_deep_links_in_other_spellings_or_to_nowhere(visit: Any) -> None:
     assert heading(visit("small", "#paper=ALPHA&planner=lm%2FGood").page) == ["alpha", "lm/good"]
     opened = visit("small", "#paper=%E0%A4%A&planner=nobody&show=nothing")
-    assert opened.said == []
+    assert opened.printed == []
 
 
 def test_search_filter_and_sort(visit: Any) -> None:
@@ -269,7 +269,7 @@ def test_no_text_is_obeyed(visit: Any) -> None:
     assert page.evaluate("window.harmed") is None
     assert page.evaluate("getComputedStyle(document.body).display") == "block"
     assert page.locator("img, iframe, object, embed").count() == 0
-    assert opened.said == []
+    assert opened.printed == []
     assert len(opened.asked) == 1
 
 
@@ -292,7 +292,7 @@ def test_the_policy_stops_what_would_slip_through(visit: Any, attack: str) -> No
     opened.page.wait_for_timeout(100)
     assert opened.page.evaluate("window.harmed") is None
     assert all(f"{url} csp" in opened.refused for url in opened.asked if url.startswith("http"))
-    assert any("Content Security Policy" in text or "security policy" in text.lower() for text in opened.said)
+    assert any("Content Security Policy" in text or "security policy" in text.lower() for text in opened.printed)
 
 
 def test_an_injected_script_element_is_stopped(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:

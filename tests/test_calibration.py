@@ -49,9 +49,9 @@ def labelled(papers: int, seed: int = 0) -> list[LabelledPlan]:
             entry(f"{word} of the model", rng.choice(["REMOVE", "REPLACE"]), ["a plain one"]) for word in words[:3]
         ]
         for planner in ("lab/a", "lab/b"):
-            told = rng.sample(words, 3)
-            plan = [entry(f"the {word} module", rng.choice(["REMOVE", "REPLACE"]), ["a plain one"]) for word in told]
-            shared = {(g, told.index(word)) for g, word in enumerate(words[:3]) if word in told}
+            message = rng.sample(words, 3)
+            plan = [entry(f"the {word} module", rng.choice(["REMOVE", "REPLACE"]), ["a plain one"]) for word in message]
+            shared = {(g, message.index(word)) for g, word in enumerate(words[:3]) if word in message}
             match = frozenset((g, p) for g, p in shared if golds[g].action is plan[p].action)
             kind = "author" if number % 2 else "reviewer"
             rows.append(
@@ -223,7 +223,7 @@ def test_too_few_papers_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"schema_version": 99}, "schema_version 99, expected 2; fit it anew"),
         ({"thresholds": {"part": 0.4}}, "not a calibration"),
@@ -235,8 +235,8 @@ def test_too_few_papers_are_refused() -> None:
         ({"versions": {}}, "the calibration has None"),
     ],
 )
-def test_a_calibration_of_another_version_is_refused(made: Calibration, change: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_a_calibration_of_another_version_is_refused(made: Calibration, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         load_calibration(json.dumps(json.loads(dump_calibration(made)) | change), "other.json")
 
 
@@ -303,23 +303,23 @@ def test_calibrate_then_agree_on_the_command_line(tmp_path: Path, monkeypatch: p
     words = ["--labels", "labels.jsonl", "--matcher", "lexical", "--no-cache"]
     done = CliRunner().invoke(group, ["calibrate", *words, "--out", "mine.json", "--note", "made up"])
     assert done.exit_code == 0, done.output
-    for said in (
+    for answer in (
         "432 pairs of 24 papers, 5 folds by paper",
         "Held-out papers",
         "band of doubt",
         "written to mine.json",
     ):
-        assert said in done.output
+        assert answer in done.output
     assert json.loads(Path("mine.json").read_text())["fitted_on"]["note"] == "made up"
     done = CliRunner().invoke(group, ["agree", *words, "--calibration", "mine.json"])
     assert done.exit_code == 0, done.output
-    for said in (
+    for answer in (
         "warning: this calibration was fitted on these labels",
         "author: match",
         "nearest pairs decided",
         "lab/b",
     ):
-        assert said in done.output
+        assert answer in done.output
     done = CliRunner().invoke(group, ["agree", *words, "--calibration", "mine.json", "--json"])
     found = json.loads(done.stdout)
     assert (found["pairs"], found["papers"], found["fitted_on_these_labels"]) == (432, 24, True)
@@ -328,12 +328,12 @@ def test_calibrate_then_agree_on_the_command_line(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [(["agree"], "give either --labels, or --judgements"), (["calibrate", "--out", "x.json"], "--labels")],
 )
-def test_a_command_without_labels_is_a_usage_error(words: list[str], told: str) -> None:
+def test_a_command_without_labels_is_a_usage_error(words: list[str], message: str) -> None:
     done = CliRunner().invoke(group, words)
-    assert (done.exit_code, told in done.output) == (2, True)
+    assert (done.exit_code, message in done.output) == (2, True)
 
 
 def test_labels_without_pairs_are_refused(tmp_path: Path) -> None:

@@ -82,28 +82,28 @@ def test_plans_that_meet_no_gold_end_in_2_with_both_sides(project: Path) -> None
 def test_the_share_that_was_not_scored_is_said(project: Path) -> None:
     (project / "plans/lab/good/else.json").write_text(json.dumps(PLAN))
     done = evalkit(*SCORE, "--out", "run", cwd=project)
-    said = "2 of 3 plans scored: 1 are of papers that gold does not know (else)"
-    assert f"warning: {said}" in done.stdout
+    answer = "2 of 3 plans scored: 1 are of papers that gold does not know (else)"
+    assert f"warning: {answer}" in done.stdout
     meta = json.loads((project / "run/run.json").read_text())
     assert meta["not_scored"] == {"plans": 1, "of": 3, "papers": ["else"]}
-    assert said in meta["warnings"]
+    assert answer in meta["warnings"]
 
 
 @pytest.mark.parametrize(
-    ("pred", "gold", "told"),
+    ("pred", "gold", "message"),
     [
         ("gold", "many", "look swapped"),
         ("all", "all/gold", "evalkit score --pred all/plans --gold all/gold"),
         ("gold", "gold", "are the same folder"),
     ],
 )
-def test_sides_that_are_not_meant_end_in_2(project: Path, pred: str, gold: str, told: str) -> None:
+def test_sides_that_are_not_meant_end_in_2(project: Path, pred: str, gold: str, message: str) -> None:
     for name in ("many/a/001.json", "many/b/001.json", "all/plans/a/001.json", "all/gold/001.json"):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(json.dumps(PLAN[0]))
     done = evalkit("score", "--pred", pred, "--gold", gold, "--matcher", "lexical", cwd=project)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 def test_runs_among_plans_are_passed_over_and_unread_files_named(project: Path) -> None:
@@ -111,9 +111,9 @@ def test_runs_among_plans_are_passed_over_and_unread_files_named(project: Path) 
     (project / "plans/lab/table.csv").write_text("a,b")
     done = evalkit(*SCORE, "--out", "run", "--json", cwd=project)
     assert [row["planner"] for row in json.loads(done.stdout)["leaderboard"]] == ["lab/good", "bad"]
-    told = pd.read_csv(project / "run/diagnostics.csv").set_index("code")["message"]
-    assert told["run-folder"] == "expected plans, found a run that evalkit wrote; passed over"
-    assert told["unread-files"] == "not read, in no known format: 1 .csv (lab/table.csv)"
+    message = pd.read_csv(project / "run/diagnostics.csv").set_index("code")["message"]
+    assert message["run-folder"] == "expected plans, found a run that evalkit wrote; passed over"
+    assert message["unread-files"] == "not read, in no known format: 1 .csv (lab/table.csv)"
 
 
 def test_strict_ends_in_2_when_something_had_to_be_repaired(project: Path) -> None:
@@ -194,7 +194,7 @@ def test_without_out_a_fresh_folder_is_made(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--pred", "nowhere", "--gold", "gold"), "nowhere: no such file or folder"),
         (("--pred", "plans", "--gold", "empty"), "empty: holds no documents"),
@@ -206,14 +206,14 @@ def test_without_out_a_fresh_folder_is_made(project: Path) -> None:
         (("--pred", "plans"), "Missing option '--gold'"),
     ],
 )
-def test_wrong_input_is_one_line_and_exit_2(project: Path, arguments: tuple[str, ...], told: str) -> None:
+def test_wrong_input_is_one_line_and_exit_2(project: Path, arguments: tuple[str, ...], message: str) -> None:
     (project / "empty").mkdir()
     (project / "typo.toml").write_text('mather = "lexical"\n')
     if "--matcher" not in arguments:
         arguments = (*arguments, "--matcher", "lexical")
     done = evalkit("score", *arguments, "--out", "run", cwd=project)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (project / "run").exists()
 
@@ -405,9 +405,9 @@ def test_a_paper_named_like_a_path_stays_inside(project: Path) -> None:
 def test_judges_are_set_beside_each_other(project: Path) -> None:
     (project / "plans/bad/001.json").unlink()
     (project / "plans/bad").rmdir()
-    for judge, said in {"one": '{"name_in_paper": "Gate", "name_in_plan": "No gate"}', "two": ""}.items():
+    for judge, answer in {"one": '{"name_in_paper": "Gate", "name_in_plan": "No gate"}', "two": ""}.items():
         (project / judge).mkdir()
-        (project / judge / "001.jsonl").write_text(said + "\n")
+        (project / judge / "001.jsonl").write_text(answer + "\n")
     arguments = ("--judgements", "one", "--judgements", "two", "--pred", "plans", "--gold", "gold")
     document = json.loads(evalkit("agree", *arguments, "--json", cwd=project).stdout)
     # One gold entry against two plan entries: the first judge matched one of the two pairs, the second none.

@@ -115,8 +115,8 @@ def test_a_run_against_itself_has_no_difference(tmp_path: Path) -> None:
         found = compare(base, new)
         for change in found.changes:
             if change.base is not None:
-                told = (change.difference, change.low, change.high, change.p, change.verdict)
-                assert told == (0, 0, 0, 1, "no change"), change.figure
+                message = (change.difference, change.low, change.high, change.p, change.verdict)
+                assert message == (0, 0, 0, 1, "no change"), change.figure
         assert not len(found.entries)
         assert not len(found.failures)
         assert (found.papers["difference"].fillna(0) == 0).all()
@@ -166,7 +166,7 @@ def test_micro_figures_are_ratios_of_sums() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"alignment": "group"}, "alignment is one-to-one in base and group in new"),
         ({"part_threshold": 0.4}, "part_threshold = None and 0.4"),
@@ -175,11 +175,11 @@ def test_micro_figures_are_ratios_of_sums() -> None:
         ({"papers": {f"k{n}": "v" for n in range(7)}}, "papers.k4 = None and 'v' and 2 more);"),
     ],
 )
-def test_other_differences_than_plans_are_refused_by_name(settings: dict[str, object], told: str) -> None:
+def test_other_differences_than_plans_are_refused_by_name(settings: dict[str, object], message: str) -> None:
     base, new = side(plans(), "base"), side(plans(a=(GATE,)), "new", **settings)
     with pytest.raises(IncomparableError, match="base and new differ in more than their plans") as refused:
         compare(base, new)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     found = compare(base, new, force=True)
     assert set(found.forced) >= {"settings"}
     assert found.headline[0].difference == pytest.approx(-1 / 36)

@@ -124,9 +124,11 @@ def test_run_folder_and_baseline_give_the_same(tmp_path: Path, samples: str) -> 
     kept = parse_baseline(text, "main.json")
     assert baseline_text(kept, "main") == text
     assert kept.doubts == ("not random",)
-    told = [compare(side, NEW, corrected=["match_f1", "part_recall_micro"]).corrected for side in (memory, disk, kept)]
-    assert told[0] == told[1] == told[2]
-    assert told[0][0].difference == -0.5
+    expected = [
+        compare(side, NEW, corrected=["match_f1", "part_recall_micro"]).corrected for side in (memory, disk, kept)
+    ]
+    assert expected[0] == expected[1] == expected[2]
+    assert expected[0][0].difference == -0.5
     assert "doubts" not in json.loads(baseline_text(NEW, "main"))
 
 
@@ -192,17 +194,17 @@ def test_the_gate_says_what_it_rests_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"),
+    ("rule", "expected"),
     [
         ("margin = 0.1\ncorrected = 1", "corrected = 1: expected true or false"),
         ("metric = 'coverage'\nmargin = 0.1\ncorrected = true", "labels do not correct 'coverage', only match_f1,"),
         ("margin = 0.1\npaper_floor = 0.1\ncorrected = true", "goes with margin, max_drop, floor; give paper_floor a"),
     ],
 )
-def test_rules_that_ask_for_what_there_is_not(rule: str, told: str) -> None:
+def test_rules_that_ask_for_what_there_is_not(rule: str, expected: str) -> None:
     with pytest.raises(SettingsError, match=r"gate.toml: rule 1: ") as refused:
         parse_gate(f"[[rule]]\n{rule}", "gate.toml")
-    assert told in str(refused.value)
+    assert expected in str(refused.value)
 
 
 def test_every_output_shows_corrections_without_a_test(capsys: pytest.CaptureFixture[str]) -> None:

@@ -158,9 +158,9 @@ def test_what_is_doubtful_is_a_warning_of_the_run() -> None:
     run = score_run(
         plans, golds, Settings(matcher="lexical", resamples=9), labels=Labels([replace(rows[0], sampling="")])
     )
-    said = " ".join(run.meta["warnings"])
-    assert "random sample" in said
-    assert "only 1 papers are labelled" in said
+    answer = " ".join(run.meta["warnings"])
+    assert "random sample" in answer
+    assert "only 1 papers are labelled" in answer
 
 
 def test_samples_of_a_plan_are_labelled_one_by_one_or_not_at_all() -> None:

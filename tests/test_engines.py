@@ -151,7 +151,7 @@ class Sample:
         """The hashes of a run's tables, and which kinds of work it took."""
         work = set()
 
-        def told(what: str, done: int, total: int) -> None:
+        def shown(what: str, done: int, total: int) -> None:
             work.add(what)
 
         plans, lists, settings = (
@@ -159,7 +159,7 @@ class Sample:
             self.folder / "gold",
             settings or Settings(model=MINILM, resamples=99),
         )
-        score_run(plans, lists, settings, progress=told, executor=where, cache=store, out=out)
+        score_run(plans, lists, settings, progress=shown, executor=where, cache=store, out=out)
         return hashes(out), work
 
 
@@ -362,5 +362,5 @@ def test_ctrl_c_stops_the_first_process_only(wait: float) -> None:
     assert started.stdout.readline() == "open\n"
     sleep(wait)
     os.killpg(started.pid, signal.SIGINT)
-    said, wrong = started.communicate(timeout=30)
-    assert (said, wrong) == ("stopped\n", "")
+    answer, wrong = started.communicate(timeout=30)
+    assert (answer, wrong) == ("stopped\n", "")

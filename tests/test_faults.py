@@ -59,7 +59,7 @@ def note(fault: str, outcome: str) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def told(request: pytest.FixtureRequest) -> Iterator[None]:
+def message(request: pytest.FixtureRequest) -> Iterator[None]:
     """The table, whatever is captured."""
     yield
     lines = [f"{'fault':<52} {'tried':>5}  outcomes"]
@@ -120,8 +120,8 @@ def expected(project: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 def clear_error(done: subprocess.CompletedProcess[str]) -> bool:
     """One line that says what is wrong, with the exit code of a user's error, and no traceback."""
-    said = [line for line in done.stderr.splitlines() if line.startswith("evalkit: error: ")]
-    return done.returncode == 2 and len(said) == 1 and "Traceback" not in done.stderr
+    answer = [line for line in done.stderr.splitlines() if line.startswith("evalkit: error: ")]
+    return done.returncode == 2 and len(answer) == 1 and "Traceback" not in done.stderr
 
 
 class Warm:
@@ -221,9 +221,9 @@ def test_two_runs_into_one_folder_at_once(project: Path, expected: dict[str, byt
         out = tmp_path / f"run-{number}"
         command = [sys.executable, "-c", "from evalkit.cli import main; main()", *argv(project, out, "--no-cache")[1:]]
         both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in "ab"]
-        said = [process.communicate()[1] for process in both]
+        answer = [process.communicate()[1] for process in both]
         assert sorted(process.returncode for process in both) == [0, 2]
-        assert "exists already" in "".join(said)
+        assert "exists already" in "".join(answer)
         assert tables(out) == expected
         assert not hidden(tmp_path)
         note("two runs into one folder at once", "one is written, the other told")
@@ -344,8 +344,8 @@ def test_files_that_may_not_be_read(project: Path, tmp_path: Path) -> None:
     done = score("run")
     assert done.returncode == 0, done.stderr
     found = load_run(tmp_path / "run")
-    told = found.diagnostics[found.diagnostics["code"] == "unreadable"]["path"].map(lambda path: Path(path).name)
-    assert sorted(told) == ["bad", "p0.json", "pipe.md"]
+    message = found.diagnostics[found.diagnostics["code"] == "unreadable"]["path"].map(lambda path: Path(path).name)
+    assert sorted(message) == ["bad", "p0.json", "pipe.md"]
     first = found.papers[(found.papers["planner"] == "good") & (found.papers["paper"] == "p0")].iloc[0]
     assert (first["status"], first["match_recall"]) == ("missing", 0)
     note("plans that may not be read", "told, and counted as missing")

@@ -132,11 +132,11 @@ def test_which_averages_make_sense() -> None:
 
 def test_every_figure_says_what_it_is() -> None:
     """One sentence each, in lower case and of words: tables and pages print it."""
-    said = {name: figure.meaning for name, figure in FIGURES.items()}
-    assert len(set(said.values())) == len(said)
-    assert said["match_f1"] == "harmonic mean of the two, entries that match fully"
-    assert said["recall_at_3"] == "share of gold entries fully matched by the plan's first 3"
-    for name, text in said.items():
+    answer = {name: figure.meaning for name, figure in FIGURES.items()}
+    assert len(set(answer.values())) == len(answer)
+    assert answer["match_f1"] == "harmonic mean of the two, entries that match fully"
+    assert answer["recall_at_3"] == "share of gold entries fully matched by the plan's first 3"
+    for name, text in answer.items():
         assert re.fullmatch(r"[a-zF1C][\w ',1-9-]+\w", text), (name, text)
         assert "XX" not in text
 

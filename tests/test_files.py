@@ -102,8 +102,8 @@ def test_what_the_system_refuses_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(discovery, "open", refuse, raising=False)
     items = list(discovery.documents(tmp_path, planners=True))
-    told = [item.message for item in items if isinstance(item, Diagnostic)]
-    assert told == ["expected a readable file, found: permission denied"]
+    expected = [item.message for item in items if isinstance(item, Diagnostic)]
+    assert expected == ["expected a readable file, found: permission denied"]
     assert found(tmp_path) == [("a", "open")]
 
 

@@ -129,12 +129,12 @@ def test_runs_that_end_at_the_same_moment(tmp_path: Path, force: bool) -> None:
             place = tmp_path / f"run-{number}"
             if force:
                 write(place, OLD)
-            said = list(pool.map(one, [place] * 6, "abcdef"))
-            told = [text for text in said if text != "written"]
-            assert len(told) == (0 if force else 5)
-            assert all("exists already" in text for text in told)
+            answer = list(pool.map(one, [place] * 6, "abcdef"))
+            message = [text for text in answer if text != "written"]
+            assert len(message) == (0 if force else 5)
+            assert all("exists already" in text for text in message)
             winner = content(place)["run.json"]
-            assert said["abcdef".index(winner)] == "written"
+            assert answer["abcdef".index(winner)] == "written"
     assert names(tmp_path) == sorted(f"run-{number}" for number in range(60))
 
 

@@ -189,7 +189,7 @@ def test_rules_that_could_not_hold_anything_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("", "no rule"),
         ("[[rule]]\n", "rule 1: demands nothing"),
@@ -211,11 +211,11 @@ def test_rules_that_could_not_hold_anything_are_refused() -> None:
         ("[[rule", "not valid TOML"),
     ],
 )
-def test_wrong_rules_are_refused_with_place_and_suggestion(text: str, told: str) -> None:
+def test_wrong_rules_are_refused_with_place_and_suggestion(text: str, expected: str) -> None:
     with pytest.raises(SettingsError) as refused:
         parse_gate(text, "gate.toml")
     assert str(refused.value).startswith("gate.toml: ")
-    assert told in str(refused.value)
+    assert expected in str(refused.value)
 
 
 def test_shipped_rules_pass_themselves_and_name_every_demand() -> None:
@@ -378,7 +378,7 @@ def test_a_gate_writes_what_ci_reads(evalkit: Command, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (("nowhere", "full"), "nowhere: "),
         (("full", "gate.toml"), "gate.toml: neither a run folder nor a baseline"),
@@ -389,7 +389,7 @@ def test_a_gate_writes_what_ci_reads(evalkit: Command, monkeypatch: pytest.Monke
     ],
 )
 def test_what_could_not_be_checked_says_so_everywhere(
-    evalkit: Command, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
+    evalkit: Command, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], expected: str
 ) -> None:
     junitparser = pytest.importorskip("junitparser")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
@@ -400,12 +400,12 @@ def test_what_could_not_be_checked_says_so_everywhere(
     assert (code, out) == (2, "")
     annotation, sentence = err.splitlines()
     assert annotation.startswith("::error title=evalkit gate%3A nothing was checked::")
-    assert told in annotation
+    assert expected in annotation
     assert sentence.startswith("evalkit: error: ")
     xml = junitparser.JUnitXml.fromstring(Path("gate.xml").read_bytes())
     assert (xml.tests, xml.failures, xml.errors) == (1, 0, 1)
     (case,) = (case for suite in xml for case in suite)
-    assert told in case.result[0].message
+    assert expected in case.result[0].message
     assert case.result[0].text == case.result[0].message
     page = Path("gate.md").read_text()
     assert page.startswith("## ❌ evalkit gate: nothing was checked\n\n")
@@ -510,14 +510,14 @@ def test_a_base_that_cannot_be_scored_again_is_refused(evalkit: Command) -> None
     score_run(plans(a=()), GOLDS, replace(LEXICAL, missing="skip")).save("skipped")
     run.replace(meta={**run.meta, "settings": {**run.meta["settings"], "matcher": "psychic"}}).save("odd")
     evalkit("baseline", "set", "full")
-    for new, told in (
+    for new, expected in (
         ("judged", "judged was decided by judges"),
         ("skipped", "skipped: its tables do not hold all of its gold"),
         ("odd", "odd/run.json: matcher = 'psychic': expected one of"),
         ("main", "main"),  # a baseline holds names of gold, not gold
     ):
         code, _, err = evalkit("gate", "full", new, "--rescore-base", "plans", "--no-cache")
-        assert (code, told in err) == (2, True), err
+        assert (code, expected in err) == (2, True), err
     assert evalkit("gate", "full", "full", "--no-cache")[0] == 2
     assert evalkit("compare", "full", "full", "--rescore-base", "plans", "--matcher", "lexical")[0] == 2
 

@@ -35,8 +35,8 @@ def author(gold_name: object, plan_name: object) -> Row:
     return {"name_in_paper": gold_name, "name_in_plan": plan_name}
 
 
-def reviewer(plan_name: object, said: object) -> Row:
-    return {"name_in_plan": plan_name, "appears_in_review": said}
+def reviewer(plan_name: object, answer: object) -> Row:
+    return {"name_in_plan": plan_name, "appears_in_review": answer}
 
 
 @pytest.fixture
@@ -192,8 +192,8 @@ def test_even_judges_need_more_than_half(write: Any) -> None:
 def test_names_are_met_exactly_after_the_same_repairs(write: Any) -> None:
     judges = judged(write([author("G1", "p1"), author("g2 ", "p2"), author("g3", "p9")]))
     assert matches(judges.align(GOLD, PLAN, "group")) == [(1, 1)]  # "g2 " is read as entries' names are
-    said = [item.message for item in judges.problems([GOLD], [PLAN]) if item.code == "unknown-name"]
-    assert ["'G1'" in said[0], "'p9'" in said[1], len(said)] == [True, True, 2]
+    answer = [item.message for item in judges.problems([GOLD], [PLAN]) if item.code == "unknown-name"]
+    assert ["'G1'" in answer[0], "'p9'" in answer[1], len(answer)] == [True, True, 2]
 
 
 def test_a_repeated_plan_name_is_matched_once(write: Any) -> None:
@@ -320,8 +320,8 @@ def test_judges_know_a_renamed_planner_under_either_name(
     plans = put(tmp_path / "plans", {"run-1/paper.json": ["p1", "p2"], "lab/run-2/paper.json": ["p1", "p3"]})
     folder = write([author(name, "p1") for name in ("g1", "g2", "g3")], place=f"{first}/paper.jsonl")
     # Three hits by its rules (a name of one plan entry in three rows), and one entry that no row is about.
-    said = {"id": "paper", "precision": 0.75, "recall": 1.0, "f1_score": 6 / 7}
-    write(json.dumps([said]), place=f"{first}/evaluations.json")
+    answer = {"id": "paper", "precision": 0.75, "recall": 1.0, "f1_score": 6 / 7}
+    write(json.dumps([answer]), place=f"{first}/evaluations.json")
     write([author(name, None) for name in ("g1", "g2", "g3")], place=f"{second}/paper.jsonl")
     settings = Settings(resamples=0, planners=planners)
     run = score_run(plans, [GOLD], settings, judgements=judged(folder))
@@ -474,8 +474,10 @@ def test_the_command_prints_both_benchmarks_and_the_judges(write: Any, tmp_path:
     shown = CliRunner().invoke(group, [*call, "--out", str(tmp_path / "one")], catch_exceptions=False).output
     for words in ("Beside AblationBench", "empty-list-matches", "Krippendorff's alpha of all judges: 1.000"):
         assert words in shown
-    told = CliRunner().invoke(group, [*call, "--out", str(tmp_path / "two"), "--json"], catch_exceptions=False).output
-    document = json.loads(told)
+    expected = (
+        CliRunner().invoke(group, [*call, "--out", str(tmp_path / "two"), "--json"], catch_exceptions=False).output
+    )
+    document = json.loads(expected)
     assert document["compat"][0]["ablationbench"]["recall"] == 1  # both say the same empty list
     assert document["compat"][0]["corrected"]["recall"] == 1 / 2
     assert document["judges"]["krippendorff_alpha"] == 1

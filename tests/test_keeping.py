@@ -264,16 +264,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counting:
     ids=["compare", "demo"],
 )
 def test_all_scoring_commands_cache_vectors(project: Counting, words: list[str]) -> None:
-    def said(*more: str) -> tuple[str, int]:
+    def answer(*more: str) -> tuple[str, int]:
         before = len(project.asked)
         done = CliRunner().invoke(group, [*words, "--model", "counting", *more], catch_exceptions=False)
         assert done.exit_code == 0, done.output
         return done.stdout, len(project.asked) - before
 
-    first, encoded = said("--cache", "kept")
+    first, encoded = answer("--cache", "kept")
     assert encoded == len(set(project.asked)) > 0  # each text once, those that both sides share too
-    assert said("--cache", "kept") == (first, 0)
-    assert said("--no-cache")[1] >= encoded
+    assert answer("--cache", "kept") == (first, 0)
+    assert answer("--no-cache")[1] >= encoded
     assert [path.name for path in Path().glob("*/vectors.sqlite")] == ["vectors.sqlite"]
 
 

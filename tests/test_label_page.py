@@ -61,9 +61,9 @@ class Page:
         command = [sys.executable, "-m", "evalkit", *words, *more]
         self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
-        said = self.process.stdout.readline()
-        self.address = re.sub(r"^(label|confirm) at ", "", said).strip()
-        assert self.address.startswith("http://127.0.0.1:"), said
+        answer = self.process.stdout.readline()
+        self.address = re.sub(r"^(label|confirm) at ", "", answer).strip()
+        assert self.address.startswith("http://127.0.0.1:"), answer
         self.page = browser.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

@@ -215,10 +215,10 @@ def test_two_annotators_have_own_files_and_an_agreement(run: Run, tmp_path: Path
         two.answer([key], "match" if number == 0 else "different")
     two.undo()
     two.answer([keys[-1]], "skip")
-    (said,) = two.view()["agreement"]
+    (printed,) = two.view()["agreement"]
     # All but the skipped pair are shared, all but the first of them the same; ann never varies, so chance explains it.
-    assert (said["annotator"], said["pairs"], said["same"]) == ("ann", len(keys) - 1, len(keys) - 2)
-    assert said["kappa"] == pytest.approx(0)
+    assert (printed["annotator"], printed["pairs"], printed["same"]) == ("ann", len(keys) - 1, len(keys) - 2)
+    assert printed["kappa"] == pytest.approx(0)
     assert {path.name for path in tmp_path.iterdir()} == {
         f"labels.{name}{end}" for name in ("ann", "bob") for end in (".jsonl", ".answers.jsonl")
     }
@@ -228,9 +228,9 @@ def test_unknown_pairs_and_answers_are_refused(run: Run, tmp_path: Path) -> None
     tasks = tasks_of_run(run)
     session = open_session(tasks, sampled(tasks, 1, 1), tmp_path / "labels.jsonl")
     key = session.view()["candidates"][0]["key"]
-    for keys, said in (([key], "maybe"), (["other"], "match"), ([], "match")):
+    for keys, printed in (([key], "maybe"), (["other"], "match"), ([], "match")):
         with pytest.raises(InputError):
-            session.answer(keys, said)
+            session.answer(keys, printed)
     assert session.view()["answered"] == 0
 
 

@@ -95,9 +95,9 @@ def test_what_makes_labels_doubtful_is_said() -> None:
         "not whole papers: 1 plans of labelled papers have no labels (lab/z, …)"
     ]
     odd = replace(ROW, sampling="nearest to the threshold", undecided=frozenset({(0, 0)}))
-    said = " ".join(Labels([odd]).doubts([other]))
+    answer = " ".join(Labels([odd]).doubts([other]))
     for part in ("not marked as a random sample", "nobody decided", "not among the plans", "not whole papers"):
-        assert part in said
+        assert part in answer
 
 
 def test_a_plan_labelled_twice_is_refused() -> None:

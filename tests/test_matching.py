@@ -114,8 +114,8 @@ def test_a_missing_feature_is_named() -> None:
     weighed = linear({"phrase.name": 1.0, "meaning.part>part.mean": 1.0, PART: 1.0})
     with pytest.raises(InputError) as refused:
         log_odds(seen([{}]), weighed)
-    told = "the calibration needs 'meaning.part>part.mean', which needs an embedding model; give one"
-    assert str(refused.value) == told
+    message = "the calibration needs 'meaning.part>part.mean', which needs an embedding model; give one"
+    assert str(refused.value) == message
 
 
 def test_many_models_in_turn_keep_their_own_weights() -> None:
@@ -129,7 +129,7 @@ def test_many_models_in_turn_keep_their_own_weights() -> None:
 # Reasons ---------------------------------------------------------------------------------------------------------
 
 
-def told(pair: Mapping[str, float], part: LogisticModel, match: LogisticModel) -> list[tuple[str, float]]:
+def message(pair: Mapping[str, float], part: LogisticModel, match: LogisticModel) -> list[tuple[str, float]]:
     """The reasons of this pair; it stands in the second row and third column of a table of other pairs."""
     other: dict[str, float] = dict.fromkeys(NAMES, 9.0)
     table = seen([other] * 3, [other, other, pair])
@@ -143,7 +143,7 @@ def test_reasons_by_hand() -> None:
     match = linear({HEAD: 0.5, TAIL: 1.0, NAME: -3.0, RIVAL: 0.25}, -7.0, {HEAD: 0.5, TAIL: 1.0})
     # What is not weighed adds nothing, even where it is the first of all features.
     pair = {PART: 1.0, HEAD: 1.0, NAME: 0.5, RIVAL: 1.0, LIST: 1.0, NAMES[0]: 1.0}
-    assert told(pair, part, match) == [(SAYS[PART][0], 0.75), (SAYS[RIVAL][0], 0.25), (SAYS[NAME][1], -1.5)]
+    assert message(pair, part, match) == [(SAYS[PART][0], 0.75), (SAYS[RIVAL][0], 0.25), (SAYS[NAME][1], -1.5)]
 
 
 @pytest.mark.parametrize(
@@ -172,13 +172,13 @@ def test_reasons_by_hand() -> None:
 )
 def test_the_reasons_that_say_most(added: Mapping[str, float], chosen: list[tuple[str, float]]) -> None:
     pair = dict.fromkeys(added, 1.0)
-    found = told(pair, linear(added), linear({}))
+    found = message(pair, linear(added), linear({}))
     assert found == [(SAYS[name][value < 0], value) for name, value in chosen]
 
 
 def test_a_reason_is_put_as_the_pair_is() -> None:
     """What one puts in the place of the other is read from that pair, not from its neighbours."""
-    found = told({"act.remove replace": 1.0, PART: 1.0}, linear({PART: 1.0, "act.remove replace": -1.0}), linear({}))
+    found = message({"act.remove replace": 1.0, PART: 1.0}, linear({PART: 1.0, "act.remove replace": -1.0}), linear({}))
     assert found == [(SAYS[PART][0], 1.0), ("one removes it, the other puts something in its place", -1.0)]
 
 
@@ -272,7 +272,7 @@ MAKE = "; make one with `evalkit calibrate`"
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "said"),
+    ("place", "value", "answer"),
     [
         (("schema_version",), 1, f"x.json: schema_version 1, expected 2{ANEW}"),
         (("models", "part", "intercept"), math.inf,
@@ -305,7 +305,7 @@ MAKE = "; make one with `evalkit calibrate`"
         (("versions",), {NAME: 1}, f"x.json: feature '{PART}' is version 2 here, the calibration has None{ANEW}"),
     ],
 )  # fmt: skip
-def test_bad_calibrations_are_refused_with_a_reason(place: tuple[str, ...], value: object, said: str) -> None:
+def test_bad_calibrations_are_refused_with_a_reason(place: tuple[str, ...], value: object, answer: str) -> None:
     table = json.loads(WRITTEN)
     inside = table
     for name in place[:-1]:
@@ -313,7 +313,7 @@ def test_bad_calibrations_are_refused_with_a_reason(place: tuple[str, ...], valu
     inside[place[-1]] = value
     with pytest.raises(InputError) as refused:
         load_calibration(json.dumps(table), "x.json")
-    assert str(refused.value) == said
+    assert str(refused.value) == answer
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "[]", "", "3", "{}", WRITTEN.replace("-0.25", "1" + "0" * 400)])
@@ -330,7 +330,7 @@ def test_whole_numbers_are_numbers_too() -> None:
 def test_a_long_bad_value_is_cut_in_messages() -> None:
     with pytest.raises(InputError) as refused:
         load_calibration(WRITTEN.replace("-0.25", f'"{"x" * 1000}"'), "x.json")
-    said = str(refused.value)
-    assert said.startswith(f"x.json: not a calibration ({NUMBER} 'xxxx")
-    assert said.endswith(f"… (1002 characters)){MAKE}")
-    assert len(said) < 300
+    answer = str(refused.value)
+    assert answer.startswith(f"x.json: not a calibration ({NUMBER} 'xxxx")
+    assert answer.endswith(f"… (1002 characters)){MAKE}")
+    assert len(answer) < 300

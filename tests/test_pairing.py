@@ -68,34 +68,34 @@ def test_paper_ids_meet_after_normalising(name: str) -> None:
 
 def test_a_paper_that_gold_does_not_know_is_told_with_the_nearest() -> None:
     known, _ = gold_by_paper([gold(ONE, paper="swin-transformer"), gold(ONE, paper="mezo")])
-    table, told = plans_by_paper(refs(plan(ONE, paper="swin-transformers", planner="a")), known)
+    table, expected = plans_by_paper(refs(plan(ONE, paper="swin-transformers", planner="a")), known)
     assert table == {"a": {}}
-    assert [(item.severity, item.code) for item in told] == [("warning", "unknown-paper")]
-    assert told[0].message.endswith("nearest: swin-transformer")
+    assert [(item.severity, item.code) for item in expected] == [("warning", "unknown-paper")]
+    assert expected[0].message.endswith("nearest: swin-transformer")
 
 
 def test_two_plans_for_one_paper_are_one_and_an_error_unless_they_are_samples() -> None:
     known, _ = gold_by_paper([gold(ONE, paper="x")])
     twins = [plan(ONE, paper="x", planner="a"), plan(ONE, ONE, paper="X", planner="a")]
-    table, told = plans_by_paper(refs(*twins), known)
+    table, expected = plans_by_paper(refs(*twins), known)
     assert table["a"]["x"] == refs(twins[0])
-    assert [item.code for item in told] == ["duplicate-plan"]
+    assert [item.code for item in expected] == ["duplicate-plan"]
     samples = [plan(ONE, paper="x", planner="a", sample="1"), plan(ONE, paper="x", planner="a", sample="2")]
-    table, told = plans_by_paper(refs(*samples), known)
-    assert (len(table["a"]["x"]), told) == (2, [])
+    table, expected = plans_by_paper(refs(*samples), known)
+    assert (len(table["a"]["x"]), expected) == (2, [])
 
 
 def test_gold_without_entries_and_gold_given_twice() -> None:
-    known, told = gold_by_paper([gold(paper="x"), gold(ONE, paper="y"), gold(ONE, ONE, paper="Y")])
+    known, expected = gold_by_paper([gold(paper="x"), gold(ONE, paper="y"), gold(ONE, ONE, paper="Y")])
     assert {key: len(item.ablations) for key, item in known.items()} == {"y": 1}
-    assert [item.code for item in told] == ["no-gold", "duplicate-gold"]
+    assert [item.code for item in expected] == ["no-gold", "duplicate-gold"]
 
 
 def test_a_plan_that_was_read_twice_does_no_harm_when_it_says_the_same_or_nothing() -> None:
-    said, empty = plan(entry("a")), plan()
-    for given in ([said, said], [said, empty], [empty, said]):
+    answer, empty = plan(entry("a")), plan()
+    for given in ([answer, answer], [answer, empty], [empty, answer]):
         table, problems = plans_by_paper(refs(*given), {"paper": gold(entry("a"))})
-        assert table["planner"]["paper"] == refs(said)
+        assert table["planner"]["paper"] == refs(answer)
         assert [item.code for item in problems] == ["repeats"]
 
 
@@ -157,18 +157,18 @@ def test_what_is_said_of_a_plan_that_was_read_already(
     second: tuple[Ablation, ...], severity: Severity, code: str, more: str
 ) -> None:
     _, problems = plans_by_paper(refs(at("a/x.json", ONE), at("a/x.md", *second)), {"x": gold(ONE, paper="x")})
-    said = f"a plan of 'a' for 'x' was read from a/x.json already; this one is not used{more}"
-    assert problems == [Diagnostic(severity, code, said, "a/x.md")]
+    answer = f"a plan of 'a' for 'x' was read from a/x.json already; this one is not used{more}"
+    assert problems == [Diagnostic(severity, code, answer, "a/x.md")]
 
 
 def test_what_is_said_of_a_sample_and_of_a_missing_plan() -> None:
     known = {"x": gold(ONE, paper="X"), "y": gold(ONE, paper="y")}
     table, problems = plans_by_paper(refs(at("a/x.3.json", ONE, paper="x.3")), known)
-    said = "read as sample '3' of 'X', because gold knows no paper 'x.3'"
-    assert problems == [Diagnostic("note", "sample-in-name", said, "a/x.3.json")]
+    answer = "read as sample '3' of 'X', because gold knows no paper 'x.3'"
+    assert problems == [Diagnostic("note", "sample-in-name", answer, "a/x.3.json")]
     missing = [ref for _, ref in paired(known, table, Settings()) if not ref.digest]
-    said = "'a' has no plan for 'y'; it counts as an empty plan"
-    assert missing == [PlanRef("y", "a", diagnostics=(Diagnostic("warning", "missing-plan", said),))]
+    answer = "'a' has no plan for 'y'; it counts as an empty plan"
+    assert missing == [PlanRef("y", "a", diagnostics=(Diagnostic("warning", "missing-plan", answer),))]
     assert missing == [missing_plan("y", "a")]
 
 
@@ -208,8 +208,8 @@ def test_what_is_said_of_a_lost_sample() -> None:
     plans = [plan(ONE, paper=paper, planner="a", sample=name) for paper, name in (("x", "1"), ("x", "2"), ("y", "2"))]
     table, _ = plans_by_paper(refs(*plans), known)
     (lost,) = (ref for _, ref in paired(known, table, Settings()) if not ref.digest)
-    said = "'a' has 1 of 2 samples for 'y'; sample '1' counts as an empty plan"
-    assert lost == PlanRef("y", "a", "1", diagnostics=(Diagnostic("warning", "lost-sample", said),))
+    answer = "'a' has 1 of 2 samples for 'y'; sample '1' counts as an empty plan"
+    assert lost == PlanRef("y", "a", "1", diagnostics=(Diagnostic("warning", "lost-sample", answer),))
     assert decode_plan(None, lost) == Plan("y", "a", (), lost.diagnostics, sample="1")
 
 
@@ -217,10 +217,10 @@ def test_at_most_three_papers_of_similar_names_are_told() -> None:
     """From 60 of 100 on, by the share of letters that need not change; "abcde" and "abxyz" share 2 of 5, 40."""
     known = {name: gold(ONE, paper=name.upper()) for name in ("abcde1", "abcde2", "abcde3", "abcde4", "zzzzz")}
     _, problems = plans_by_paper(refs(at("a/p.md", ONE, paper="abcde"), at("a/q.md", ONE, paper="qqqqq")), known)
-    said = "gold does not know the paper {!r}; the plan is not scored"
+    answer = "gold does not know the paper {!r}; the plan is not scored"
     assert problems == [
-        Diagnostic("warning", "unknown-paper", f"{said.format('abcde')}; nearest: ABCDE1, ABCDE2, ABCDE3", "a/p.md"),
-        Diagnostic("warning", "unknown-paper", said.format("qqqqq"), "a/q.md"),
+        Diagnostic("warning", "unknown-paper", f"{answer.format('abcde')}; nearest: ABCDE1, ABCDE2, ABCDE3", "a/p.md"),
+        Diagnostic("warning", "unknown-paper", answer.format("qqqqq"), "a/q.md"),
     ]
 
 

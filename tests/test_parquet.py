@@ -102,13 +102,15 @@ def test_pandas_reads_the_same_from_either_form(folder: Path, kind: str, table: 
         text = plain[name].map(
             lambda cell: cell[1:] if isinstance(cell, str) and cell[:2] in ("'=", "'+", "'-") else cell
         )
-        told, numbers = found[name].dropna(), pd.api.types.is_numeric_dtype(found[name])
+        message, numbers = found[name].dropna(), pd.api.types.is_numeric_dtype(found[name])
         if numbers:
             np.testing.assert_allclose(found[name].astype(float), text.astype(float), rtol=1e-9, err_msg=name)
         else:
-            assert told.tolist() == text.dropna().tolist(), name
-            assert {type(cell) for cell in told} <= ({bool} if name in ("borderline", "same_action") else {str}), name
-        assert name not in WHOLE or len(told) == 0 or (told % 1 == 0).all(), name
+            assert message.tolist() == text.dropna().tolist(), name
+            assert {type(cell) for cell in message} <= ({bool} if name in ("borderline", "same_action") else {str}), (
+                name
+            )
+        assert name not in WHOLE or len(message) == 0 or (message % 1 == 0).all(), name
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -161,12 +163,12 @@ READERS = {
 def test_every_reader_says_the_same_of_either_form(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name.startswith("report"):
         pytest.importorskip("altair", reason="the extra `report` is not installed")
-    said = {}
+    answer = {}
     for form in ("csv", "parquet"):
         monkeypatch.chdir(folder / form)
         printed = evalkit(*READERS[name])
         files = {path: path.read_bytes() for path in sorted(Path("out").rglob("*")) if path.is_file()}
-        said[form] = printed, files
+        answer[form] = printed, files
         for path in files:
             path.unlink()
-    assert said["csv"] == said["parquet"]
+    assert answer["csv"] == answer["parquet"]

@@ -220,7 +220,7 @@ def test_two_shapes_in_one_document_say_which_was_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parts", "told"),
+    ("parts", "shown"),
     [
         (["移除门控机制", "替换学习率调度", "gate"], "the script of '移'"),
         (["удалить механизм внимания"], "the script of 'у'"),
@@ -231,10 +231,10 @@ def test_two_shapes_in_one_document_say_which_was_read() -> None:
         (["Swin-T on COCO", "LayerNorm", "ε-greedy"], None),
     ],
 )
-def test_entries_that_are_not_in_english_get_a_warning(parts: list[str], told: str | None) -> None:
+def test_entries_that_are_not_in_english_get_a_warning(parts: list[str], shown: str | None) -> None:
     plan = read_one(json.dumps([{"name": part, "part": part, "action": "REMOVE"} for part in parts]))
     found = [item.message for item in plan.diagnostics if item.code == "other-language"]
-    assert found == ([f"expected entries in English, found {told}; they hardly match English ones"] if told else [])
+    assert found == ([f"expected entries in English, found {shown}; they hardly match English ones"] if shown else [])
 
 
 # One bad entry.

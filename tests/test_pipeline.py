@@ -140,8 +140,8 @@ def test_a_lost_sample_is_no_survivor(capsys: pytest.CaptureFixture[str]) -> Non
     lost = {"planner": "planner", "expected": 3, "samples": 6, "lost": {"y": ["2"]}}
     assert run.meta["lost_samples"] == [lost]
     console.show(console.summary(run))
-    said = "planner: 1 of 6 samples are lost and count as empty plans (2 of y); 3 a paper are expected"
-    assert said in " ".join(capsys.readouterr().out.split())
+    answer = "planner: 1 of 6 samples are lost and count as empty plans (2 of y); 3 a paper are expected"
+    assert answer in " ".join(capsys.readouterr().out.split())
     assert run.plans[["sample", "status"]].to_numpy().tolist()[-1] == ["2", "missing"]
     # Where the settings say what was asked for, it takes no other paper to see the loss; of one, none is lost.
     assert score_run(plans[3:], golds[1:], replace(LEXICAL, samples=4)).papers.iloc[0]["match_f1"] == 0.5
@@ -196,8 +196,8 @@ def test_ranks_intervals_and_tests_stand_in_the_leaderboard() -> None:
 
 def test_few_papers_are_a_warning() -> None:
     run = score_run([plan(entry("gate"))], [gold(entry("gate"))], replace(LEXICAL, resamples=99))
-    said = "only 1 paper: intervals and p values say little; look at the counts of matches"
-    assert run.meta["warnings"] == [f"{said}: planner 1 of 1 gold and 1 of 1 plan entries"]
+    answer = "only 1 paper: intervals and p values say little; look at the counts of matches"
+    assert run.meta["warnings"] == [f"{answer}: planner 1 of 1 gold and 1 of 1 plan entries"]
 
 
 def test_nothing_to_score_is_an_error_with_the_reason() -> None:

@@ -104,18 +104,18 @@ def test_what_a_path_leaves_open_is_told_and_nothing_else_is_kept_for_it(store: 
     text = f"[{ENTRY}]"
     ((named,),) = plans_of([Document("p.json", text, "x", "a")], store)
     ((bare,),) = plans_of([Document("p.json", text, None, None)], store)
-    told = {item.code for item in bare.diagnostics} - {item.code for item in named.diagnostics}
-    assert told == {"no-paper", "no-planner"}
+    message = {item.code for item in bare.diagnostics} - {item.code for item in named.diagnostics}
+    assert message == {"no-paper", "no-planner"}
     assert store.rows() == 2
 
 
 @pytest.mark.parametrize("other", [{"strict": True}, {"gold": True}])
 def test_how_a_text_is_read_is_part_of_what_it_is_kept_under(other: dict[str, bool], store: Store) -> None:
     document = Document("p.json", "[{'name': 'No gate', 'ablated_part': 'gate'}]", "x", "a")
-    ((loose,),), ((told,),) = plans_of([document], store), plans_of([document], store, **other)
+    ((loose,),), ((message,),) = plans_of([document], store), plans_of([document], store, **other)
     assert store.rows() == 2
-    assert repr(loose) != repr(told)
-    assert repr((told,)) == repr(parse_document(document, **other))
+    assert repr(loose) != repr(message)
+    assert repr((message,)) == repr(parse_document(document, **other))
 
 
 def test_other_code_or_another_text_is_read_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

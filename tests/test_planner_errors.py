@@ -54,9 +54,9 @@ def test_a_favourite_is_noticed_and_chance_is_not() -> None:
 
 def with_spread(spread: dict[str, float | None], task: str = "reference") -> Calibration:
     empty = LogisticModel({}, {}, 0.0)
-    told = {"by_task": {task: {"rows": 9, "papers": 3, "planners": spread}}}
+    message = {"by_task": {task: {"rows": 9, "papers": 3, "planners": spread}}}
     limits = Thresholds(0.4, 0.4, 0.1, 0.7)
-    return Calibration("x", "lexical", limits, Models(empty, empty, empty), {}, {}, told)
+    return Calibration("x", "lexical", limits, Models(empty, empty, empty), {}, {}, message)
 
 
 def test_the_expected_error_by_hand() -> None:

@@ -193,8 +193,8 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from evalkit.report import chart_style
 
     monkeypatch.setattr(chart_style, "find_spec", lambda name: None if name == "vl_convert" else object())
-    told = r"need vl-convert, which is not installed: pip install 'ablation-evalkit\[report\]'"
-    with pytest.raises(InputError, match=told):
+    message = r"need vl-convert, which is not installed: pip install 'ablation-evalkit\[report\]'"
+    with pytest.raises(InputError, match=message):
         run_page(small_run(), "data")
 
 

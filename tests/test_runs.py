@@ -58,7 +58,7 @@ def test_the_documented_way_to_read_a_table_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "no such file"),
         ("{", "not the run.json"),
@@ -66,10 +66,10 @@ def test_the_documented_way_to_read_a_table_back(tmp_path: Path) -> None:
         ('{"schema_version": 9}', "reads 1"),
     ],
 )
-def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None, told: str) -> None:
+def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
         (tmp_path / "run.json").write_text(content)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         load_run(tmp_path)
 
 
@@ -84,7 +84,7 @@ def test_papers_and_planners_are_found_however_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "told"),
+    ("name", "change", "message"),
     [
         ("pairs.csv", lambda text: text.replace("status", "state", 1), "expected a column 'status', found none"),
         ("papers.csv", lambda text: text[: text.rindex("q,NA") + 2], "a row does not say its planner and paper"),
@@ -92,8 +92,8 @@ def test_papers_and_planners_are_found_however_written() -> None:
         ("run.json", lambda text: text.replace('"alignment": "one-to-one",', "", 1), "not the run.json"),
     ],
 )
-def test_a_run_folder_that_was_damaged_is_refused(tmp_path: Path, name: str, change, told: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_run_folder_that_was_damaged_is_refused(tmp_path: Path, name: str, change, message: str) -> None:  # type: ignore[no-untyped-def]
     path = scored("a").save(tmp_path / "run") / name
     path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         load_run(path.parent)

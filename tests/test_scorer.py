@@ -108,22 +108,22 @@ def test_feedback_names_what_was_missed_wrong_and_not_expected() -> None:
 
 def test_feedback_can_keep_golds_words_to_itself() -> None:
     text = json.dumps([{"name": "More g", "ablated_part": "gate", "action": "ADD"}])
-    told = Scorer(LEXICAL).reward(text, GOLD, reveal=False).feedback
-    assert "Wrong action: 'More g' says ADD; another one is expected." in told
-    assert "Missed: 1 expected entries." in told
-    assert not any(word in told for word in ("contrastive", "triplet", "REMOVE"))
+    message = Scorer(LEXICAL).reward(text, GOLD, reveal=False).feedback
+    assert "Wrong action: 'More g' says ADD; another one is expected." in message
+    assert "Missed: 1 expected entries." in message
+    assert not any(word in message for word in ("contrastive", "triplet", "REMOVE"))
 
 
 @pytest.mark.parametrize(
-    ("text", "reference", "told"),
+    ("text", "reference", "message"),
     [
         (None, GOLD, "plan_text: .* NoneType"),
         ([REPLY], GOLD, "plan_text: .* list"),
         (REPLY, "paper", "gold: .* str 'paper'"),
     ],
 )
-def test_a_programmers_mistake_raises(text: object, reference: object, told: str) -> None:
-    with pytest.raises(TypeError, match=told):
+def test_a_programmers_mistake_raises(text: object, reference: object, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
         Scorer(LEXICAL).reward(text, reference)  # type: ignore[arg-type]
 
 

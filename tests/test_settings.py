@@ -33,7 +33,7 @@ def test_the_command_line_wins_over_the_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ('alignement = "group"', "no setting is called 'alignement'; did you mean 'alignment'?"),
         ('zzz = "group"', "no setting is called 'zzz'; there are matcher, "),
@@ -46,11 +46,11 @@ def test_the_command_line_wins_over_the_file() -> None:
         ("top_k = ", "not valid TOML"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_place(text: str, told: str) -> None:
+def test_what_cannot_be_is_refused_with_its_place(text: str, expected: str) -> None:
     with pytest.raises(SettingsError) as caught:
         parse_settings(text, "my.toml")
     assert str(caught.value).startswith("my.toml: ")
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize("change", [{"missing": "skip"}, {"top_k": 2}, {"seed": 1}, {"papers": {"a": "b"}}])

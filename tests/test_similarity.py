@@ -455,7 +455,7 @@ def explained(gold: Ablation, plan: Ablation, *others: Ablation) -> tuple[list[s
     (found,) = explain(features([gold], [plan, *others], None), shipped(), [(0, 0)])
     assert all(abs(weight) >= NOTICED for _, weight in found)
     assert [abs(weight) for _, weight in found if weight > 0] == sorted((w for _, w in found if w > 0), reverse=True)
-    return [said for said, weight in found if weight > 0], [said for said, weight in found if weight < 0]
+    return [answer for answer, weight in found if weight > 0], [answer for answer, weight in found if weight < 0]
 
 
 def test_reasons_are_true_of_their_pair() -> None:
@@ -543,10 +543,10 @@ def test_examples_with_real_vectors(name: str, gold: Ablation, plan: Ablation, e
 @pytest.mark.parametrize("name", ["hybrid", "hybrid-minilm"])
 def test_the_published_examples_in_one_list(name: str) -> None:
     _, match = probabilities(features(GOLD, PLAN, real(name)), shipped(name))
-    said = match >= shipped(name).thresholds.match
-    assert said[:, 0].tolist() == [True, True, False, False]
-    assert said[2].tolist() == [False] * 4
-    assert said[3].tolist() == [False, False, True, False]
+    answer = match >= shipped(name).thresholds.match
+    assert answer[:, 0].tolist() == [True, True, False, False]
+    assert answer[2].tolist() == [False] * 4
+    assert answer[3].tolist() == [False, False, True, False]
 
 
 @pytest.mark.parametrize("threads", [1, 2])

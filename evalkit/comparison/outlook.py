@@ -26,7 +26,7 @@ class Outlook:
 
 def gate_outlooks(comparison: Comparison, gate: Gate) -> tuple[Outlook, ...]:
     """Return what the rules on figures can do on these papers, with the spread of these differences."""
-    found = []
+    outlooks = []
     for rule in filter(has_test, gate.rules):
         names = [name for _, name in comparison.pairs if fnmatchcase(name, rule.planner)]
         changes = [comparison.change(name, rule.figure) for name in names]
@@ -39,8 +39,8 @@ def gate_outlooks(comparison: Comparison, gate: Gate) -> tuple[Outlook, ...]:
         ]
         alarms, *caught = zip(*rates, strict=True)
         catches = tuple((drop, sum(row) / len(row)) for drop, row in zip(DROPS, caught, strict=True))
-        found.append(Outlook(rule.name, any_alarm(alarms), catches))
-    return tuple(found)
+        outlooks.append(Outlook(rule.name, any_alarm(alarms), catches))
+    return tuple(outlooks)
 
 
 def has_test(rule: Rule) -> bool:

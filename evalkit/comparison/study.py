@@ -175,12 +175,12 @@ def _expectation(rule: Rule, planner: str, change: Change, variance: float, pape
 
 def _any_alarms(expectations: list[Expectation]) -> dict[str, float | None]:
     """Return how often each rule trips for any planner that is asked again; None where one of them is unknown."""
-    found: dict[str, float | None] = {}
+    alarms: dict[str, float | None] = {}
     for rule in dict.fromkeys(item.rule for item in expectations):
         rates = [item.alarms for item in expectations if (item.rule, item.change) == (rule, "asked again")]
         known = [rate for rate in rates if rate is not None]
-        found[rule] = any_alarm(known) if len(known) == len(rates) else None
-    return found
+        alarms[rule] = any_alarm(known) if len(known) == len(rates) else None
+    return alarms
 
 
 def _design(planner: _Planner, planners: Mapping[str, _Planner], other: float, target: float) -> Design:

@@ -161,7 +161,7 @@ def page_svg(chart: alt.TopLevelMixin, caption: str) -> str:
     text = re.sub(r'<a xlink:href="[^"#]*#', '<g data-link="#', text).replace("</a>", "</g>")
     # The card's width and this one give its size; the height follows.
     text = re.sub(r'(<svg [^>]*?)width="([\d.]+)" height="[\d.]+"',
-                  lambda found: f'{found[1]}width="{float(found[2]) * LARGEST_SCALE:.0f}"', text, count=1)  # fmt: skip
+                  lambda match: f'{match[1]}width="{float(match[2]) * LARGEST_SCALE:.0f}"', text, count=1)  # fmt: skip
     head = f'<svg class="chart" role="img" aria-label="{escape(caption)}" '
     return text.replace("<svg ", head, 1).replace('class="marks" ', "", 1)
 

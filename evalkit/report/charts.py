@@ -109,14 +109,14 @@ def precision_recall(run: Run) -> Any:
         align="left", dx=4, fontSize=10, color=colour("muted")
     )
     ends = ends.encode(x="recall:Q", y="precision:Q", text="f1:N")
-    at = {"x": alt.X("match_recall:Q", title="recall", scale=unit),
+    axes = {"x": alt.X("match_recall:Q", title="recall", scale=unit),
           "y": alt.Y("match_precision:Q", title="precision", scale=unit)}  # fmt: skip
     points = [alt.Chart(frame.head(NAMED_PLANNERS)).mark_point(filled=True, size=110, opacity=1)]
-    layers = [behind, ends, points[0].encode(**at, **_distinct(order))]
+    layers = [behind, ends, points[0].encode(**axes, **_distinct(order))]
     title = ""
     if len(order) > NAMED_PLANNERS:
         rest = alt.Chart(frame.iloc[NAMED_PLANNERS:]).mark_point(filled=True, size=45, opacity=0.6)
-        layers.insert(2, rest.encode(**at, color=alt.value(colour("muted"))))
+        layers.insert(2, rest.encode(**axes, color=alt.value(colour("muted"))))
         title = f"grey: the other {len(order) - NAMED_PLANNERS} planners"
     return titled(alt.layer(*layers).properties(**sized(), height=300), title)
 
