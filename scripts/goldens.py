@@ -263,6 +263,7 @@ def sample_readers() -> Stage:
         step("gate-worse", f"gate {runs}/half-new {runs}/half-base"),
         step("gate-better", f"gate {runs}/half-base {runs}/half-new"),
         step("gate-same", f"gate {runs}/hybrid {runs}/hybrid --strict"),
+        step("gate-plan", f"gate --plan {runs}/messy"),
         step("show-swin", f"show {runs}/hybrid --paper swin-transformer"),
         step("show-dit", f"show {runs}/lexical --paper DiT --planner sample-planner/careful"),
         step("show-messy", f"show {runs}/messy --paper t2t-vit"),
@@ -292,6 +293,11 @@ def sample_readers() -> Stage:
              "--markdown out/gate/gate.md --annotations", GITHUB_STEP_SUMMARY="out/gate-summary.md"),
         step("gate-own", f"gate {runs}/half-base {runs}/half-new --config inputs/gate.toml --strict --annotations "
              "--junit out/gate/own.xml --markdown out/gate/own.md"),
+        step("gate-plan-json", f"gate --plan {runs}/lexical --target 0.1 --json"),
+        step("gate-unlike", f"gate {runs}/lexical {runs}/messy --annotations --junit out/gate/unlike.xml "
+             "--markdown out/gate/unlike.md"),
+        step("compare-rescored", f"compare {runs}/lexical {runs}/lexical --rescore-base plans --no-cache "
+             "--correction bh"),
         step("agree-lexical-json", "agree --matcher lexical --labels inputs/labels.jsonl --json"),
         step("agree-hybrid-json", "agree --labels inputs/labels.jsonl --json"),
         step("agree-embedding-json", "agree --matcher embedding --labels inputs/labels.jsonl --json"),

@@ -135,6 +135,23 @@ def test_other_planners_stand_in_for_a_change() -> None:
     assert (one.papers_again, three.reach, three.papers_other) == (None, None, None)
 
 
+def test_a_planner_of_single_samples_beside_one_of_several() -> None:
+    """The interval of single samples is what it is: F1 of 1 and 2/3 in halves, a variance of 12/11 * 1/36."""
+    halves = [plan(*(BOTH, ONE)[n % 2], paper=paper, planner="q") for n, paper in enumerate(PAPERS)]
+    _, design = studied(scored(plans("p", BOTH, ONE), halves)).designs
+    one, three, _ = design.advice
+    assert one.reach == pytest.approx(2.200985 * math.sqrt(1 / 33 / 12), abs=1e-6)
+    assert (one.papers_other, three.reach, design.within) == (None, None, None)
+
+
+def test_papers_without_any_plan_do_not_vary() -> None:
+    """On half of the papers F1 is 1 and 2/3, on the others there is no plan: (6 * 1/18 + 6 * 0) / 12 = 1/36 within."""
+    study = studied(scored(plans("p", BOTH, ONE)[:12]))
+    assert study.designs[0].within == pytest.approx(1 / 6)
+    # Two runs of two samples: 2 * (1/36) / 2 a paper.
+    assert study.expectations[0].detectable == pytest.approx(3.076515 * math.sqrt(1 / 36 / 12), abs=1e-6)
+
+
 def test_a_rule_of_several_planners_trips_for_any_of_them() -> None:
     study = studied(scored(plans("p", BOTH, ONE), plans("q", ONE, BOTH)))
     (rate,) = {item.alarms for item in study.expectations if item.change == "asked again"}

@@ -94,6 +94,11 @@ class _Planner:
     samples: NDArray[np.float64]
 
     @property
+    def is_single(self) -> bool:
+        """Tell whether there is one sample of every paper."""
+        return bool((self.samples == 1).all())
+
+    @property
     def components(self) -> tuple[float, float]:
         """Return the variance between papers, and that of one sample."""
         return stats.variance_components(self.means, self.spreads, self.samples)
@@ -139,8 +144,12 @@ def _rows(run: Run, name: str) -> dict[str, pd.DataFrame]:
 
 
 def _planner(name: str, rows: pd.DataFrame) -> _Planner:
-    columns = (rows[column].to_numpy(dtype=np.float64) for column in (FIGURE, "spread", "samples"))
-    return _Planner(name, *columns)
+    """Return a planner's papers; one without any plan has as many samples as the others, all of them alike."""
+    means, spreads, samples = (rows[column].to_numpy(dtype=np.float64) for column in (FIGURE, "spread", "samples"))
+    if (most := samples.max()) > 1:
+        absent = rows["planned"].to_numpy(dtype=np.float64) == 0
+        spreads, samples = np.where(absent, 0.0, spreads), np.where(absent, most, samples)
+    return _Planner(name, means, spreads, samples)
 
 
 def _variances(rows: Mapping[str, pd.DataFrame], figure: str) -> dict[str, float]:
@@ -195,10 +204,14 @@ def _design(planner: _Planner, planners: Mapping[str, _Planner], other: float, t
     fixed = other - noise if math.isnan(other - noise) else max(other - noise, 0.0)
     both = within + _mean([item.components[1] for item in others])
     rows = [(n, between + within / n, fixed + both / n) for n in SAMPLES]
-    if all((item.samples == 1).all() for item in planners.values()):
-        # What single samples do together can be seen, though not what of it is theirs.
-        rows[0] = (1, float(np.var(planner.means, ddof=1)) if len(planner.means) > 1 else math.nan, other)
     papers = len(planner.means)
+    # What single samples do together with papers can be seen, though not what of it is theirs.
+    if planner.is_single and papers > 1:
+        rows[0] = (
+            1,
+            float(np.var(planner.means, ddof=1)),
+            other if all(item.is_single for item in others) else math.nan,
+        )
     advice = tuple(
         SampleAdvice(
             n,
