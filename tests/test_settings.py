@@ -144,19 +144,6 @@ def test_addresses_of_servers_are_taken(url: str) -> None:
     assert JudgeSettings(url=url).url == url
 
 
-@pytest.mark.parametrize(("url", "here"), [
-    ("http://localhost:1/v1", True), ("http://127.8.8.8/v1", True), ("http://[::1]/v1", True),
-    ("http://127.0.0.1.example.org/v1", False), ("http://localhost.example.org/v1", False), ("http://10.0.0.1", False),
-])  # fmt: skip
-def test_offline_knows_this_machine(url: str, here: bool) -> None:
-    judge = JudgeSettings(models=("m",), url=url)
-    if here:
-        assert Settings(judge=judge, offline=True).offline
-    else:
-        with pytest.raises(SettingsError, match="offline"):
-            Settings(judge=judge, offline=True)
-
-
 def test_names_that_settings_give_are_readable(tmp_path: Path) -> None:
     settings = parse_settings('matcher = "lexical"\n[planners]\na = "b\\u001b[31m\\u0000"\n')
     for folder in ("plans/a", "gold"):

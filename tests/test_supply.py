@@ -199,6 +199,9 @@ def test_offline_option_reaches_the_model(tmp_path: Path, monkeypatch: pytest.Mo
         ("http://127.0.0.1:8000/v1", True),
         ("http://localhost/v1", True),
         ("http://[::1]:8000/v1", True),
+        ("http://127.8.8.8/v1", True),
+        ("http://127.0.0.1.example.org/v1", False),
+        ("http://10.0.0.1", False),
     ],
 )
 def test_offline_refuses_a_judge_elsewhere(url: str, here: bool) -> None:

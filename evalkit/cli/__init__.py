@@ -89,7 +89,7 @@ def main() -> None:
     with streams.guarded():
         code = _run()
         if (lost := streams.failure()) and code in (0, None):  # an error that was not printed is still one
-            _tell(lost)
+            _print_error(lost)
             code = lost.exit_code
     sys.exit(code)
 
@@ -99,14 +99,14 @@ def _run() -> Any:
     try:
         group.main(standalone_mode=True)
     except EvalkitError as error:
-        _tell(error)
+        _print_error(error)
         return error.exit_code
     except SystemExit as end:
         return end.code
     return 0
 
 
-def _tell(error: EvalkitError) -> None:
+def _print_error(error: EvalkitError) -> None:
     """Print an error on standard error, as far as that can be done."""
     from evalkit.text import safe_terminal
 

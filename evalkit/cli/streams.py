@@ -1,4 +1,4 @@
-"""Standard output and error that lose nothing unsaid: any encoding, a reader that leaves, a full disk, none at all."""
+"""Guard standard output and error: any encoding, a reader that leaves, a full disk, a closed stream."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ codecs.register_error(ESCAPED, _escaped)
 class Guarded(io.RawIOBase):
     """A stream whose reader may leave (`| head`): what it no longer reads is dropped, and exit codes stay.
 
-    Anything else that cannot be written raises one OutputError, and is remembered in `failure`; the rest is dropped.
+    Anything else that cannot be written raises one OutputError, which `failure` keeps; the rest is dropped.
     """
 
     def __init__(self, raw: Any, name: str) -> None:
@@ -40,11 +40,11 @@ class Guarded(io.RawIOBase):
         self._left = False
 
     def writable(self) -> bool:
-        """Tell that this can be written to."""
+        """Return that this can be written to."""
         return True
 
     def isatty(self) -> bool:
-        """Tell whether this is a terminal."""
+        """Return whether this is a terminal."""
         return self._raw is not None and bool(self._raw.isatty())
 
     def fileno(self) -> int:
@@ -89,7 +89,7 @@ def guarded() -> Iterator[None]:
     before = sys.stdin, sys.stdout, sys.stderr
     sys.stdin = sys.stdin or io.StringIO()
     sys.stdout = Stream(sys.stdout, "standard output")
-    if sys.stderr is not None:  # whoever closes it does not want to be told
+    if sys.stderr is not None:  # closed on purpose: there is nowhere to print errors
         sys.stderr = Stream(sys.stderr, "standard error")
     try:
         yield

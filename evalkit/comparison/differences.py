@@ -64,7 +64,7 @@ class FigureChange:
 
     @property
     def is_significant(self) -> bool:
-        """Tell whether the change is sure: by its corrected p, or by its interval where labels correct the figure."""
+        """Return whether the change is sure: by its corrected p, or by its interval where labels correct the figure."""
         if self.is_corrected:
             return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
         p = self.p_adjusted

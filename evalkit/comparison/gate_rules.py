@@ -97,7 +97,7 @@ class Gate:
 
     @property
     def tested(self) -> tuple[str, ...]:
-        """Return the figures beside that of the first rule whose drop a rule lets the test confirm."""
+        """Return the figures that a rule tests, without that of the first rule."""
         tested = [rule.metric for rule in self.rules if rule.significant and not rule.corrected]
         return tuple(name for name in dict.fromkeys(tested) if name != self.metrics[0])
 

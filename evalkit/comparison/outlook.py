@@ -11,7 +11,7 @@ from evalkit import stats
 from evalkit.comparison.comparison import Comparison
 from evalkit.comparison.gate_rules import Gate, Rule
 
-DROPS = (0.02, 0.05, 0.1)  # whose chance to be caught is told
+DROPS = (0.02, 0.05, 0.1)  # whose chance of being caught is shown
 Rates = tuple[tuple[float, float], ...]  # (drop, how often it is caught)
 
 
@@ -44,7 +44,7 @@ def gate_outlooks(comparison: Comparison, gate: Gate) -> tuple[Outlook, ...]:
 
 
 def has_test(rule: Rule) -> bool:
-    """Tell whether the rule trips on a figure by its interval or its test, so that its rates can be foreseen."""
+    """Return whether the rule trips on a figure by its interval or its test, so that its rates can be foreseen."""
     return rule.margin is not None or (rule.max_drop is not None and rule.significant)
 
 

@@ -1,8 +1,8 @@
-"""What one run says, before there is a second one, of a gate on such papers and of how many papers and samples to take.
+"""Foresee from one run what a gate does on such papers, and how many papers and samples a difference takes.
 
 How far a planner's score moves when nothing changed can be known only from several samples of a paper: asked again,
 it gives other plans. What a change of planner does differs from paper to paper; the other planners of the run stand in
-for that. What the run cannot tell is None.
+for that. What the run does not show is None.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from evalkit.storage.runs import Run
 from evalkit.text import nearest, normalise_id
 
 FIGURE = "match_f1"  # the figure whose spread over the samples of a paper a run holds
-SAMPLES = (1, 3, 10)  # a paper, whose effect is told
+SAMPLES = (1, 3, 10)  # samples of a paper whose effect is shown
 TARGET = 0.03
 Change = Literal["asked again", "another planner"]
 
@@ -75,7 +75,10 @@ class Design:
 
 @dataclass(frozen=True, slots=True)
 class GateStudy:
-    """What a run says of a gate and of designs. `alarms`: how often each rule trips for any planner, asked again."""
+    """What to expect of a gate and of designs on one run.
+
+    `alarms`: how often each rule trips for any planner that is asked again.
+    """
 
     run: str
     target: float
@@ -95,7 +98,7 @@ class _Planner:
 
     @property
     def is_single(self) -> bool:
-        """Tell whether there is one sample of every paper."""
+        """Return whether there is one sample of every paper."""
         return bool((self.samples == 1).all())
 
     @property

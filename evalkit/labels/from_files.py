@@ -76,7 +76,7 @@ def agree_with_judge(
 
 
 def _judged(judgements: Judgements, gold: Plan, plan: Plan) -> LabelledPlan | None:
-    """Return what the first judge said of a plan as labels; what was not rated is undecided."""
+    """Return the first judge's verdicts on a plan as labels; pairs that were not rated are undecided."""
     if not gold.ablations or not plan.ablations or judgements.task(gold, plan) == "reviewer":
         return None
     ratings = judgements.ratings(gold, plan)[0]

@@ -31,7 +31,7 @@ GRID = 2.0**20
 WEIGHT = numbers(-1e6, 1e6)
 DEVIATION = (numbers(0, 1), NOTHING)
 HELD_OUT = {"rows": COUNT, "papers": COUNT, "planners": {"planner_sd?": DEVIATION, "paper_sd?": DEVIATION}}
-# What is read of a calibration besides its models.
+# The fields of a calibration other than its models.
 SHAPE = {
     "id": LINE, "matcher": LINE, "versions": {str: COUNT}, "fitted_on": {"labels?": ([{"sha256": LINE}], LINE)},
     "cross_validation": {"by_task?": {str: HELD_OUT}, "guarantee?": GUARANTEE},

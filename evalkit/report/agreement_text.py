@@ -96,7 +96,7 @@ def estimate(rows: Sequence[Mapping[str, Any]], currency: str) -> Iterator[Rende
 
 
 def matcher_and_judge(result: Mapping[str, Any] | None) -> Iterator[RenderableType]:
-    """Show the matcher beside one judge as beside labels, or say why it cannot be compared."""
+    """Show how the matcher agrees with one judge, or say why it cannot be compared."""
     if result is None:
         yield Text("the matcher is not compared: the judge does not say to which gold entry an entry belongs")
         return

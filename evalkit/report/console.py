@@ -260,6 +260,6 @@ def page(parts: Iterable[RenderableType]) -> None:
             console.print(part, highlight=False)
     text = capture.get()
     if text.count("\n") > console.height:
-        click.echo_via_pager(text.removesuffix("\n"))  # tells `less` to show colours, and gives other pagers plain text
+        click.echo_via_pager(text.removesuffix("\n"))  # `less` shows colours, other pagers get plain text
     else:
         click.echo(text, nl=False)

@@ -29,7 +29,7 @@ except ImportError:  # Windows: nothing is locked there, and so nothing is remov
 
 
 LONGEST_NAME = 40
-ATTEMPTS = 100  # folders that others may take for leftovers and remove, before it is said
+ATTEMPTS = 100  # to make a folder that another process does not remove as a leftover
 
 
 def fresh_run_folder(top: str | Path = "runs") -> Path:
@@ -194,7 +194,7 @@ def _remove_leftovers(place: Path) -> None:
             continue
         try:
             lock = _lock(folder, needed=True)
-        except OSError:  # in use, or nobody can tell
+        except OSError:  # in use, or unknown
             continue
         if match[1] == "~" and (folder / "run.json").is_file() and not place.exists():
             folder.rename(place)

@@ -276,7 +276,7 @@ def check_meta(meta: Mapping[str, Any], path: str) -> None:
 
 
 def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the object that a JSON reader found; a key that comes twice would hide what it said first."""
+    """Return the object that a JSON reader found; a key that comes twice would hide its first value."""
     table = dict(pairs)
     if len(table) < len(pairs):
         keys = [key for key, _ in pairs]

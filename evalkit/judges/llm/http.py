@@ -44,7 +44,7 @@ class Exchange:
                 _shut(connection)
 
     def trace(self, event: str, facts: dict[str, Any]) -> None:
-        """Take the connections as they are opened; they are told by the events of the HTTP library."""
+        """Collect the connections as they are opened, from the events of the HTTP library."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             connection = facts["return_value"].get_extra_info("socket")
             with self._lock:

@@ -39,7 +39,7 @@ Span = tuple[int, int]
 
 
 class Model(Protocol):
-    """What computes the states of a text's tokens."""
+    """A model that computes the states of a text's tokens."""
 
     def tokens(self, texts: Sequence[str]) -> list[tuple[Sequence[int], Sequence[Span]]]:
         """Return the tokens of each text and where each of them stands in it."""

@@ -63,7 +63,7 @@ function entry(tree, kind) {
   return made;
 }
 
-// What can be answered of a candidate, beside it; the answer that was given is marked.
+// The answers to a candidate as buttons on its card; the one that was given is marked.
 function answers(candidate, number) {
   const place = element("div", "answers");
   for (const [key, answer] of Object.entries(KEYS)) {
