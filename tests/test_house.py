@@ -38,7 +38,7 @@ LAYERS = {
             ("report",),
             ("cli",),
             ("__init__",),
-            ("__main__",),
+            ("__main__", "pytest_plugin"),
         )
     )
     for name in names
@@ -196,7 +196,10 @@ except SystemExit as end:
 """
 
 
-@pytest.mark.parametrize("code", ["import evalkit", HELP], ids=["import evalkit", "evalkit --help"])
+STARTS = {"import evalkit": "import evalkit", "evalkit --help": HELP, "pytest": "import evalkit.pytest_plugin"}
+
+
+@pytest.mark.parametrize("code", STARTS.values(), ids=STARTS)
 def test_starting_loads_nothing_heavy(code: str) -> None:
     assert loaded_after(code) == set()
 
