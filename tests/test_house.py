@@ -27,7 +27,7 @@ LAYERS = {
     for layer, names in enumerate(
         (
             ("errors",),
-            ("types",),
+            ("types", "plugins"),
             ("text", "settings"),
             ("formats", "metrics", "stats"),
             ("storage",),

@@ -151,7 +151,7 @@ def test_shipped_toml_names_its_schema_and_fits(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "text"), [
-    ("settings", 'matcher = "magic"'),
+    ("settings", 'alignment = "magic"'),
     ("settings", "top_k = 0"),
     ("settings", "part_threshold = 1"),
     ("settings", "no_such_setting = 1"),

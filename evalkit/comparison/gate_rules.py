@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from evalkit.comparison.corrected_differences import CORRECTABLE
-from evalkit.comparison.differences import COMPARABLE, CORRECTED_SUFFIX
+from evalkit.comparison.differences import COMPARABLE, CORRECTED_SUFFIX, figure_named
 from evalkit.errors import SettingsError
 from evalkit.settings import read_toml, shown
 from evalkit.text import nearest
@@ -165,7 +165,7 @@ def _rule(where: str, table: Mapping[str, Any]) -> Rule:
     """Return one rule, checked."""
     _check_values(where, table, Rule, "key of a rule")
     metric = table.get("metric", "match_f1")
-    if metric not in COMPARABLE:
+    if figure_named(metric) is None:
         raise SettingsError(f"{where}: no figure is called {metric!r}{nearest(metric, COMPARABLE)}")
     demands = [key for key in table if key in DEMANDS]
     if not demands:

@@ -116,6 +116,8 @@ def _setting(item: Field[Any], hint: Any) -> Schema:
         schema = hint_schema(kinds[0] if type(None) in get_args(hint) else hint)
     if "choices" in facts:
         schema = {"enum": list(facts["choices"])}
+    if "plugins" in facts:
+        schema = {"anyOf": [schema, TEXT]}
     if "most" in facts:
         schema |= {"minimum": facts["least"], "maximum": facts["most"]}
     if facts.get("probability"):
