@@ -284,7 +284,7 @@ SCHEMAS: Mapping[str, tuple[str, Callable[[], Schema]]] = {
     "gate": ("the rules of a gate, as TOML (`evalkit gate --config`)", _gate),
     "gold": ("gold of one paper, as evalkit writes it; it reads more", _gold),
     "plan": ("plans, as evalkit writes them; it reads more", _plan),
-    "run": ("run.json of a run folder", _run),
+    "run": ("a run folder's run.json", _run),
     "baseline": ("a baseline", _baseline),
     "json-score": ("what `evalkit score --json` prints", _score),
     "json-score-dry-run": ("what `evalkit score --dry-run --json` prints", _estimate),
