@@ -21,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evalkit import stats
+from evalkit.metrics.figures import FIGURES
 from evalkit.storage.runs import load_run
 
 Array = NDArray[np.float64]
@@ -46,9 +47,8 @@ def population(folder: str) -> Population:
 
 
 def micro_f1(sums: Array) -> Array:
-    """Return F1 of summed counts, as the leaderboard has it."""
-    precision, recall = stats.divide(sums[..., 1], sums[..., 3]), stats.divide(sums[..., 0], sums[..., 2])
-    return stats.divide(2 * precision * recall, precision + recall)
+    """Return F1 of summed counts by the leaderboard's formula."""
+    return FIGURES["match_f1"].formula({name: sums[..., place] for place, name in enumerate(COUNTS)})
 
 
 def row(*cells: object) -> None:
