@@ -94,8 +94,10 @@ def coverage(given: Population, papers: int, sims: int, seed: int) -> Array:
             one, two = pairs[(start + place) % len(pairs)]
             sides = stats.macro(macro[drawn][:, [one, two]]), stats.micro(sums[drawn][:, [one, two]], micro_f1)
             for kind, found in enumerate(stats.differences(sides, 0, 1)):
-                inside[2 + kind] += found.low <= truth[kind][two] - truth[kind][one] <= found.high
-                shown[2 + kind] += 1
+                inside[2 + kind] += (
+                    found.standard_error > 0 and found.low <= truth[kind][two] - truth[kind][one] <= found.high
+                )
+                shown[2 + kind] += found.standard_error > 0
     return np.asarray(inside / shown)
 
 
