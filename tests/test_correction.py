@@ -49,6 +49,23 @@ def test_a_correction_worked_by_hand() -> None:
     ]  # fmt: skip
 
 
+def test_probabilities_say_more_than_decisions() -> None:
+    """The matcher decides two of four everywhere; by its probabilities it expects one more than there is.
+
+    lambda is 1, and of all papers (1 + 2 + 3 + 1 + 2 + 3) / 6 = 2 are expected, less one: a quarter. By the decisions
+    alone it were the mean of the labels, (0 + 1 + 2 + 0) / 4 of 4.
+    """
+    frame = papers([2] * 6, [0, 1, 2, 0, 0, 0], [True] * 4 + [False] * 2)
+    board = pd.DataFrame({"planner": ["a"], "match_f1": [0.5]})
+    names = ("match_f1", "match_precision", "match_recall", "match_f1_micro", "match_precision_micro")
+    decided = with_correction(board, frame, seed=0, resamples=0).iloc[0]
+    assert [decided[f"{name}_corrected"] for name in names] == pytest.approx([3 / 16] * 5)
+    frame["match_gold_expected"] = frame["match_plan_expected"] = [1.0, 2, 3, 1, 2, 3]
+    expected = with_correction(board, frame, seed=0, resamples=0).iloc[0]
+    assert [expected[f"{name}_corrected"] for name in names] == pytest.approx([1 / 4] * 5)
+    assert expected["part_f1_corrected"] == pytest.approx(3 / 16)
+
+
 def test_papers_without_a_plan_need_no_labels() -> None:
     # Six papers with a plan, as above, three of them labelled: truth is the matcher less one. Four papers without one,
     # which nobody samples: their recall of 0 is the truth. 15/4 of recall less 6/4, over 10 papers.
