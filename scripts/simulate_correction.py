@@ -102,7 +102,7 @@ def labelled_worlds(paths: Sequence[str]) -> dict[str, World]:
 def hidden(frame: pd.DataFrame, labelled: NDArray[np.bool_]) -> pd.DataFrame:
     """The frame without the labels of papers that are not labelled."""
     columns = [name for name in frame if str(name).startswith("label_")]
-    return frame.assign(**{name: frame[name].where(labelled) for name in columns})
+    return frame.assign(**{str(name): frame[name].where(labelled) for name in columns})
 
 
 def truth_of(frame: pd.DataFrame, *, micro: bool) -> float:
@@ -142,9 +142,10 @@ def run(world: World, worlds: int, papers: int, some: int, seed: int) -> dict[st
 
 def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     """A frame whose labels are what the matcher decided: nothing is corrected."""
-    columns = [str(name) for name in frame if str(name).startswith("label_")]
-    decided: dict[str, pd.Series] = {name: frame[name.removeprefix("label_")] for name in columns}
-    return frame.assign(**decided).drop(columns=["match_gold_expected", "match_plan_expected"])
+    decided = frame.drop(columns=["match_gold_expected", "match_plan_expected"])
+    for name in [*HITS, *CORRECTED]:
+        decided[f"label_{name}"] = decided[name]
+    return decided
 
 
 def main() -> None:

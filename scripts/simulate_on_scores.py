@@ -125,7 +125,7 @@ def sizes(given: Population, papers: int, sims: int, seed: int) -> Array:
         counts[0] += p_value(base[:, 0], new[:, 0], sim) < 0.05
         base, new = nothing_changed(sums[:, :2], papers, rng)
         both = stats.micro(np.stack([base[:, 0], new[:, 0]], axis=1), micro_f1)
-        counts[1] += stats.paired_test(both, 0, 1, seed=sim, resamples=199) < 0.05
+        counts[1] += stats.paired_test(both, 0, 1, seed=sim, resamples=999) < 0.05
         alike = rng.permuted(macro[rng.integers(len(macro), size=papers)], axis=1)
         counts[2] += (stats.all_pairs(stats.macro(alike), seed=sim, resamples=999).adjusted < 0.05).any()
     return counts / sims
