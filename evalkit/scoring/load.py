@@ -21,7 +21,7 @@ from evalkit.storage.cache import WRONG_CONTENT, PathName, Store, decode_plans, 
 from evalkit.storage.discovery import documents, paper_name
 from evalkit.storage.files import write_texts
 from evalkit.text import normalise_id, readable
-from evalkit.types import Diagnostic, Document, Plan
+from evalkit.types import Diagnostic, Document, Plan, Unread
 
 Source = Any
 """A path, plans, or what `plans_given` reads."""
@@ -122,7 +122,10 @@ def _read_batch(items: list[Document | Diagnostic], settings: Settings, cache: S
     """Read a batch of documents in a worker."""
     result: list[ReadItem] = []
     for item in _parsed(items, settings, cache):
-        if isinstance(item, Diagnostic):
+        if isinstance(item, Unread):
+            plan = _unread_plan(item, settings)
+            result.append((plan_ref(plan, settings, plan.planner), _encode(plan)))
+        elif isinstance(item, Diagnostic):
             result.append(item)
         else:
             plans, content, of_path = item
@@ -130,6 +133,12 @@ def _read_batch(items: list[Document | Diagnostic], settings: Settings, cache: S
             contents = [content] if content is not None and len(plans) == 1 else map(_encode, plans)
             result.extend((plan_ref(plan, settings, of_path), one) for plan, one in zip(plans, contents, strict=True))
     return result
+
+
+def _unread_plan(item: Unread, settings: Settings) -> Plan:
+    """Return the plan that a document would have held, so that it counts as unreadable and not as missing."""
+    problem = Diagnostic(item.severity, item.code, item.message, item.path)
+    return _renamed(Plan(item.paper, item.planner, (), (problem,), item.path), settings, item.planner)
 
 
 def _encode(plan: Plan) -> bytes:
