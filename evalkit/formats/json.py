@@ -140,7 +140,7 @@ class _Parser(Strings):
             return self._pass_over()
         if c in CLOSING:
             return self._string()
-        if c == "(" and (self.lists or self.objects) and _TUPLE.match(self.text, self.pos):
+        if c == "(" and depth <= DEEPEST and (self.lists or self.objects) and _TUPLE.match(self.text, self.pos):
             return self._tuple(depth)
         return self._object(depth) if c == "{" else self._list(depth) if c == "[" else self._bare()
 
