@@ -146,6 +146,29 @@ def test_lists_as_models_write_them(cell: str, metrics: tuple[str, ...], code: s
     assert code in {item.code for item in plan.diagnostics}
 
 
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ('{"name":\u2003"A",\u202f"ablated_part"\u3000:\u200b"p"}', set()),
+        ('{"name": A "ablated_part": "p"}', {"bare-word", "missing-comma"}),
+        ('["name": "A", "ablated_part": "p"}]', {"stray-bracket"}),
+        ('[{"name": "A", "ablated_part": "p", "name', {"truncated"}),
+        ("name: A\nablated_part: p\n? [a, b]\n: c\n", {"unread-line"}),
+        ("name: A\nablated_part: p\nmetrics:\n - F1\n - MSE\n stray\n", {"yaml-pieces"}),
+    ],
+)
+def test_other_slips_of_public_suites(text: str, codes: set[str]) -> None:
+    (plan,) = parse_document(Document("x", text, "me", "paper"))
+    assert [(entry.name, entry.part) for entry in plan.ablations] == [("A", "p")]
+    assert codes <= {item.code for item in plan.diagnostics}
+
+
+def test_half_a_character_is_told() -> None:
+    (plan,) = parse_document(Document("x", '{"name": "A\\ud800", "ablated_part": "p"}', "me", "paper"))
+    assert plan.ablations[0].name == "A\ufffd"
+    assert "lone-surrogate" in {item.code for item in plan.diagnostics}
+
+
 def stream(entries: list[dict[str, Any]], form: str) -> list[str]:
     """Documents of a YAML stream: one entry each, as a mapping, a list, or in brackets."""
     trees = [[entry] if form == "list" else entry for entry in entries]

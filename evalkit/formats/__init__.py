@@ -42,7 +42,7 @@ def _json_values(text: str, report: Report) -> list[Node]:
 # A reading without entries that reports one of these has taken something else for its format; others say: no entries.
 DOUBTS = frozenset(
     ("text-around-data", "text-between-data", "bare-word", "not-an-entry", "entry-unreadable", "entry-without-content",
-     "unread-line", "plan-heading-missing", "missing-comma", "code-fence", "yaml-requoted")
+     "unread-line", "plan-heading-missing", "missing-comma", "code-fence", "yaml-requoted", "yaml-pieces")
 )  # fmt: skip
 HOSTILE = frozenset(("too-deep", "yaml-aliases", "more-of-the-kind"))  # what reports one of these is read once
 READ = "read are JSON or YAML lists, headings with '- **Action**: ...', '1. **Name** - Action: ...', and tables"

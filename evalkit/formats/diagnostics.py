@@ -94,6 +94,7 @@ CODES: dict[str, Code] = {
         unread_line="A line inside a plan is neither an entry nor a field of one; it was passed over.",
         truncated="The data ended in the middle; what was there has been read.",
         several_shapes="Entries stood there in two shapes; those of the one that held more were taken.",
+        yaml_pieces="YAML did not parse as a whole; its entries and fields were read one by one.",
         plan_heading_missing="There is no 'Ablation Plan' heading; entries were looked for in the whole document.",
         tag_missing="A reply has no predictions tag; data was looked for in the whole reply.",
         only_counted="A reference says how many suggestions there are and not what they are.",

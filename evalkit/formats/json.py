@@ -14,12 +14,13 @@ from typing import Any
 
 from evalkit.formats.diagnostics import Report
 from evalkit.formats.entries import Node, field_of, plan_tree, plan_trees
-from evalkit.formats.json_strings import CLOSING, KEY, UNOPENED, Strings, unambiguous
+from evalkit.formats.json_strings import BLANK, CLOSING, KEY, UNOPENED, Strings, unambiguous
 from evalkit.types import Plan
 
 DEEPEST = 32
 
-_SPACE = re.compile(r"[ \t\n\ufeff\xa0]*+")
+_SPACE = re.compile(rf"[{BLANK}]*+")
+_BEFORE_KEY = re.compile(r"[ \t](?=[\"“]\w[\w ]{0,40}+[\"”][ \t]*+:)")
 _COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*(?:[^*]++|\*(?!/))*+(?:\*/)?")
 _BARE = re.compile(r"[^,}\]\n]*+")
 _BARE_IN_TUPLE = re.compile(r"[^,}\])\n]*+")
@@ -168,8 +169,10 @@ class _Parser(Strings):
             self.pos = match.end()
             return Node(self.line(start), match.group())
         match = (_BARE_IN_TUPLE if self.tuples else _BARE).match(self.text, start)
-        word = match.group().strip() if match else ""
-        self.pos = match.end() if match and match.end() > start else start + 1
+        word, end = (match.group(), match.end()) if match else ("", start)
+        if following := _BEFORE_KEY.search(word):  # a comma is missing
+            word, end = word[: following.start()], start + following.start()
+        word, self.pos = word.strip(), max(end, start + 1)
         if word.casefold() in _NULLS:
             if word != "null":
                 message = f"expected a value, found {word or self.text[start]!r}; read as null"
@@ -191,9 +194,9 @@ class _Parser(Strings):
         start, items = self.pos, list[Node]()
         self.lists += 1
         for comma in self._members(bracket, items):
-            is_key = self.objects > 0 and KEY.match(self.text, self.pos) is not None
+            is_key = KEY.match(self.text, self.pos) is not None
             opened = is_key and all(isinstance(item.value, dict) for item in items)
-            if is_key and not opened:
+            if is_key and self.objects and not opened:
                 self.report("unclosed-bracket", f"expected {bracket!r}, found the key {self._ahead()}")
                 break
             if not comma and self._next_entry(items):
@@ -296,11 +299,12 @@ class _Parser(Strings):
             value = Node(self.line(start), None)
         else:
             value = self.value(depth + 1)
-        if key in items and self.guesses and field_of(key):
+        if key in items and value.value is not None and self.guesses and field_of(key):
             message = f"expected one {key[:40]!r}, found two: a quotation mark is lost, and two entries stand in one"
             self.report("entries-merged", message, start)
             return True
         if key in items:
             self.report("duplicate-key", f"expected one {key[:40]!r}, found another", start)
-        items[key] = value
+        if key not in items or value.value is not None:
+            items[key] = value
         return False

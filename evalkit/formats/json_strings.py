@@ -9,22 +9,25 @@ from evalkit.formats.diagnostics import Report
 from evalkit.formats.entries import Node
 
 LOOK_BACK = 400  # characters that are looked at before a mark inside a string
+BLANK = " \t\n\ufeff\xa0\u1680\u180e\u2000-\u200b\u202f\u205f\u3000"  # what may stand between values
 CLOSING = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`"}
 _NEWLINE = re.compile("\n")
 UNOPENED = re.compile(r"[ \t\n]*+([^\":\n]{1,200}+)\"(?=[ \t\n]*+[,}\]])")
 _OPENER = {")": "(", "]": "[", "}": "{"}
 _MARK = re.compile(r"\\.|\"")
 _STRICT_STRING = re.compile(r'"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)"')
-_STRING_SPACE = re.compile(r"[ \t\n\xa0]*+")
+_STRING_SPACE = re.compile(rf"[{BLANK}]*+")
 _NEXT_VALUE = re.compile(
-    r"[ \t\n\xa0]*+(?:[\"'“‘`{\[\d.+…-]|true|false|null|None|True|False|[}\]]|//|/\*|#|[A-Za-z_]\w{0,40}+[ \t]*+:|\Z"
+    rf"[{BLANK}]*+"
+    r"(?:[\"'“‘`{\[\d.+…-]|true|false|null|None|True|False|[}\]]|//|/\*|#|[A-Za-z_]\w{0,40}+[ \t]*+:|\Z"
     r"|\([ \t]*+[\"'“]|[A-Za-z_][\w ]{0,40}+[\"'”][ \t]*+:)"
 )
 # What the line after an unclosed string looks like: an end, the next object, the next key.
 _NEXT_LINE = re.compile(r"\n[ \t]*+(?:[}\]]|\{[ \t]*+[\"'}]|[\"'“]?[A-Za-z_][\w ]{0,40}[\"'”]?[ \t]*+:|```|</|\Z)")
 # What stands between a text that was never closed and the next key: the brackets of what it is in, a comma, a bracket.
 _RUN = re.compile(r"[ \t\n]*+(?:[\]})][ \t\n]*+)*+,?[ \t\n]*+(?:[{\[(][ \t\n]*+)*+$")
-_ITEM = re.compile(r"[ \t\n]*+\"[^\"\n\\]{0,400}+\"[ \t\n]*+[,\])\"]")
+_ITEM = re.compile(r"[ \t\n]*+\"[^\"\n\\]{0,400}+\"[ \t\n]*+[,\])\"\d]")
+_LITERAL_ITEM = re.compile(r"(?:-?\d[\d.eE+-]*+|true|false|null|None|True|False)[ \t]*+(?:[,\])]|\Z)")
 _LAST_ITEM = re.compile(r"\"[^\"\n\\]{1,400}+\"[ \t]*+[,\])]")
 _LABEL = re.compile(r"([A-Za-z_][\w ]{0,40}+):[ \t]*+(?:[\[{(][ \t]*+)*+")
 KEY = re.compile(r"[\"'“][A-Za-z_][\w ]{0,40}+[\"'”][ \t]*+:")
@@ -185,7 +188,10 @@ class Strings:
             return True
         if following in "#/":
             return text.startswith(("//", "/*", " #"), pos if following == "/" else pos - 1)
-        if self.listed and (_ITEM if pos > index + 1 else _LAST_ITEM).match(text, pos):
+        apart = pos > index + 1
+        if self.listed and (_ITEM if apart else _LAST_ITEM).match(text, pos):
+            return True
+        if self.listed and apart and _LITERAL_ITEM.match(text, pos):
             return True
         return KEY.match(text, pos) is not None or ("\n" in text[index:pos] and following in "\"'“{[")
 
@@ -208,5 +214,7 @@ class Strings:
         for code in sorted(codes):
             self.report(code, f"expected a doubled backslash, found one in {body[:40]!r}", start)
         if any("\ud800" <= c <= "\udfff" for c in value):
-            value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+            halves, value = value, value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+            if value.count("\ufffd") > halves.count("\ufffd"):
+                self.report("lone-surrogate", "expected a whole surrogate pair, found half of one", start)
         return value

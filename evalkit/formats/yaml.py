@@ -24,7 +24,8 @@ COPIES = 20_000  # values that aliases may stand for in one document
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _STARTS = frozenset(("SequenceStartEvent", "MappingStartEvent"))
 _ENDS = frozenset(("SequenceEndEvent", "MappingEndEvent"))
-_DOCUMENT = re.compile(r"(?:---|\.\.\.)(?:[ \t]|$)")
+_DOCUMENT = re.compile(r"---(?:[ \t]|$)|\.\.\.[ \t]*+(?:#.*)?$")
+_DIRECTIVE = re.compile(r"%(?:YAML|TAG)\b")
 _LOOSE = re.compile(r"^([ \t]*+(?:- +)*+)([A-Za-z_][\w -]{0,40})?(:[ \t]+)?([^\s\"'\[{|>&*#-].*)$", re.MULTILINE)
 _FLOW = re.compile(r"\s*+[\[{](?:[\[{\s]|&\w{1,80}\s)*+[A-Za-z_][\w -]{0,80}:\s")
 _SCRIPT = re.compile(r"(?:^|[\s,{\[])(?:/[/*]|undefined\b)|[\"'][ \t]*+:")
@@ -86,8 +87,30 @@ def read_values(text: str, report: Report, first_line: int = 1) -> list[Node]:
             report("yaml-tabs", "expected indentation by spaces, found tabs", first_line)
             stream = list(_stream(text.expandtabs(4)))
     single = error if len(stream) == 1 and "\t" not in text else ""  # what is known of the only document
-    nodes = (_read_piece(document, first_line + start, 0, report, single) for start, document in stream)
+    nodes = [_read_document(document, first_line + start, report, single) for start, document in stream]
     return [node for node in nodes if node is not None]
+
+
+def _read_document(text: str, line: int, report: Report, error: str) -> Node | None:
+    """Read one document of a broken stream; say so where it was broken and nothing else is reported of it."""
+    reports: list[tuple[str, str, int]] = []
+    node = _read_piece(text, line, 0, lambda *found: reports.append(found), error)
+    for found in reports:
+        report(*found)
+    if not reports and (problem := error or _problem(text)):
+        report("yaml-pieces", f"expected YAML, the parser says: {problem}; read piece by piece", line)
+    return node
+
+
+def _problem(text: str) -> str:
+    """Return what the parser says of a text; nothing where it is content."""
+    import yaml
+
+    try:
+        _documents(text, 1, lambda *_: None)
+    except yaml.YAMLError as problem:
+        return _message(problem)
+    return ""
 
 
 def _stream(text: str) -> Iterator[tuple[int, str]]:
@@ -96,9 +119,9 @@ def _stream(text: str) -> Iterator[tuple[int, str]]:
     starts = [i for i, line in enumerate(lines) if _DOCUMENT.match(line)]
     lines = [f"   {line[3:]}" if _DOCUMENT.match(line) else line for line in lines]
     for start, end in pairwise(dict.fromkeys((0, *starts, len(lines)))):
-        document = "\n".join("" if line.startswith("%") else line for line in lines[start:end])
-        if any(line.strip() and not line.lstrip().startswith("#") for line in lines[start:end] if line[:1] != "%"):
-            yield start, document
+        used = ["" if _DIRECTIVE.match(line) else line for line in lines[start:end]]
+        if any(line.strip() and not line.lstrip().startswith("#") for line in used):
+            yield start, "\n".join(used)
 
 
 def _documents(text: str, first_line: int, report: Report, *, refuse: bool = False) -> list[Node]:
@@ -177,6 +200,8 @@ def _mapping(items: list[Node], report: Report) -> dict[str, Node]:
     mapping: dict[str, Node] = {}
     for key, value in zip(items[::2], items[1::2], strict=True):
         name = key.value if isinstance(key.value, str) else ""
+        if isinstance(key.value, dict | tuple):
+            report("unread-line", f"expected a text as a key, found {key.kind}", key.line)
         if name in mapping:
             report("duplicate-key", f"expected one {name[:40]!r}, found another", key.line)
         mapping[name] = value
