@@ -14,7 +14,7 @@ from evalkit.errors import InputError
 from evalkit.formats import FORMATS, arrow
 from evalkit.storage.files import error_reason
 from evalkit.text import readable
-from evalkit.types import Diagnostic, Document
+from evalkit.types import Diagnostic, Document, Unread
 
 TEXTS = frozenset(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
 SUFFIXES = TEXTS | arrow.SUFFIXES
@@ -47,11 +47,13 @@ def documents(root: str | Path, *, planners: bool) -> Iterator[Document | Diagno
         empty = False
         path, folder = item
         text, problem = _read_document(path)
-        path = readable(path)
-        if problem is not None:
+        path, of_path = readable(path), planner(folder) if planners else None
+        if problem is not None and text is None:
+            yield Unread(problem.severity, problem.code, problem.message, path, None, of_path, paper_name(path))
+        elif problem is not None:
             yield replace(problem, path=path)
         if text is not None:
-            yield Document(path, text, planner(folder) if planners else None, paper_name(path))
+            yield Document(path, text, of_path, paper_name(path))
     if empty:
         passed_over = "".join(f"; {item.message}" for item in passed)
         kinds = ", ".join(sorted(SUFFIXES))
