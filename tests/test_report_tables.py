@@ -130,9 +130,11 @@ def test_latex_shows_texts_and_obeys_none(text: str, expected: str) -> None:
         ("a | b", r"a \| b"),
         ("<b>x</b>", "&lt;b&gt;x&lt;/b&gt;"),
         ("[x](javascript:y)", r"\[x\]\(javascript\:y\)"),
-        ("a\n# b", r"a \# b"),
+        ("a\n# b", r"a \#<!-- --> b"),
         ("https://example.org", r"https\://example.org"),
-        ("@team", r"\@team"),
+        ("@team", r"\@<!-- -->team"),
+        ("www.x.org gh-1", "www<!-- -->.x.org gh<!-- -->-1"),
+        ("1. a", r"1\. a"),
     ],
 )
 def test_markdown_shows_texts_and_links_none(text: str, expected: str) -> None:

@@ -150,7 +150,7 @@ def markdown(board: Table, standalone: bool) -> str:
     for planner, cells in board.rows:
         texts = [f"{cell.marked('**{}**', '†')} {cell.interval}".strip() if cell else "" for cell in cells]
         lines.append("| " + " | ".join([escaping.markdown(planner), *texts]) + " |")
-    return "\n".join([*lines, "", _legend(board, "**bold**", "†"), "", *_signed(board, "`", "`")]) + "\n"
+    return "\n".join([*lines, "", _legend(board, "**bold**", "†"), "", *map(escaping.code, _signed(board))]) + "\n"
 
 
 @_renderer
@@ -251,9 +251,6 @@ def _legend(board: Table, best: str, dagger: str) -> str:
     return "; ".join(notes) + "."
 
 
-def _signed(board: Table, before: str = "", after: str = "") -> list[str]:
+def _signed(board: Table) -> list[str]:
     """Return what pins the numbers, one line a run."""
-    return [
-        f"{before}{escaping.plain(run).replace('`', ' ')} {sign}{after}"
-        for run, sign in zip(board.runs, board.signatures, strict=True)
-    ]
+    return [escaping.plain(f"{run} {sign}") for run, sign in zip(board.runs, board.signatures, strict=True)]
