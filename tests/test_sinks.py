@@ -244,7 +244,7 @@ COMMANDS = """
     begin end toprule midrule bottomrule multicolumn cmidrule centering small caption textbf scriptsize dagger
     documentclass usepackage textbackslash textasciitilde textasciicircum textless textgreater textbar textquotedbl
     textendash textemdash ldots times leq geq rightarrow pm cdot textquoteleft textquoteright textquotedblleft
-    textquotedblright
+    textquotedblright sbox ifdim wd linewidth resizebox usebox else fi
 """
 
 
@@ -355,11 +355,29 @@ def gate_annotations(text: str) -> str:
     return "\n".join([*ci.workflow_commands(gated(text)), ci.error_command(InputError(text))])
 
 
+# What Jenkins' xunit plugin takes for JUnit, by its model/xsd/junit-10.xsd: element -> attributes that it must have,
+# others that it may have, and its children. Attributes are texts; `time` is a number without a sign.
+OUTCOME = (set[str](), {"type", "message"}, set[str]())
+JUNIT: dict[str, tuple[set[str], set[str], set[str]]] = {
+    "testsuites": (set(), {"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
+    "testsuite": ({"name", "tests", "failures", "errors"},
+                  {"group", "time", "skipped", "timestamp", "hostname", "id", "package", "file", "log", "url"},
+                  {"testsuite", "properties", "testcase", "system-out", "system-err"}),
+    "testcase": ({"name"}, {"time", "classname", "group"}, {"skipped", "error", "failure", "system-out", "system-err"}),
+    "skipped": OUTCOME, "error": OUTCOME, "failure": OUTCOME, "system-out": (set(), set(), set()),
+}  # fmt: skip
+
+
 def own_junit(text: str) -> None:
     no_control(text)
-    assert {element.tag for element in ElementTree.fromstring(text).iter()} <= {
-        "testsuites", "testsuite", "testcase", "failure", "skipped", "error", "system-out"
-    }  # fmt: skip
+    root = ElementTree.fromstring(text)
+    assert root.tag == "testsuites"
+    for element in root.iter():
+        needed, allowed, children = JUNIT[element.tag]
+        assert needed <= set(element.keys()) <= needed | allowed, element.tag
+        assert {child.tag for child in element} <= children
+        assert re.fullmatch(r"[0-9]{0,3}(\.[0-9]*)?", element.get("time", "0"))
+        assert element.tag in ("skipped", "error", "failure", "system-out") or not (element.text or "").strip()
 
 
 @sink(own_junit)
