@@ -366,8 +366,8 @@ def test_no_process_remains_of_a_command_that_was_ended(how: str, wait: float, t
     program = (
         "import signal, time; from evalkit import cli; from evalkit.scoring import executors, pipeline\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whoever runs the tests may ignore it
-        "opened = executors.Pool.open\n"
-        "executors.Pool.open = lambda pool: (print('open', flush=True), opened(pool))\n"
+        "opened = executors.Pool.start\n"
+        "executors.Pool.start = lambda pool: (print('open', flush=True), opened(pool))\n"
         "pipeline.score_run = lambda *_, executor, **__: list(executor(time.sleep, [60] * 4))\n"
         "cli.main()"
     )

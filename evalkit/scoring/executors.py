@@ -144,7 +144,7 @@ def _open_processes(workers: int, address: str) -> Iterator[Map]:
         return
     pool = Pool(count)
     try:
-        pool.open()  # in the block, so that a signal which comes while they start ends them too
+        pool.start()  # in the block, so that a signal which comes while they start ends them too
         yield Executor(count, (BrokenProcessPool,), pool.submit, pool.close, shared_fate=True)
     finally:
         pool.close()
@@ -157,7 +157,7 @@ class Pool:
         self._workers = workers
         self._pool: Any = None
 
-    def open(self) -> None:
+    def start(self) -> None:
         """Start the processes."""
         from joblib.externals.loky import ProcessPoolExecutor
 
@@ -176,7 +176,7 @@ class Pool:
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         if self._pool is None:
-            self.open()
+            self.start()
         try:
             future: Future[bytes] = self._pool.submit(_run, work, item)
         except BrokenProcessPool as error:
