@@ -68,7 +68,7 @@ def read_plans(
         plans = [_named(plan, None if gold else plan.planner, plan.paper) for plan in given]
         return LoadedPlans(tuple(plans), tuple(item for plan in plans for item in plan.diagnostics))
     plans, diagnostics = [], []
-    for batch in batched(documents(source, planners=not gold), BATCH):
+    for batch in batched(documents(source, planners=not gold, strict=settings.strict), BATCH):
         for item in _parsed(batch, settings, cache, gold=gold):
             if isinstance(item, Diagnostic):
                 diagnostics.append(item)
@@ -104,7 +104,7 @@ def read_plan_refs(source: Source, settings: Settings, executor: Map, cache: Sto
     if not isinstance(source, str | Path):
         given = plans_given(source, strict=settings.strict)
         return executor(partial(_given_batch, settings=settings), batched(given, BATCH))
-    batches = batched(documents(source, planners=True), BATCH)
+    batches = batched(documents(source, planners=True, strict=settings.strict), BATCH)
     return executor(partial(_read_batch, settings=settings, cache=cache), batches)
 
 

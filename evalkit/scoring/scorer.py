@@ -280,7 +280,7 @@ class Matcher:
         for gold, plan in work:
             _, match = probabilities(features(gold.ablations, plan.ablations, vectors), self.calibration)
             for g, p in zip(*((match >= low) & (match <= high)).nonzero(), strict=True):
-                result.append(Question(gold.paper, gold.ablations[g], plan.ablations[p]))
+                result.append(Question(gold.paper, gold.ablations[g], plan.ablations[p], plan.planner or ""))
         return result
 
     def _score_together(self, work: Sequence[tuple[Plan, Plan]], vectors: Vectors | None) -> list[ScoredPlan]:
