@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from evalkit.cli.options import Registered
+from evalkit.cli.options import Registered, say
 
 
 @click.command("export")
@@ -25,4 +25,4 @@ def command(run: str, name: str, out: str, force: bool) -> None:
 
     files = find_exporter(name)(load_run(run))
     write_texts({Path(out, *path.split("/")): text for path, text in files.items()}, force=force)
-    click.echo(f"{len(files)} files written to {out}")
+    say(f"{len(files)} files written to {out}")

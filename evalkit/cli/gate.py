@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from evalkit.cli import streams
 from evalkit.cli.options import JSON, MARKDOWN, Number, cache_options, pairing_options, renamed_planners, runs_of
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def command(
         report = evaluate_gate(compare_for_gate(base, new, rules, **choices), rules, strict=strict)
     except EvalkitError as error:
         if annotated:
-            click.echo(ci.error_command(error), err=True)
+            streams.workflow_commands(ci.error_command(error))
         try:
             ci.write_error(error, *files)
         except OutputError as unwritten:
@@ -75,7 +76,7 @@ def command(
         raise
     ci.write(report, *files)
     if annotated:
-        click.echo("\n".join(ci.workflow_commands(report)), err=True)
+        streams.workflow_commands("\n".join(ci.workflow_commands(report)))
     if as_json:
         click.echo(json_output.gate(report))
     else:

@@ -68,6 +68,13 @@ def workplace(choices: dict[str, Any], cache: str | None) -> Iterator[dict[str, 
         yield {"executor": executor, "cache": store}
 
 
+def say(text: str) -> None:
+    """Print a line on standard output in which no name steers a terminal."""
+    from evalkit.text import safe_terminal
+
+    click.echo(safe_terminal(text))
+
+
 def open_cache(cache: str | None) -> Store:
     """Open the cache of vectors, readings and decisions; what is wrong with it is a warning on standard error."""
     from evalkit.storage.cache import CACHE_FILE, Store

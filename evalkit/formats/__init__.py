@@ -46,10 +46,15 @@ def _data(parse: Callable[[str, Report], list[Node]]) -> Callable[[str, ParseCon
     return lambda text, context: read_plans(final_lists(parse(text, context.report), text, 1, context), context)
 
 
+def _json_values(text: str, report: Report) -> list[Node]:
+    """Return the values of a text in brackets: of YAML where it is that, else of JSON."""
+    return yaml.flow_values(text, report) or json.read_values(text, report)
+
+
 # A reading without entries that reports one of these has taken something else for its format; others say: no entries.
 DOUBTS = frozenset(
     ("text-around-data", "text-between-data", "bare-word", "not-an-entry", "entry-unreadable", "entry-without-content",
-     "unread-line", "plan-heading-missing", "missing-comma", "code-fence", "yaml-requoted")
+     "unread-line", "plan-heading-missing", "missing-comma", "code-fence", "yaml-requoted", "yaml-pieces")
 )  # fmt: skip
 HOSTILE = frozenset(("too-deep", "yaml-aliases", "more-of-the-kind"))  # what reports one of these is read once
 READ = "read are JSON or YAML lists, headings with '- **Action**: ...', '1. **Name** - Action: ...', and tables"
@@ -60,7 +65,7 @@ FORMATS: Mapping[str, Format] = {
         Format("jsonl", "one JSON object a line: entries, or plans", (".jsonl", ".ndjson"),
                json.is_jsonl, _data(json.read_values), json.write_jsonl),
         Format("json", "a list of entries, an object with one, or an object of papers (AblationBench's plans.json)",
-               (".json",), json.is_json, _data(json.read_values), json.write),
+               (".json",), json.is_json, _data(_json_values), json.write),
         Format("yaml", "the same as YAML; read as data only", (".yaml", ".yml"),
                yaml.recognises, _data(yaml.read_values), yaml.write),
         Format("trajectory", "markdown with an 'Ablation Plan', an entry a heading, with or without HTML boxes",

@@ -165,14 +165,17 @@ def markdown(board: Table, standalone: bool) -> str:
     for planner, cells in board.rows:
         texts = [f"{cell.marked('**{}**', '†')} {cell.interval}".strip() if cell else "" for cell in cells]
         lines.append("| " + " | ".join([escaping.markdown(planner), *texts]) + " |")
-    return "\n".join([*lines, "", _legend(board, "**bold**", "†"), "", *_signed(board, "`", "`")]) + "\n"
+    return "\n".join([*lines, "", _legend(board, "**bold**", "†"), "", *map(escaping.code, _signed(board))]) + "\n"
 
 
 @_renderer
 def latex(board: Table, standalone: bool) -> str:
-    """Return a booktabs table; as a document of its own, or to paste into one that loads booktabs."""
+    """Return a booktabs table; as a document of its own, or to paste into one that loads booktabs and graphicx.
+
+    A table that is wider than the page is scaled to its width.
+    """
     width = len(board.columns)
-    body = [r"\begin{tabular}{l" + "r" * len(board.titles) + "}", r"\toprule"]
+    body = [r"\sbox0{\begin{tabular}{l" + "r" * len(board.titles) + "}", r"\toprule"]
     if len(board.runs) > 1:
         groups = [rf"\multicolumn{{{width}}}{{c}}{{{escaping.latex(run)}}}" for run in board.runs]
         ends = [(start, start + width - 1) for start in range(2, 2 + len(board.titles), width)]
@@ -181,14 +184,16 @@ def latex(board: Table, standalone: bool) -> str:
         ]  # fmt: skip
     body += [" & ".join(["Planner", *map(escaping.latex, board.titles)]) + r" \\", r"\midrule"]
     body += [" & ".join([escaping.latex(planner), *map(_latex_cell, cells)]) + r" \\" for planner, cells in board.rows]
-    body += [r"\bottomrule", r"\end{tabular}"]
+    body += [r"\bottomrule", r"\end{tabular}}"]
     caption = escaping.latex(_legend(board, "Bold", "dagger")).replace("dagger", r"$\dagger$")
-    inside = [r"\begin{table}[t]", r"\centering", r"\small", *body, rf"\caption{{{caption}}}", r"\end{table}"]
+    fitted = [r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"]
+    inside = [r"\begin{table}[t]", r"\centering", r"\small", *body, *fitted,
+              rf"\caption{{{caption}}}", r"\end{table}"]  # fmt: skip
     comments = [f"% {line}" for line in _signed(board)]
     if not standalone:
-        return "\n".join([*comments, r"% needs \usepackage{booktabs}", *inside]) + "\n"
+        return "\n".join([*comments, r"% needs \usepackage{booktabs,graphicx}", *inside]) + "\n"
     frame = [r"\documentclass{article}", r"\usepackage[T1]{fontenc}", r"\usepackage[landscape,margin=2cm]{geometry}",
-             r"\usepackage{booktabs}", r"\begin{document}"]  # fmt: skip
+             r"\usepackage{booktabs,graphicx}", r"\begin{document}"]  # fmt: skip
     return "\n".join([*comments, *frame, *inside, r"\end{document}"]) + "\n"
 
 
@@ -266,9 +271,6 @@ def _legend(board: Table, best: str, dagger: str) -> str:
     return "; ".join(notes) + "."
 
 
-def _signed(board: Table, before: str = "", after: str = "") -> list[str]:
+def _signed(board: Table) -> list[str]:
     """Return what pins the numbers, one line a run."""
-    return [
-        f"{before}{escaping.plain(run).replace('`', ' ')} {sign}{after}"
-        for run, sign in zip(board.runs, board.signatures, strict=True)
-    ]
+    return [escaping.plain(f"{run} {sign}") for run, sign in zip(board.runs, board.signatures, strict=True)]

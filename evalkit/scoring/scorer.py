@@ -294,7 +294,7 @@ class Matcher:
             else:
                 _, match = self.decide(gold.ablations, plan.ablations)
             for g, p in zip(*((match >= low) & (match <= high)).nonzero(), strict=True):
-                result.append(Question(gold.paper, gold.ablations[g], plan.ablations[p]))
+                result.append(Question(gold.paper, gold.ablations[g], plan.ablations[p], plan.planner or ""))
         return result
 
     def _score_together(self, work: Sequence[tuple[Plan, Plan]], vectors: Vectors | None) -> list[ScoredPlan]:
