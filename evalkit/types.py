@@ -131,11 +131,15 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A pair that somebody else is asked about. It says what the entries say, so that equal questions are one."""
+    """A pair that somebody else is asked about. It says what the entries say, so that equal questions are one.
+
+    `planner` is whose entry it is, which no judge is told and which makes no question another one.
+    """
 
     paper: str
     gold: Ablation
     plan: Ablation
+    planner: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from evalkit.cli import group
 from evalkit.errors import InputError
 from evalkit.judges.llm.prompts import InvalidReply
 from evalkit.labels.drafts import Decision, DraftSession, confirm
-from evalkit.labels.extraction import read_entries, read_reviews
+from evalkit.labels.extraction import Review, draft_of, read_entries, read_reviews
 from evalkit.scoring.load import read_plans
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
@@ -60,6 +60,21 @@ def extract(reviews: Path, out: Path, url: str, *more: str) -> Any:
     cache = str(out.parent / "cache")
     words = ["gold", "extract", str(reviews), "--out", str(out), "--judge", "m", "--judge-url", url, "--cache", cache]
     return CliRunner().invoke(group, [*words, *more], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("quote", "stands"),
+    [
+        ("Remove the encoder.", True), ("please  ABLATE the “gating” module", True),
+        ("...", False), ("e", False), ("the", False), ("the enc", False), ("move the encoder", False),
+        ("1 2 3 4 5 6 7 8 9", False), ("Remove the decoder.", False), ("the encoder", False), ("a b c", False),
+    ],
+)  # fmt: skip
+def test_a_quote_is_a_passage_of_several_words(quote: str, stands: bool) -> None:
+    text = "Please ablate the “gating” module. Remove the encoder. 1 2 3 4 5 6 7 8 9 a b c"
+    reply = json.dumps({"entries": [{**SAID[0], "quote": quote}]})
+    draft = draft_of(Review("p", text), reply)
+    assert (len(draft.entries), draft.invented) == ((1, 0) if stands else (0, 1))
 
 
 def test_a_review_becomes_a_draft_with_its_sentences(reviews: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import click
 
+from evalkit.cli.options import say
+
 
 def _have_the_extra(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     """Refuse before the work is done, not after it, where a report cannot be made."""
@@ -35,4 +37,4 @@ def command(runs: tuple[str, ...], out: str, force: bool) -> None:
     else:
         written = run_page.write_report(next(iter(loaded.values())), out)
     more = f" and {len(written) - 1} files in the folder beside it" if len(written) > 1 else ""
-    click.echo(f"written to {out}{more}")
+    say(f"written to {out}{more}")

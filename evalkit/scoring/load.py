@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from evalkit.errors import InputError
-from evalkit.formats import FORMATS, parse_document, write_plans
+from evalkit.formats import find_format, parse_document, write_plans
+from evalkit.plugins import plugin_names, plugin_package
 from evalkit.scoring.given import plans_given
 from evalkit.scoring.pair import PlanRef, gold_by_paper
 from evalkit.settings import Settings, content_digest
@@ -33,7 +34,7 @@ BATCH = 128  # documents, or plans, that a worker takes at a time
 LARGEST_CACHED = 10_000_000  # characters of a document
 
 # What a parsed plan depends on: our code, the libraries, and Python's tables of characters.
-PARSING_CODE = ("formats", "storage/cache", "text", "types")
+PARSING_CODE = ("formats", "plugins", "storage/cache", "text", "types")
 PARSING_PACKAGES = ("python", "ftfy", "pyyaml")
 _SAMPLE = re.compile(r"\.\d+$")
 _PLANNER, _PAPER = PathName("planner"), PathName("paper")
@@ -68,7 +69,7 @@ def read_plans(
         plans = [_named(plan, None if gold else plan.planner, plan.paper) for plan in given]
         return LoadedPlans(tuple(plans), tuple(item for plan in plans for item in plan.diagnostics))
     plans, diagnostics = [], []
-    for batch in batched(documents(source, planners=not gold), BATCH):
+    for batch in batched(documents(source, planners=not gold, strict=settings.strict), BATCH):
         for item in _parsed(batch, settings, cache, gold=gold):
             if isinstance(item, Diagnostic):
                 diagnostics.append(item)
@@ -104,7 +105,7 @@ def read_plan_refs(source: Source, settings: Settings, executor: Map, cache: Sto
     if not isinstance(source, str | Path):
         given = plans_given(source, strict=settings.strict)
         return executor(partial(_given_batch, settings=settings), batched(given, BATCH))
-    batches = batched(documents(source, planners=True), BATCH)
+    batches = batched(documents(source, planners=True, strict=settings.strict), BATCH)
     return executor(partial(_read_batch, settings=settings, cache=cache), batches)
 
 
@@ -217,10 +218,16 @@ def _without_path(document: Document) -> Document:
     return Document("", document.text, planner, _PAPER if document.paper else document.paper)
 
 
+def _parsers() -> str:
+    """Return what reading depends on: our code, the libraries, and the packages that add formats."""
+    added = [f"{name} {plugin_package('formats', name)}" for name in plugin_names("formats")]
+    return " ".join((dependencies(PARSING_CODE, PARSING_PACKAGES), *added))
+
+
 def _cache_key(document: Document, strict: bool, gold: bool) -> bytes:
     """Hash a text and everything besides its path that decides what it is read as."""
     how = (strict, gold, document.planner, document.paper)
-    digest = hashlib.sha256(f"plans\0{dependencies(PARSING_CODE, PARSING_PACKAGES)}\0{how}\0".encode())
+    digest = hashlib.sha256(f"plans\0{_parsers()}\0{how}\0".encode())
     digest.update(document.text.encode("utf-8", "surrogatepass"))
     return digest.digest()
 
@@ -289,7 +296,7 @@ def convert(source: str, target: str, name: str, *, gold: bool = False, force: b
     sources: dict[Path, str] = {}
     for path, plans in by_document.items():
         inside = Path(path).relative_to(top) if is_folder else Path(Path(path).name)
-        place = Path(target) / inside.with_suffix(FORMATS[name].suffixes[0])
+        place = Path(target) / inside.with_suffix(find_format(name).suffixes[0])
         if place in sources:
             raise InputError(f"{sources[place]} and {path}: both would be written to {place}; rename one of them")
         sources[place], texts[place] = path, write_plans(plans, name)
