@@ -214,7 +214,7 @@ RATIO = numbers(-1, 1)
 GUARANTEE = {"rate": RATIO, "confidence": RATIO, "inside": RATIO, "papers": COUNT}
 META = {
     "signature": {str: LINE},
-    "settings": {str: ANYTHING},
+    "settings": {"seed": ANYTHING, "resamples": ANYTHING, str: ANYTHING},  # `check_known` looks at their kinds
     "versions": {str: LINE},
     "totals": dict.fromkeys(("planners", "papers", "plans", "pairs", "borderline_pairs"), COUNT),
     "warnings": [TEXT],
