@@ -1,4 +1,4 @@
-"""When two names of metrics mean one metric, by families, numbers, units, cases and plurals; how often that is right."""
+"""When two names of metrics mean one metric: families, numbers, units and plurals; and how often that is right."""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ MEASURES = GENERIC | frozenset(
 ALTERING = frozenset(("directional", "root", "inverse", "negative", "cumulative", "curve", "log"))
 NEGATIONS = frozenset(("no", "non", "none", "not", "without"))
 UNITS = frozenset(
-    ("s", "ms", "sec", "second", "min", "minute", "h", "hour", "day", "mb", "gb", "mib", "gib", "k", "m", "b", "x", "db",
-     "higher", "lower", "better", "is", "fps", "usd", "token")
+    ("s", "ms", "sec", "second", "min", "minute", "h", "hour", "day", "mb", "gb", "mib", "gib", "k", "m", "b", "x",
+     "db", "higher", "lower", "better", "is", "fps", "usd", "token")
 )  # fmt: skip
 _BRACKETS = re.compile(r"\(([^()]*)\)|\[([^\[\]]*)\]")
 _WORD = re.compile(r"\d+(?:\.\d+)+|[^\W_]+")
