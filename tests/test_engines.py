@@ -27,7 +27,7 @@ from evalkit.scoring import executors
 from evalkit.scoring.executors import ENGINES, Executor, open_executor
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
-from evalkit.storage.cache import Store
+from evalkit.storage.cache import Store, environment
 from evalkit.storage.files import sample_project, write_texts
 from evalkit.storage.runs import TABLES
 from evalkit.types import Plan
@@ -115,6 +115,43 @@ def test_the_same_bytes_whatever_the_engine(name: str, tmp_path: Path) -> None:
     for workers in (1, 2):
         with open_executor(name, workers) as where:
             assert written(tmp_path / f"{name}-{workers}", where) == expected
+
+
+def test_a_worker_without_a_library_is_refused() -> None:
+    there = {name: text for name, text in environment().items() if name != "scipy"}
+    with pytest.raises(EngineError, match=r"scipy absent \(here"):
+        executors._value(pickle.dumps((there, pickle.dumps(1))))
+
+
+@pytest.mark.clusters
+@pytest.mark.parametrize(("kind", "what"), [("code", "evalkit's code"), ("library", r"rapidfuzz 0\.0\.1 \(here [1-9]")])
+def test_one_worker_of_a_cluster_that_differs_is_refused(kind: str, what: str, tmp_path: Path) -> None:
+    """A Dask cluster of one worker as this process is, and one that finds something else: a changed line of the
+    matcher, or the name of another version of a library."""
+    from distributed import LocalCluster
+
+    other = tmp_path / "other"
+    if kind == "code":
+        source = Path(executors.__file__).parent.parent
+        shutil.copytree(source, other / "evalkit", ignore=shutil.ignore_patterns("__pycache__"))
+        with (other / "evalkit" / "matching" / "assign.py").open("a") as stream:
+            stream.write("\n# another line\n")
+    else:
+        (folder := other / "rapidfuzz-0.0.1.dist-info").mkdir(parents=True)
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: rapidfuzz\nVersion: 0.0.1\n")
+    found = os.environ | {"PYTHONPATH": os.pathsep.join((str(other), os.environ["PYTHONPATH"]))}
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        words = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address, "--nthreads", "1",
+                 "--no-dashboard", "--local-directory", str(tmp_path)]  # fmt: skip
+        with subprocess.Popen(words, env=found, cwd=tmp_path, stderr=subprocess.DEVNULL) as worker:
+            try:
+                while len(cluster.scheduler_info["workers"]) < 2:
+                    sleep(0.1)
+                refused = pytest.raises(EngineError, match=what)
+                with refused, open_executor("dask", 0, cluster.scheduler_address) as where:
+                    list(where(abs, range(200)))
+            finally:
+                worker.terminate()
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
@@ -286,7 +323,8 @@ def test_work_that_nobody_waits_for_is_cancelled() -> None:
 
 def test_a_worker_unpickles_its_work_once() -> None:
     work = pickle.dumps(partial(together, seen=[]))
-    assert [pickle.loads(executors._run(work, pickle.dumps(at))) for at in range(3)] == [[0], [0, 1], [0, 1, 2]]
+    results = [executors._value(executors._run(work, pickle.dumps(at))) for at in range(3)]
+    assert results == [[0], [0, 1], [0, 1, 2]]
 
 
 def together(item: int, seen: list[int]) -> list[int]:

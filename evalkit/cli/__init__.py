@@ -32,6 +32,7 @@ COMMANDS = {
     "label": "a page where a person decides pairs",
     "validate": "read plans or gold and report what is wrong with them",
     "convert": "rewrite documents in another format",
+    "schema": "the JSON Schema of a file or a --json document",
     "formats": "the formats that can be read and written",
     "demo": "a small sample project, scored",
     "doctor": "what is installed, and how to get what is missing",

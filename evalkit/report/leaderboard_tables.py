@@ -14,8 +14,9 @@ from typing import Any
 import pandas as pd
 
 from evalkit import stats
+from evalkit.comparison.differences import figure_named, per_paper
 from evalkit.errors import InputError
-from evalkit.metrics.figures import FIGURES, TITLES, shown_in
+from evalkit.metrics.figures import TITLES, shown_in
 from evalkit.report import escaping, json_output
 from evalkit.report.values import CORRECTIONS, brackets, defined, number
 from evalkit.storage.runs import Run
@@ -79,6 +80,7 @@ def _renderer(render: Render) -> Render:
 
 def table(runs: Mapping[str, Run], columns: Sequence[str] = COLUMNS, *, intervals: bool = True) -> Table:
     """Return columns of one leaderboard, or of several side by side; the first run sets the order of planners."""
+    runs = {name: _with_added(run, columns) for name, run in runs.items()}
     cells = [_cells(run, name, columns, intervals) for name, run in runs.items()]
     planners = dict.fromkeys(planner for own in cells for planner in own)
     nothing: tuple[Cell | None, ...] = (None,) * len(columns)
@@ -87,6 +89,19 @@ def table(runs: Mapping[str, Run], columns: Sequence[str] = COLUMNS, *, interval
     chosen = {run.meta.get("settings", {}).get("correction", "shaffer") for run in runs.values()}
     corrections = sorted(chosen & CORRECTIONS.keys())
     return Table(tuple(runs), signatures, tuple(columns), rows, tuple(corrections))
+
+
+def _with_added(run: Run, columns: Sequence[str]) -> Run:
+    """Return the run with the figures of other packages that are asked for: means over papers, and ratios of sums."""
+    board, papers = run.leaderboard, run.papers.assign(papers=1.0)
+    added = [name for name in columns if name not in board and figure_named(name)]
+    for name in added:
+        papers = papers.assign(**{name: per_paper(papers, name)})
+        totals = papers.groupby("planner").sum(numeric_only=True)
+        micro = name.endswith("_micro")
+        values = per_paper(totals.drop(columns=name), name) if micro else papers.groupby("planner")[name].mean()
+        board = board.assign(**{name: board["planner"].map(values)})
+    return run.replace(leaderboard=board, papers=papers.drop(columns="papers")) if added else run
 
 
 def _cells(run: Run, name: str, columns: Sequence[str], intervals: bool) -> dict[str, tuple[Cell | None, ...]]:
@@ -109,7 +124,7 @@ def _cells(run: Run, name: str, columns: Sequence[str], intervals: bool) -> dict
 def _cell(row: Mapping[Any, Any], column: str, mark: str, intervals: bool) -> Cell:
     bounded = intervals and column != "rank"
     low, high = (defined(row.get(f"{column}_{end}")) if bounded else None for end in ("low", "high"))
-    figure = FIGURES.get(column.removesuffix("_micro"))
+    figure = figure_named(column)
     digits = 0 if column in COUNTS else figure.digits if figure else 3
     return Cell(defined(row[column]), low, high, mark, digits)
 
@@ -117,7 +132,7 @@ def _cell(row: Mapping[Any, Any], column: str, mark: str, intervals: bool) -> Ce
 def _marks(run: Run, column: str) -> list[str]:
     """For each planner "best", "tied" or nothing; only ratios of papers can be tested, and only figures have a best."""
     values = run.leaderboard[column]
-    if column.removesuffix("_micro") not in FIGURES or values.isna().all():
+    if figure_named(column) is None or values.isna().all():
         return [""] * len(values)
     best = values == values.max()
     marks = ["best" if is_best else "" for is_best in best]

@@ -1,7 +1,8 @@
 """Run work and return its results in order: in this process, in several of this machine, or on a Dask or Ray cluster.
 
 Work that died with its worker is handed out again, and ends in one clear error when it kills its worker every time; no
-result is ever left out. Work is pickled once for all items, and items and results travel as bytes.
+result is ever left out. Work is pickled once for all items, and items and results travel as bytes. Each result comes
+with what its worker runs; one that was made by other code or libraries than ours ends the run.
 
 joblib's own generator (`Parallel(return_as="generator")`) is not used: it hands out all items however slowly results
 are taken, so that memory has no bound, and it does not survive a killed worker.
@@ -28,6 +29,7 @@ from queue import Empty
 from typing import Any
 
 from evalkit.errors import EngineError, install_command
+from evalkit.storage.cache import environment
 
 ATTEMPTS = 3
 MOST_WORKERS = 256
@@ -90,7 +92,7 @@ class Executor:
     def _results(self, work: bytes, rest: Iterator[Any], pending: deque[tuple[bytes, Wait]]) -> Iterator[Any]:
         try:
             while pending:
-                yield pickle.loads(self._first(work, pending))
+                yield _value(self._first(work, pending))
                 pending.popleft()
                 self._fill(work, rest, pending)
         finally:
@@ -118,8 +120,23 @@ class Executor:
 
 
 def _run(work: bytes, item: bytes) -> bytes:
-    """Do the work on one item, in a worker."""
-    return pickle.dumps(_unpacked(work)(pickle.loads(item)), protocol=5)
+    """Do the work on one item, in a worker; return the result with what the worker runs."""
+    result = pickle.dumps(_unpacked(work)(pickle.loads(item)), protocol=5)
+    return pickle.dumps((environment(), result), protocol=5)
+
+
+def _value(content: bytes) -> Any:
+    """Return the result that a worker sent; refuse one that was made by other code or libraries than ours."""
+    there, result = pickle.loads(content)
+    here = environment()
+    if there != here:
+        names = (name for name in {**here, **there} if here.get(name) != there.get(name))
+        other = ", ".join(f"{name} {there.get(name, 'absent')} (here {here.get(name, 'absent')})" for name in names)
+        raise EngineError(
+            f"a worker of the engine runs other code or versions than this process, so its scores may differ: {other}; "
+            "install the same on all of them; nothing was written"
+        )
+    return pickle.loads(result)
 
 
 @lru_cache(maxsize=2)

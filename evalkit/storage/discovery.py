@@ -11,10 +11,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from evalkit.errors import InputError
-from evalkit.formats import FORMATS, arrow
+from evalkit.formats import FORMATS, added_formats, arrow
 from evalkit.storage.files import error_reason
 from evalkit.text import readable
-from evalkit.types import Diagnostic, Document
+from evalkit.types import Diagnostic, Document, Unread
 
 TEXTS = frozenset(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
 SUFFIXES = TEXTS | arrow.SUFFIXES
@@ -48,14 +48,16 @@ def documents(root: str | Path, *, planners: bool, strict: bool = False) -> Iter
         empty = False
         path, folder, leads_out = item
         text, problem = (None, None) if leads_out and strict else _read_document(path)
-        path = readable(path)
+        path, of_path = readable(path), planner(folder) if planners else None
         if leads_out and problem is None:
             found = f"expected a file of this folder, found a link to one outside it; {'refused' if strict else 'read'}"
             yield Diagnostic("error" if strict else "warning", "link-outside", found, path)
-        if problem is not None:
+        if problem is not None and text is None:
+            yield Unread(problem.severity, problem.code, problem.message, path, None, of_path, paper_name(path))
+        elif problem is not None:
             yield replace(problem, path=path)
         if text is not None:
-            yield Document(path, text, planner(folder) if planners else None, paper_name(path))
+            yield Document(path, text, of_path, paper_name(path))
     if empty:
         passed_over = "".join(f"; {item.message}" for item in passed)
         kinds = ", ".join(sorted(SUFFIXES))
@@ -85,7 +87,7 @@ def _walk(top: Path) -> Iterator[tuple[str, str, bool] | Diagnostic]:
             stem, suffix = os.path.splitext(name)  # noqa: PTH122 - see above
             if name in repeats:
                 yield Diagnostic("note", "repeats", f"repeats what {repeats[name]} says; passed over", begin + name)
-            elif suffix.lower() in SUFFIXES and not name.startswith(".") and stem.upper() != "README":
+            elif is_read(suffix.lower()) and not name.startswith(".") and stem.upper() != "README":
                 yield begin + name, folder, name in links and not _lies_below(begin + name, top)
             elif suffix.lower() in UNREAD and not name.startswith("."):
                 unread.append(begin + name)
@@ -96,6 +98,13 @@ def _walk(top: Path) -> Iterator[tuple[str, str, bool] | Diagnostic]:
             raise InputError(f"{top}: {error_reason(error)}") from error
         message = f"expected a readable folder, found: {error_reason(error)}"
         yield Diagnostic("error", "unreadable", message, str(error.filename))
+
+
+def is_read(suffix: str) -> bool:
+    """Return whether files of an ending are read; formats of other packages are loaded for one that is not known."""
+    if suffix in SUFFIXES or not suffix:
+        return bool(suffix)
+    return any(suffix in format_.suffixes for format_ in added_formats().values())
 
 
 def _lies_below(path: str, top: Path) -> bool:
@@ -158,7 +167,7 @@ def _is_empty(path: Path) -> bool:
 def paper_name(path: str | Path) -> str:
     """Return the paper that a file is named after: its name without known endings, also in `paper.json.log`."""
     name = os.path.basename(path)  # noqa: PTH119 - this is done for every plan, and a Path costs ten times as much
-    while (dot := name.rfind(".")) > 0 and name[dot:].lower() in SUFFIXES:
+    while (dot := name.rfind(".")) > 0 and is_read(name[dot:].lower()):
         name = name[:dot]
     return name
 
