@@ -20,7 +20,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 from evalkit.errors import SettingsError
-from evalkit.types import Ablation
+from evalkit.types import Ablation, Plan
 
 MATCHERS = ("hybrid", "lexical", "embedding")
 MOST = 1_000_000  # of resamples, of entries, and of other counts that only have to be possible
@@ -417,3 +417,10 @@ def content_digest(entries: Iterable[Ablation]) -> str:
     """Return the sha256 of what entries say; empty where there are none."""
     contents = [(entry.name, entry.part, entry.action, entry.replacements, entry.metrics) for entry in entries]
     return fingerprint(contents) if contents else ""
+
+
+def gold_digest(gold: Plan) -> str:
+    """Return the sha256 of what a gold list says, with its weights where one of them is not 1."""
+    weights = [float(weight) for weight in (gold.weight, *(entry.weight for entry in gold.ablations))]
+    digest = content_digest(gold.ablations)
+    return digest if set(weights) == {1.0} else fingerprint([digest, weights])

@@ -71,6 +71,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for source, names in (("plans", ("plans", "new-plans", "its-plans")), ("gold", ("references",))):
             for name in names:
                 shutil.copytree(demo / source, work / name)
+        for path in (work / "references").glob("*.json"):  # for docs/slices.md
+            tree = json.loads(path.read_text(encoding="utf-8")) | {"year": 2021 + len(path.stem) % 2}
+            path.write_text(json.dumps(tree), encoding="utf-8")
         for name in ("run", "new-run"):
             shutil.copytree(demo / "run", work / name)
         shutil.copy(GOLDENS / "inputs" / "labels.jsonl", work / "sample.jsonl")

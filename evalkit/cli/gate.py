@@ -66,7 +66,7 @@ def command(
         comparison = compare(
             base, new, metric=rules.metrics[0], figures=(*SECONDARY_FIGURES, *rules.metrics), tested=rules.tested,
             renamed=renamed_planners(renamed), force=force, target=rules.target or TARGET, corrected=rules.corrected,
-            doubts=doubts, correction=rules.correction,
+            doubts=doubts, correction=rules.correction, by=rules.by,
         )  # fmt: skip
         report = evaluate_gate(comparison, rules, strict=strict)
     except EvalkitError as error:

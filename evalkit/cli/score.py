@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from evalkit.cli.options import (
+    BY,
     JSON,
     JUDGEMENTS,
     VERBOSE,
@@ -35,6 +36,7 @@ from evalkit.storage.tables import FORMS
 @REPORT
 @JUDGEMENTS
 @click.option("--labels", multiple=True, metavar="FILE", help="Labels of a random sample of papers; they correct all.")
+@BY
 @panel_options
 @scoring_options
 @engine_options
@@ -44,7 +46,7 @@ from evalkit.storage.tables import FORMS
 def command(
     pred: str, gold: str, out: str | None, force: bool, form: str, report: bool, judgements: tuple[str, ...],
     config: str | None, as_json: bool, dry_run: bool, cache: str | None, labels: tuple[str, ...],
-    wide: bool, verbose: bool, **options: Any,
+    by: str | None, wide: bool, verbose: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Score the plans of one or more planners against gold.
 
@@ -67,19 +69,19 @@ def command(
 
         run = score_run(
             pred, gold, settings, progress=advance, judgements=judges, panel=panel, labels=truth, **place,
-            out=folder, force=force, form=form,
+            out=folder, force=force, form=form, by=by,
         )  # fmt: skip
     from evalkit.report import agreement_text, console, json_output, run_page
 
     if report:
-        run_page.write_report(run, f"{folder}/report.html")
+        run_page.write_report(run, f"{folder}/report.html", by=by)
     if as_json:
-        click.echo(json_output.run(run))
+        click.echo(json_output.run(run, by))
     else:
         decisions = agreement_text.decisions(run, panel.spent() if panel else "", panel.failures if panel else None)
         agreement = agreement_text.judges(run.meta["judges"]) if run.meta.get("judges") else ()
         compat = agreement_text.compat(run)
-        leaderboard = console.summary(run, wide=wide, verbose=verbose)
+        leaderboard = console.summary(run, wide=wide, verbose=verbose, by=by)
         console.show([*leaderboard, *decisions, *agreement, *compat, console.after_score(str(folder))], wide=wide)
     if settings.strict and (run.diagnostics["severity"] == "error").any():
         click.echo("evalkit: --strict: something had to be repaired or left out; the run says what", err=True)

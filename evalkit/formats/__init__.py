@@ -9,8 +9,8 @@ from itertools import chain
 from evalkit.errors import InputError
 from evalkit.formats import json, markdown, reply, shapes, yaml
 from evalkit.formats.diagnostics import CODES, ParseContext, Report
-from evalkit.formats.entries import Node
 from evalkit.formats.layouts import final_lists, read_plans
+from evalkit.formats.tree import Node
 from evalkit.text import repair_document
 from evalkit.types import Diagnostic, Document, Plan
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence, Sized
 from typing import Any
 
 from evalkit.formats.diagnostics import Report
-from evalkit.formats.entries import Node, plan_tree, plan_trees
+from evalkit.formats.entries import plan_tree, plan_trees
+from evalkit.formats.tree import Node
 from evalkit.types import Plan
 
 DEEPEST = 32

@@ -8,6 +8,7 @@ from typing import Any
 
 from evalkit.errors import InputError
 from evalkit.formats import parse_document
+from evalkit.formats.metadata import is_weight
 from evalkit.types import Document, Plan
 
 EXPECTED = (
@@ -29,6 +30,9 @@ def plans_given(source: Any, *, gold: bool = False, strict: bool = False) -> Ite
     entries = []
     for item in source:
         if isinstance(item, Plan):
+            weights = (item.weight, *(entry.weight for entry in item.ablations)) if gold else ()
+            if wrong := [weight for weight in weights if not is_weight(weight)]:
+                raise InputError(f"gold for {item.paper!r}: expected a positive weight, found {wrong[0]!r}")
             yield item
         elif isinstance(item, Mapping):
             entries.append(item)
