@@ -25,6 +25,7 @@ GOLDENS = ROOT / "tests" / "goldens"
 # What a line of the docs must not hold to be run here, and why. Its options are checked all the same.
 NOT_RUN = {
     "evalkit label": "serves a page until it is stopped",
+    "evalkit watch": "scores until it is stopped",
     "evalkit gold extract": "needs a model that drafts entries",
     "evalkit gold confirm": "asks the reader",
     "--base default": "is refused when the labels do not help, as those here",
