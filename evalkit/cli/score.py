@@ -1,7 +1,11 @@
 """`evalkit score`: the main job."""
 
+from __future__ import annotations
+
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,11 +27,51 @@ from evalkit.cli.options import (
     workplace,
 )
 from evalkit.cli.report import REPORT
+from evalkit.errors import InputError
 from evalkit.storage.tables import FORMS
+
+if TYPE_CHECKING:
+    from evalkit.settings import Settings
+    from evalkit.types import ScoredPlan
+
+
+STDIN = "-"
+
+
+@contextmanager
+def _plans(
+    pred: str, gold: str, settings: Settings, place: dict[str, Any], *, early: bool
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Open the plans of a run, and its cache: those of standard input, scored as they come where the matcher decides.
+
+    The decisions on them are cached, so that the run at the end of the input finds them.
+    """
+    if pred != STDIN:
+        yield pred, place
+        return
+    from evalkit.report.values import number
+    from evalkit.scoring.scorer import figures_of
+    from evalkit.scoring.stream import read_stream, scored_stream
+    from evalkit.text import safe_terminal
+
+    def tell(count: int, scored: ScoredPlan) -> None:
+        value = number(figures_of(scored)["match_f1"])
+        name = f"{scored.plan.planner} · {scored.gold.paper}"
+        click.echo(f"{count:>6}  {safe_terminal(name)}: match F1 {value}", err=True)
+
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is None:
+        raise InputError("--pred -: standard input is closed")
+    if not early:
+        yield read_stream(stream, settings), place
+        return
+    with scored_stream(stream, gold, settings, place["cache"], tell) as (plans, cache):
+        yield plans, {**place, "cache": cache}
 
 
 @click.command("score")
-@click.option("--pred", required=True, metavar="DIR", help="Plans: <planner…>/<paper>.<ext>, in any readable format.")
+@click.option("--pred", required=True, metavar="DIR",
+              help="Plans: <planner…>/<paper>.<ext>, in any format; - for JSON lines as they come.")  # fmt: skip
 @click.option("--gold", required=True, metavar="DIR", help="Gold: one file a paper, or one file with many.")
 @click.option("--out", metavar="DIR", help="Run folder to write.  [default: runs/<time>]")
 @click.option("--force", is_flag=True, help="Replace the run that --out holds already.")
@@ -53,12 +97,17 @@ def command(
     Writes leaderboard.csv, papers.csv, pairs.csv, diagnostics.csv and run.json into a run folder, and prints the
     leaderboard. Every gold paper counts for every planner: a missing or unreadable plan is an empty plan. With --strict
     it ends in 2 if anything had to be repaired or left out.
+
+    With --pred - it reads JSON lines from standard input, one record a plan with its planner and paper, and scores each
+    plan when it comes; the run is written at the end of the input.
     """
     from evalkit.report import progress
     from evalkit.storage.folders import fresh_run_folder
 
     work = take_work(options)
     settings = settings_from(config, options)
+    if dry_run and pred == STDIN:
+        raise click.UsageError("--dry-run reads the plans of a folder: those of --pred - can be read once")
     if dry_run:
         show_estimate(pred, gold, settings, work, cache, as_json=as_json)
         return
@@ -67,10 +116,11 @@ def command(
     with progress.bar() as advance, panel_for(settings, cache, advance) as panel, workplace(work, cache) as place:
         from evalkit.scoring.pipeline import score_run
 
-        run = score_run(
-            pred, gold, settings, progress=advance, judgements=judges, panel=panel, labels=truth, **place,
-            out=folder, force=force, form=form, by=by,
-        )  # fmt: skip
+        with _plans(pred, gold, settings, place, early=judges is None and panel is None) as (plans, place):
+            run = score_run(
+                plans, gold, settings, progress=advance, judgements=judges, panel=panel, labels=truth, **place,
+                out=folder, force=force, form=form, by=by,
+            )  # fmt: skip
     from evalkit.report import agreement_text, console, json_output, run_page
 
     if report:

@@ -124,9 +124,7 @@ def score_run(
         )
     if out is not None:
         check_place(out, force=force)
-    loaded = load(pred, gold, settings, executor, cache)
-    if by:
-        check_field(known_fields(gold_facts(loaded.gold.values())), by)
+    loaded = load(pred, gold, settings, executor, cache, by)
     with ExitStack() as stack:
         if judgements is not None:
             named = judgements.with_former_names(former_planners(pred, settings))
@@ -187,11 +185,20 @@ class Loaded:
         return Work(list(paired(self.gold, table, settings)), self.spool)
 
 
-def load(pred: Source, gold: Source, settings: Settings, executor: Map = map, cache: Store | None = None) -> Loaded:
-    """Read gold and plans; the plans are put into a spool as they come."""
+def load(
+    pred: Source,
+    gold: Source,
+    settings: Settings,
+    executor: Map = map,
+    cache: Store | None = None,
+    by: str | None = None,
+) -> Loaded:
+    """Read gold, whose metadata must have the field `by`, and plans; these are put into a spool as they come."""
     check_sides(pred, gold)
     batches = read_plan_refs(pred, settings, executor, cache)
     references, problems = load_gold(gold, settings, cache)
+    if by:
+        check_field(known_fields(gold_facts(references.values())), by)
     refs: list[PlanRef] = []
     diagnostics: list[Diagnostic] = []
     spool = Spool()
