@@ -41,7 +41,7 @@ class FigureChange:
     that nothing changed: of a dozen figures, one is "better" or "worse" by chance in a fifth of all comparisons.
     `p` is the paired permutation test's. `p_holm` corrects it for the planners compared on that figure, or `p_bh` does
     where the choice is to control false discoveries; the other is None. `detectable` is the smallest difference that so
-    many papers show with 80% power, `papers_needed` how many would show `target`.
+    many papers show with 80% power in so many tests, `papers_needed` how many would show `target`.
     """
 
     planner: str
@@ -125,7 +125,7 @@ def figure_measure(rows: Sequence[pd.DataFrame], figure: str) -> stats.Measure:
 
 
 def figure_changes(
-    rows: PaperRows, pair: Pair, figures: Sequence[str], target: float, options: ResamplingOptions
+    rows: PaperRows, pair: Pair, figures: Sequence[str], options: ResamplingOptions
 ) -> list[FigureChange]:
     """Compare every figure of one planner; all intervals come from the same resamples."""
     measures = {name: figure_measure(rows, name) for name in figures}
@@ -134,7 +134,7 @@ def figure_changes(
     differences = stats.differences([measures[name] for name in changed], 0, 1)
     for name, difference in zip(changed, differences, strict=True):
         p = stats.paired_test(measures[name], 0, 1, **options)
-        changes[name] = with_difference(changes[name], difference, p, target)
+        changes[name] = with_difference(changes[name], difference, p)
     return list(changes.values())
 
 
@@ -147,9 +147,8 @@ def point_change(measure: stats.Measure, pair: Pair, figure: str) -> FigureChang
     return change
 
 
-def with_difference(change: FigureChange, difference: stats.Difference, p: float, target: float) -> FigureChange:
-    """Add the difference with its interval, its test, and what could have been detected."""
-    detectable = stats.minimum_detectable(difference.standard_error, difference.n)
+def with_difference(change: FigureChange, difference: stats.Difference, p: float) -> FigureChange:
+    """Add the difference with its interval and its test."""
     return replace(
         change,
         difference=difference.value,
@@ -157,9 +156,16 @@ def with_difference(change: FigureChange, difference: stats.Difference, p: float
         high=_defined(difference.high),
         p=_defined(p),
         standard_error=_defined(difference.standard_error),
-        detectable=_defined(detectable),
-        papers_needed=stats.papers_needed(difference.n, detectable, target) or None,
     )
+
+
+def with_detectable(change: FigureChange, tests: int, target: float) -> FigureChange:
+    """Add what a test of this change, one of so many, could have detected, and the papers that would show `target`."""
+    if not change.standard_error:
+        return change
+    detectable = stats.minimum_detectable(change.standard_error, change.papers, tests=tests)
+    needed = stats.papers_needed(change.papers, detectable, target) or None
+    return replace(change, detectable=_defined(detectable), papers_needed=needed)
 
 
 def _defined(value: float) -> float | None:
@@ -168,7 +174,7 @@ def _defined(value: float) -> float | None:
 
 
 def with_verdicts(
-    changes: Sequence[FigureChange], metric: str, tested: Sequence[str] = (), correction: str = "shaffer"
+    changes: Sequence[FigureChange], metric: str, tested: Sequence[str], correction: str, target: float
 ) -> tuple[FigureChange, ...]:
     """Give each figure its role, correct p by Holm or Benjamini-Hochberg, and add the verdict that follows from it.
 
@@ -178,16 +184,19 @@ def with_verdicts(
     families = {name: "tested" if name in tested else name for name in dict.fromkeys(item.figure for item in changes)}
     families[metric] = metric
     adjusted: dict[tuple[str, str], float | None] = {}
+    tests: dict[str, int] = {}
     for family in dict.fromkeys(families.values()):
         members = [item for item in changes if families[item.figure] == family]
         raw = np.array([math.nan if item.p is None else item.p for item in members], dtype=np.float64)
         p = stats.correct(raw, correction)
+        tests[family] = int(np.count_nonzero(~np.isnan(raw)))
         adjusted |= {(item.planner, item.figure): _defined(value) for item, value in zip(members, p, strict=True)}
     corrected = []
     for item in changes:
         p_item = adjusted[item.planner, item.figure]
         by_bh = correction == "bh"
         change = replace(item, p_holm=None if by_bh else p_item, p_bh=p_item if by_bh else None)
+        change = with_detectable(change, tests[families[item.figure]], target)
         corrected.append(_with_verdict(replace(change, role=_role(item.figure, metric, tested))))
     return tuple(corrected)
 
