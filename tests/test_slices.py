@@ -375,7 +375,8 @@ def test_the_commands_by_slice(tmp_path: Path) -> None:
     score = ("score", "--pred", folder / "plans", "--gold", folder / "gold", "--matcher", "lexical", "--no-cache")
     shown = called(*score, "--out", folder / "run", "--by", "venue", "--report")
     assert "By venue" in shown
-    assert "CVPR · lm/good" in shown
+    assert "planners below lm/" in shown
+    assert "CVPR · good" in shown
     assert "3, few" in shown
     assert "[–]" in shown
     assert max(map(len, shown.splitlines())) <= 80

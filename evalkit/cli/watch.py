@@ -36,28 +36,37 @@ def command(pred: str, gold: str, out: str | None, config: str | None, cache: st
     good run. A plan that can no longer be read is reported, and the last good run stays until it can be. Stop with
     Ctrl-C. Needs the extra `watch`.
     """
-    from evalkit.errors import InputError, SettingsError
+    from evalkit.errors import SettingsError
 
     work = take_work(options)
     settings = settings_from(config, options)
     if settings.judge.models:
         raise SettingsError("watch asks no language model; leave [judge] models out of its settings")
-    places = [Path(place).resolve() for place in (pred, gold)]
-    for given, path in zip((pred, gold), places, strict=True):
-        if not path.exists():
-            raise InputError(f"{given}: no such file or folder")
-        if out is not None and path in (Path(out).resolve(), *Path(out).resolve().parents):
-            raise InputError(f"--out {out}: lies in {given}, which is watched; give a folder outside it")
     # Intervals and tests say nothing of a single save.
     settings = settings if out else replace(settings, resamples=0)
-    saves = _saves(places)
     with workplace(work, cache) as place:
         from evalkit.scoring.pipeline import score_run
 
+        saves = _saves(_places(pred, gold, out))
         session = _Session(lambda: score_run(pred, gold, settings, **place), out)
         session.score(f"watching {pred} against {gold}; Ctrl-C stops")
         for changed in saves:
             session.score(changed)
+
+
+def _places(pred: str, gold: str, out: str | None) -> list[Path]:
+    """Return what is watched; refuse a run folder in it, which would be a change itself."""
+    from evalkit.errors import InputError
+
+    places = []
+    for given in (pred, gold):
+        path = Path(given).resolve()
+        if not path.exists():
+            raise InputError(f"{given}: no such file or folder")
+        if out is not None and path in (Path(out).resolve(), *Path(out).resolve().parents):
+            raise InputError(f"--out {out}: lies in {given}, which is watched; give a folder outside it")
+        places.append(path)
+    return places
 
 
 def _saves(places: list[Path]) -> Iterator[str]:

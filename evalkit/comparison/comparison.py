@@ -164,7 +164,7 @@ def compare(
         ),
         corrected=by_labels,
         correction="bh" if chosen == "bh" else "holm",
-        slices={name: slice_changes(base, new, shared, names, name, target) for name in dict.fromkeys(by)},
+        slices={name: slice_changes(base, new, shared, names, name) for name in dict.fromkeys(by)},
     )
 
 

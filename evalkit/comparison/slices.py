@@ -23,7 +23,7 @@ ENTRY_FIGURES = ("match_recall", "match_recall_micro")  # what a slice of gold e
 
 
 def slice_changes(
-    base: Snapshot, new: Snapshot, shared: Mapping[Pair, PaperRows], figures: Sequence[str], field: str, target: float
+    base: Snapshot, new: Snapshot, shared: Mapping[Pair, PaperRows], figures: Sequence[str], field: str
 ) -> SliceChanges:
     """Return the changes in every slice, with intervals from five papers on; nothing is tested, all is exploratory."""
     fields = new.gold["fields"]
@@ -43,7 +43,7 @@ def slice_changes(
                 counted = [_counted(side, planner, entries) for side, planner in zip((base, new), pair, strict=True)]
                 common = counted[0].index.intersection(counted[1].index)
                 rows = [side.loc[common] for side in counted]
-            changes.extend(map(partial(_change, rows, pair, target), names))
+            changes.extend(map(partial(_change, rows, pair), names))
         result[value] = tuple(changes)
     return result
 
@@ -56,13 +56,12 @@ def _counted(snapshot: Snapshot, planner: str, entries: pd.Index[Any]) -> pd.Dat
     return counts.assign(match_recall=counts["match_gold"] / counts["gold_entries"])
 
 
-def _change(rows: Sequence[pd.DataFrame], pair: Pair, target: float, figure: str) -> FigureChange:
+def _change(rows: Sequence[pd.DataFrame], pair: Pair, figure: str) -> FigureChange:
     """Return the change of a figure in a slice; without interval where it has too few papers."""
     measure = figure_measure(rows, figure)
     change = point_change(measure, pair, figure)
     if change.difference is None and change.defined:
-        change = with_difference(change, stats.differences([measure], 0, 1)[0], math.nan, target)
+        change = with_difference(change, stats.differences([measure], 0, 1)[0], math.nan)
     change = replace(change, p=None, verdict="exploratory" if change.difference else change.verdict)
-    if change.papers >= stats.FEWEST_PAPERS:
-        return change
-    return replace(change, low=None, high=None, standard_error=None, detectable=None, papers_needed=None)
+    small = change.papers < stats.FEWEST_PAPERS
+    return replace(change, low=None, high=None, standard_error=None) if small else change

@@ -16,7 +16,7 @@ from rich.text import Text
 from evalkit.comparison import Comparison, FigureChange, GateReport, Outlook, Snapshot, scores
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report.escaping import plain
-from evalkit.report.planner_table import PlannerTable
+from evalkit.report.planner_table import PlannerTable, common_prefix
 from evalkit.report.values import CORRECTIONS, brackets, number, p_value
 from evalkit.stats import FEWEST_PAPERS
 
@@ -159,9 +159,13 @@ def _slices(result: Comparison) -> Iterator[RenderableType]:
         figure = rows[0][1].figure if rows else result.metric
         heads = ("papers", "base", "new", "difference [95%]")
         title = f"By {plain(field)}: {figure}, exploratory (few: below {FEWEST_PAPERS} papers, no interval)"
-        table = PlannerTable(title, heads, first=heads[::-1], hint=ALL, name=f"{plain(field)} · planner")
+        prefix = common_prefix([change.planner for change in result.headline])
+        title += f"\nplanners below {plain(prefix)}" if prefix else ""
+        first = ("difference [95%]", "papers", "new", "base")
+        table = PlannerTable(title, heads, first=first, hint=ALL, name=f"{plain(field)} · planner")
         for value, change in rows:
-            table.add_row(f"{plain(value)} · {plain(planner_name(change))}", *map(Text, slice_cells(change)))
+            name = plain(planner_name(change).removeprefix(prefix))
+            table.add_row(f"{plain(value)} · {name}", *map(Text, slice_cells(change)))
         yield table
 
 

@@ -38,7 +38,19 @@ def leaderboard(run: Run, *, wide: bool = False) -> Iterator[RenderableType]:
     columns = {name: title for name, title in COLUMNS.items() if name in frame}
     headline, *others = columns.values()
     heads = (headline, *ranked, *others, "papers")
-    first = (headline, "rank", "P", "R", "coverage", "part F1", "p best", "action", "metrics F1", "options F1")
+    first = (
+        headline,
+        "rank",
+        "P",
+        "R",
+        "weighted F1",
+        "coverage",
+        "part F1",
+        "p best",
+        "action",
+        "metrics F1",
+        "options F1",
+    )
     by = f" by {CORRECTIONS['bh']}" if run.meta.get("settings", {}).get("correction") == "bh" else ""
     title = f"Leaderboard (macro means over papers; * best; p against the best, corrected{by})"
     table = PlannerTable(title, heads, first=first, hint="--wide shows all")
@@ -85,11 +97,13 @@ def slices(run: Run, field: str) -> RenderableType:
     names = [name for name in COLUMNS if name in frame and frame[name].notna().any()]
     heads = ("papers", *(COLUMNS[name] for name in names))
     title = f"By {shown} (macro means over papers; few: below {FEWEST_PAPERS} papers, no interval)"
+    prefix = common_prefix(run.leaderboard["planner"].tolist())
+    title += f"\nplanners below {safe_terminal(prefix)}" if prefix else ""
     table = PlannerTable(title, heads, first=heads, hint="--wide shows all", name=f"{shown} · planner")
     for row in frame.to_dict("records"):
         cells = [number(row[name], FIGURES[name].digits) for name in names]
         cells[0] += brackets(row.get(f"{names[0]}_low"), row.get(f"{names[0]}_high")) or " [–]" * bool(row["small"])
-        label = f"{safe_terminal(row['slice']) or '–'} · {safe_terminal(row['planner'])}"
+        label = f"{safe_terminal(row['slice']) or '–'} · {safe_terminal(row['planner'].removeprefix(prefix))}"
         table.add_row(label, papers_shown(row), *cells)
     return table
 
