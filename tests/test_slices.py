@@ -390,7 +390,9 @@ def test_the_commands_by_slice(tmp_path: Path) -> None:
     assert (
         json.loads(called("table", folder / "run", "--by", "venue", "--format", "json"))["rows"][0]["slice"] == "CVPR"
     )
-    changed = called("compare", folder / "run", folder / "again", "--by", "venue")
+    markdown = folder / "changes.md"
+    changed = called("compare", folder / "run", folder / "again", "--by", "venue", "--markdown", markdown)
+    assert "| ICLR | lm/good | 3, few | 0.778 | 0.778 | +0.000 [–] |" in markdown.read_text(encoding="utf-8")
     assert "By venue: match_f1, exploratory" in changed
     assert "venue · planner" in changed
     called("report", folder / "run", folder / "again", "--by", "venue", "--out", folder / "two.html")
@@ -424,7 +426,11 @@ def test_values_of_fields_do_no_harm(tmp_path: Path) -> None:
     assert "<img" not in page
     latex = leaderboard_tables.latex(board, True)
     assert r"\input" not in latex
-    shown = called("compare", tmp_path / "run", tmp_path / "run", "--by", "kind")
-    assert "\x1b" not in shown
+    markdown = tmp_path / "changes.md"
+    shown = called("compare", tmp_path / "run", tmp_path / "run", "--by", "kind", "--markdown", markdown)
+    text = markdown.read_text(encoding="utf-8")
+    assert "\x1b" not in shown + text
+    assert "<script>" not in text
+    assert "<img" not in text
     called("report", tmp_path / "run", "--by", "kind", "--out", tmp_path / "page.html")
     assert "<script>window.harmed" not in (tmp_path / "page.html").read_text(encoding="utf-8")
