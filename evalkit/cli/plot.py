@@ -2,7 +2,7 @@
 
 import click
 
-from evalkit.cli.options import Registered
+from evalkit.cli.options import Registered, say
 
 
 @click.command("plot")
@@ -15,4 +15,4 @@ def command(run: str, kind: str, out: str) -> None:
     from evalkit.storage.runs import load_run
 
     charts.write(load_run(run), kind, out)
-    click.echo(f"written to {out}")
+    say(f"written to {out}")

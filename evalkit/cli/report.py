@@ -2,7 +2,7 @@
 
 import click
 
-from evalkit.cli.options import BY
+from evalkit.cli.options import BY, say
 
 
 def _have_the_extra(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
@@ -38,4 +38,4 @@ def command(runs: tuple[str, ...], out: str, by: str | None, force: bool) -> Non
     else:
         written = run_page.write_report(next(iter(loaded.values())), out, by=by)
     more = f" and {len(written) - 1} files in the folder beside it" if len(written) > 1 else ""
-    click.echo(f"written to {out}{more}")
+    say(f"written to {out}{more}")

@@ -21,7 +21,7 @@ def command(
     """Print the leaderboard of one run, or of several side by side, for a paper, a README or a pull request.
 
     The best of each column is bold; a dagger marks what is not significantly worse than the best. LaTeX needs the
-    package booktabs. With --by there is a row for each slice and planner, and nothing is tested.
+    packages booktabs and graphicx. With --by there is a row for each slice and planner, and nothing is tested.
     """
     from evalkit.report import leaderboard_tables
     from evalkit.storage.files import write_text

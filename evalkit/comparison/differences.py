@@ -13,7 +13,7 @@ import pandas as pd
 from evalkit import stats
 from evalkit.comparison.comparable import Pair, PaperRows
 from evalkit.errors import InputError
-from evalkit.metrics.figures import FIGURES, HEADLINES, WEIGHTED, shown_in
+from evalkit.metrics.figures import FIGURES, HEADLINES, WEIGHTED, Figure, find_figure, shown_in
 from evalkit.text import nearest
 
 Outcome = Literal["better", "worse", "inconclusive", "no change", "exploratory"]
@@ -86,10 +86,25 @@ class FigureChange:
         return self.figure.endswith(CORRECTED_SUFFIX)
 
 
+def figure_named(name: str) -> Figure | None:
+    """Return the figure that a name means, with or without _micro, one of another package as well, or None."""
+    figure = find_figure(name)
+    micro = None if figure else find_figure(name.removesuffix("_micro"))
+    return figure or (micro if micro and micro.macro and micro.micro else None)
+
+
+def _figure(name: str) -> Figure:
+    """Return the figure that a name means, which is known to exist."""
+    figure = figure_named(name)
+    if figure is None:
+        raise KeyError(name)
+    return figure
+
+
 def checked_figures(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return each figure once; refuse one that does not exist."""
     for name in names:
-        if name not in COMPARABLE:
+        if figure_named(name) is None:
             raise InputError(f"no figure is called {name!r}{nearest(name, COMPARABLE)}")
     return tuple(dict.fromkeys(names))
 
@@ -107,7 +122,7 @@ def per_paper(rows: pd.DataFrame, figure: str) -> pd.Series:
     """Return one figure of every paper; of a micro figure, what it is on that paper alone."""
     if figure in rows:
         return rows[figure]
-    formula = FIGURES[MICRO.get(figure, figure)].formula
+    formula = _figure(figure).formula
     return pd.Series(formula({str(name): rows[name].to_numpy() for name in rows}), index=rows.index)
 
 
@@ -116,12 +131,15 @@ def figure_measure(rows: Sequence[pd.DataFrame], figure: str) -> stats.Measure:
 
     Each of the frames is a planner of the measure (base and new, or the planners of a run), on the same papers.
     """
-    if figure in FIGURES and FIGURES[figure].macro:
+    known = _figure(figure)
+    if figure == known.name and known.macro:
         columns = (figure, "paper_weight") if figure in WEIGHTED else (figure,)
-        return stats.macro(*(np.stack([side[name] for side in rows], axis=1).astype(np.float64) for name in columns))
+        return stats.macro(
+            *(np.stack([per_paper(side, name) for side in rows], axis=1).astype(np.float64) for name in columns)
+        )
     counts = [name for name in rows[0].select_dtypes("number") if all(name in side for side in rows)]
     sums = {str(name): np.stack([side[name] for side in rows], axis=1).astype(np.float64) for name in counts}
-    return stats.formula_measure(sums, FIGURES[MICRO.get(figure, figure)].formula)
+    return stats.formula_measure(sums, known.formula)
 
 
 def figure_changes(

@@ -13,6 +13,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.errors import InputError
+from evalkit.plugins import load_plugin, plugin_names, plugin_package
 from evalkit.types import RANKS, Action
 
 Values = NDArray[np.float64]
@@ -198,6 +200,16 @@ def shown_in(output: Output) -> tuple[str, ...]:
 def figures(sums: Sums, names: Iterable[str] | None = None) -> dict[str, Values]:
     """Return the named figures (all by default) of one row of sums, or of many rows at once."""
     return {name: FIGURES[name].formula(sums) for name in (FIGURES if names is None else names)}
+
+
+def find_figure(name: str) -> Figure | None:
+    """Return a figure by its name, one of another package as well, or None."""
+    if name in FIGURES or name not in plugin_names("figures"):
+        return FIGURES.get(name)
+    figure = load_plugin("figures", name)
+    if not isinstance(figure, Figure) or figure.name != name:
+        raise InputError(f"{name!r} of {plugin_package('figures', name)}: expected a Figure of that name")
+    return figure
 
 
 FIGURES: dict[str, Figure] = _table()

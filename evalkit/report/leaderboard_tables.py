@@ -16,8 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evalkit import stats
+from evalkit.comparison.differences import figure_named, per_paper
 from evalkit.errors import InputError
-from evalkit.metrics.figures import FIGURES, TITLES, WEIGHTED, shown_in
+from evalkit.metrics.figures import TITLES, WEIGHTED, shown_in
 from evalkit.report import escaping, json_output
 from evalkit.report.values import CORRECTIONS, brackets, defined, number, papers_shown
 from evalkit.storage.runs import Run
@@ -91,6 +92,7 @@ def table(runs: Mapping[str, Run], columns: Sequence[str] = (), *, intervals: bo
     Without `columns` they are the headline figures, weighted ones only where all runs have them.
     """
     columns = columns or [name for name in COLUMNS if all(name in run.leaderboard for run in runs.values())]
+    runs = {name: _with_added(run, columns) for name, run in runs.items()}
     cells = [_cells(run, name, columns, intervals) for name, run in runs.items()]
     planners = dict.fromkeys(planner for own in cells for planner in own)
     nothing: tuple[Cell | None, ...] = (None,) * len(columns)
@@ -127,6 +129,19 @@ def _best(value: float, most: float) -> str:
     return "best" if value == most else ""
 
 
+def _with_added(run: Run, columns: Sequence[str]) -> Run:
+    """Return the run with the figures of other packages that are asked for: means over papers, and ratios of sums."""
+    board, papers = run.leaderboard, run.papers.assign(papers=1.0)
+    added = [name for name in columns if name not in (*board, *WEIGHTED) and figure_named(name)]
+    for name in added:
+        papers = papers.assign(**{name: per_paper(papers, name)})
+        totals = papers.groupby("planner").sum(numeric_only=True)
+        micro = name.endswith("_micro")
+        values = per_paper(totals.drop(columns=name), name) if micro else papers.groupby("planner")[name].mean()
+        board = board.assign(**{name: board["planner"].map(values)})
+    return run.replace(leaderboard=board, papers=papers.drop(columns="papers")) if added else run
+
+
 def _cells(run: Run, name: str, columns: Sequence[str], intervals: bool) -> dict[str, tuple[Cell | None, ...]]:
     """Planner -> its cells in one run."""
     frame = run.leaderboard
@@ -152,7 +167,7 @@ def _check_columns(frame: pd.DataFrame, name: str, columns: Sequence[str]) -> No
 def _cell(row: Mapping[Any, Any], column: str, mark: str, intervals: bool) -> Cell:
     bounded = intervals and column != "rank"
     low, high = (defined(row.get(f"{column}_{end}")) if bounded else None for end in ("low", "high"))
-    figure = FIGURES.get(column.removesuffix("_micro"))
+    figure = figure_named(column)
     digits = 0 if column in COUNTS else figure.digits if figure else 3
     return Cell(defined(row[column]), low, high, mark, digits)
 
@@ -160,7 +175,7 @@ def _cell(row: Mapping[Any, Any], column: str, mark: str, intervals: bool) -> Ce
 def _marks(run: Run, column: str) -> list[str]:
     """For each planner "best", "tied" or nothing; only ratios of papers can be tested, and only figures have a best."""
     values = run.leaderboard[column]
-    if column.removesuffix("_micro") not in FIGURES or values.isna().all():
+    if figure_named(column) is None or values.isna().all():
         return [""] * len(values)
     best = values == values.max()
     marks = ["best" if is_best else "" for is_best in best]
@@ -200,15 +215,18 @@ def markdown(board: Table, standalone: bool) -> str:
     for names, cells in board.rows:
         texts = [f"{cell.marked('**{}**', '†')} {cell.interval}".strip() if cell else "" for cell in cells]
         lines.append("| " + " | ".join([*map(escaping.markdown, names), *texts]) + " |")
-    return "\n".join([*lines, "", _legend(board, "**bold**", "†"), "", *_signed(board, "`", "`")]) + "\n"
+    return "\n".join([*lines, "", _legend(board, "**bold**", "†"), "", *map(escaping.code, _signed(board))]) + "\n"
 
 
 @_renderer
 def latex(board: Table, standalone: bool) -> str:
-    """Return a booktabs table; as a document of its own, or to paste into one that loads booktabs."""
+    """Return a booktabs table; as a document of its own, or to paste into one that loads booktabs and graphicx.
+
+    A table that is wider than the page is scaled to its width.
+    """
     width = len(board.columns)
     names = len(board.heads)
-    body = [r"\begin{tabular}{" + "l" * names + "r" * len(board.titles) + "}", r"\toprule"]
+    body = [r"\sbox0{\begin{tabular}{" + "l" * names + "r" * len(board.titles) + "}", r"\toprule"]
     if len(board.runs) > 1:
         groups = [rf"\multicolumn{{{width}}}{{c}}{{{escaping.latex(run)}}}" for run in board.runs]
         ends = [(start, start + width - 1) for start in range(2, 2 + len(board.titles), width)]
@@ -218,14 +236,16 @@ def latex(board: Table, standalone: bool) -> str:
     heads = [head.capitalize() if head in ("papers", "planner") else head for head in board.heads]
     body += [" & ".join(map(escaping.latex, [*heads, *board.titles])) + r" \\", r"\midrule"]
     body += [" & ".join([*map(escaping.latex, own), *map(_latex_cell, cells)]) + r" \\" for own, cells in board.rows]
-    body += [r"\bottomrule", r"\end{tabular}"]
+    body += [r"\bottomrule", r"\end{tabular}}"]
     caption = escaping.latex(_legend(board, "Bold", "dagger")).replace("dagger", r"$\dagger$")
-    inside = [r"\begin{table}[t]", r"\centering", r"\small", *body, rf"\caption{{{caption}}}", r"\end{table}"]
+    fitted = [r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"]
+    inside = [r"\begin{table}[t]", r"\centering", r"\small", *body, *fitted,
+              rf"\caption{{{caption}}}", r"\end{table}"]  # fmt: skip
     comments = [f"% {line}" for line in _signed(board)]
     if not standalone:
-        return "\n".join([*comments, r"% needs \usepackage{booktabs}", *inside]) + "\n"
+        return "\n".join([*comments, r"% needs \usepackage{booktabs,graphicx}", *inside]) + "\n"
     frame = [r"\documentclass{article}", r"\usepackage[T1]{fontenc}", r"\usepackage[landscape,margin=2cm]{geometry}",
-             r"\usepackage{booktabs}", r"\begin{document}"]  # fmt: skip
+             r"\usepackage{booktabs,graphicx}", r"\begin{document}"]  # fmt: skip
     return "\n".join([*comments, *frame, *inside, r"\end{document}"]) + "\n"
 
 
@@ -307,9 +327,6 @@ def _legend(board: Table, best: str, dagger: str) -> str:
     return "; ".join(notes) + "."
 
 
-def _signed(board: Table, before: str = "", after: str = "") -> list[str]:
+def _signed(board: Table) -> list[str]:
     """Return what pins the numbers, one line a run."""
-    return [
-        f"{before}{escaping.plain(run).replace('`', ' ')} {sign}{after}"
-        for run, sign in zip(board.runs, board.signatures, strict=True)
-    ]
+    return [escaping.plain(f"{run} {sign}") for run, sign in zip(board.runs, board.signatures, strict=True)]

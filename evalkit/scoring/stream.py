@@ -12,7 +12,7 @@ from evalkit.formats import parse_document
 from evalkit.formats.layouts import LISTS
 from evalkit.formats.tree import key_of
 from evalkit.scoring.load import Source, load_gold, plan_ref, renamed
-from evalkit.scoring.scorer import Matcher, calibration_for, encoder_for
+from evalkit.scoring.scorer import Matcher, encoder_for, matcher_for
 from evalkit.settings import Settings, gold_digest
 from evalkit.storage.cache import CACHE_FILE, Store
 from evalkit.storage.discovery import LARGEST
@@ -40,7 +40,7 @@ def scored_stream(
             stack.callback(cache.close)
         references, _ = load_gold(gold, settings, cache)
         vectors = stack.enter_context(encoder_for(settings, cache))
-        matcher = Matcher(settings, calibration_for(settings), vectors, cache)
+        matcher = matcher_for(settings, vectors, cache)
         yield _scored(read_stream(stream, settings), references, matcher, tell), cache
 
 
