@@ -15,6 +15,7 @@ from conftest import entry
 from hypothesis import given
 from hypothesis import strategies as st
 from made_runs import HOSTILE
+from test_schemas import check as conforms
 
 from evalkit.cli import group
 from evalkit.comparison import baseline_text, compare, evaluate_gate, parse_baseline, parse_gate, snapshot_of
@@ -74,6 +75,8 @@ def test_every_format_keeps_what_gold_says(form: str) -> None:
     assert (again.weight, dict(again.meta)) == (first.weight, dict(first.meta))
     assert [(item.weight, item.meta) for item in again.ablations] == [(one.weight, one.meta), (1, ())]
     assert not again.diagnostics
+    if form == "json":
+        conforms(json.loads(write_plans([first], form)), "gold")
 
 
 def test_markdown_fields_and_rows_of_a_table() -> None:
@@ -384,6 +387,8 @@ def test_the_commands_by_slice(tmp_path: Path) -> None:
     assert {(one["slice"], one["planner"]) for one in document["slices"]["rows"]} == {
         (value, planner) for value in ("easy", "hard") for planner in ("lm/good", "lm/worse")
     }  # fmt: skip
+    conforms(document, "json-score")
+    conforms(json.loads((folder / "run" / "run.json").read_text(encoding="utf-8")), "run")
     table = called("table", folder / "run", "--by", "venue")
     assert "| CVPR | 6 | lm/good | **0.833** [" in table
     assert "| ICLR | 3, few | lm/worse | 0.222 [–] |" in table
@@ -395,6 +400,7 @@ def test_the_commands_by_slice(tmp_path: Path) -> None:
     assert "| ICLR | lm/good | 3, few | 0.778 | 0.778 | +0.000 [–] |" in markdown.read_text(encoding="utf-8")
     assert "By venue: match_f1, exploratory" in changed
     assert "venue · planner" in changed
+    conforms(json.loads(called("compare", folder / "run", folder / "again", "--by", "venue", "--json")), "json-compare")
     called("report", folder / "run", folder / "again", "--by", "venue", "--out", folder / "two.html")
     for page in (folder / "run" / "report.html", folder / "two.html"):
         text = page.read_text(encoding="utf-8")
