@@ -23,6 +23,7 @@ from evalkit.comparison.comparable import (
 )
 from evalkit.comparison.corrected_differences import corrected_changes, correction_warnings
 from evalkit.comparison.differences import (
+    LEVEL,
     SECONDARY_FIGURES,
     FigureChange,
     ResamplingOptions,
@@ -160,6 +161,7 @@ def compare(
         warnings=(
             *doubts,
             *_warnings(base, new, changes, metric, any(unshared)),
+            *_unreachable(changes, papers, metric),
             *correction_warnings(base, new, by_labels),
         ),
         corrected=by_labels,
@@ -174,6 +176,17 @@ def _resampling_options(base: Snapshot, resamples: int | None, seed: int | None)
         resamples=int(base.settings.get("resamples") or stats.RESAMPLES) if resamples is None else resamples,
         seed=int(base.settings.get("seed") or 0) if seed is None else seed,
     )
+
+
+def _unreachable(changes: Sequence[FigureChange], papers: pd.DataFrame, metric: str) -> Iterator[str]:
+    """Yield which planners differ on so few papers that no test of theirs can reach 5%."""
+    tests = [item for item in changes if item.figure == metric and item.p is not None]
+    differing = papers.loc[papers["difference"].notna() & (papers["difference"] != 0), "planner"].value_counts()
+    for item in tests:
+        count = int(differing.get(item.planner, 0))
+        if item.difference and len(tests) * stats.least_p(count) >= LEVEL:
+            over = f", corrected over {len(tests)} planners," if len(tests) > 1 else ""
+            yield f"{item.planner}: {count} of {item.papers} papers differ; with so few{over} no p can be below {LEVEL}"
 
 
 def _warnings(

@@ -127,15 +127,18 @@ class RunWriter:
 def _few_papers_warning(board: pd.DataFrame) -> list[str]:
     """Say what makes every number of a run over few papers less sure than it looks."""
     papers = int(board["papers"].max())
+    planners = len(board)
+    hopeless = planners * (planners - 1) // 2 * stats.least_p(papers) >= 0.05 and papers >= stats.FEWEST_PAPERS
+    untold = [f"with {papers} papers no test can tell two of {planners} planners apart at 5%"] if hopeless else []
     if not stats.few_papers(papers):
-        return []
+        return untold
     counts = (
         f"{row['planner']} {row['match_gold']:.4g} of {row['gold_entries']:g} gold and "
         f"{row['match_plan']:.4g} of {row['plan_entries']:.4g} plan entries"
         for row in board.to_dict("records")
     )
     few = f"only {papers} paper{'s' * (papers != 1)}: intervals and p values say little; look at the counts of matches"
-    return [f"{few}: {'; '.join(counts)}"]
+    return [f"{few}: {'; '.join(counts)}", *untold]
 
 
 def versions() -> dict[str, str]:
