@@ -51,7 +51,7 @@ CONTEST = run_of(
 
 def test_best_is_bold_and_ties_are_marked() -> None:
     made = leaderboard_tables.table({"run": CONTEST}, ["match_f1"])
-    assert [(planner, cells[0].mark) for planner, cells in made.rows if cells[0]] == [
+    assert [(planner, cells[0].mark) for (planner,), cells in made.rows if cells[0]] == [
         ("first", "best"), ("close", "tied"), ("far", ""),
     ]  # fmt: skip
     assert leaderboard_tables.markdown(made, False).splitlines()[:5] == [

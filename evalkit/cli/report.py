@@ -2,7 +2,7 @@
 
 import click
 
-from evalkit.cli.options import say
+from evalkit.cli.options import BY, say
 
 
 def _have_the_extra(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
@@ -20,8 +20,9 @@ REPORT = click.option("--report", is_flag=True, callback=_have_the_extra, help="
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [NEW]")
 @click.option("--out", default="report.html", show_default=True, metavar="FILE", help="Page to write.")
+@BY
 @click.option("--force", is_flag=True, help="Compare two runs although more than their plans differ.")
-def command(runs: tuple[str, ...], out: str, force: bool) -> None:
+def command(runs: tuple[str, ...], out: str, by: str | None, force: bool) -> None:
     """Write one run, or a comparison of two (BASE NEW), as one HTML page that needs no network.
 
     A page whose alignments take more than 12 MiB keeps them in a folder beside it; send both together.
@@ -33,8 +34,8 @@ def command(runs: tuple[str, ...], out: str, force: bool) -> None:
         raise click.UsageError("expected one run, or two to compare (BASE NEW)")
     loaded = load_runs(runs)
     if len(loaded) == 2:
-        written = comparison_page.write_comparison(loaded, out, force=force)
+        written = comparison_page.write_comparison(loaded, out, force=force, by=by)
     else:
-        written = run_page.write_report(next(iter(loaded.values())), out)
+        written = run_page.write_report(next(iter(loaded.values())), out, by=by)
     more = f" and {len(written) - 1} files in the folder beside it" if len(written) > 1 else ""
     say(f"written to {out}{more}")

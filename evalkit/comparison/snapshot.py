@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evalkit.errors import InputError
-from evalkit.metrics.figures import MACRO, figures
+from evalkit.metrics.figures import MACRO, WEIGHT_COUNTS, WEIGHTED, figures
 from evalkit.scoring.correction import CORRECTED, HITS, LABELLED, is_labelled
+from evalkit.scoring.gold_facts import entry_fields
 from evalkit.scoring.rows import TEXT_COLUMNS
 from evalkit.scoring.run_writer import COUNTED
 from evalkit.settings import fingerprint
@@ -38,7 +39,8 @@ class Snapshot:
     """One run, as a comparison sees it. `key` is a paper's id as ids are compared.
 
     `papers`: one row a planner and paper: planner, key, paper, status, samples, every count, every macro figure.
-    `gold`: one row a gold entry, by (key, id): paper and texts; a baseline knows the names only.
+    `gold`: one row a gold entry, by (key, id): paper, texts (a baseline knows the names only), and `fields`, a table of
+    its metadata with that of its paper.
     `matches`: one row a planner and gold entry: planner, key, id, the share of samples that matched it, status, entry.
     `errors`: (planner, key) -> what was left out on reading; key "" is documents of many papers, planner "" the rest.
     `doubts`: why figures that its labels correct may be wrong; only a run scored with labels has `labelled` papers.
@@ -68,8 +70,12 @@ def snapshot_of(run: Run, name: str) -> Snapshot:
         papers = paper_sums(run.papers)
     except ValueError as error:
         raise InputError(f"{name}: papers.csv holds something else where a number belongs: {error}") from error
+    facts = run.meta.get("gold", {})
+    places = zip(gold["paper"], gold["gold_entry"], strict=True)
+    fields = pd.Series([entry_fields(facts, paper, int(n)) for paper, n in places], index=gold.index, dtype=object)
+    gold = gold[["paper", *GOLD_TEXTS]].assign(fields=fields)
     matches, doubts = _matches(entries, papers), tuple(run.meta.get("labels", {}).get("doubts", ()))
-    return Snapshot(name, run.signature, settings, papers, gold[["paper", *GOLD_TEXTS]], matches, _errors(run), doubts)
+    return Snapshot(name, run.signature, settings, papers, gold, matches, _errors(run), doubts)
 
 
 def paper_sums(table: pd.DataFrame) -> pd.DataFrame:
@@ -78,12 +84,12 @@ def paper_sums(table: pd.DataFrame) -> pd.DataFrame:
     Figures follow from the counts; only those of averaged samples, which do not, are taken as they stand. All are
     rounded as files hold them, so that a run in memory, its folder and its baseline are the same to the last digit.
     """
-    _require(table, {*COUNTED, *SUMMED_FIGURES, *HEAD})
-    columns = {name: rounded(table[name]) for name in COUNTED} | {"papers": np.ones(len(table))}
+    _require(table, {*COUNTED, *SUMMED_FIGURES, *HEAD} - set(WEIGHT_COUNTS))
+    columns = {name: rounded(table[name]) for name in COUNTED if name in table} | {"papers": np.ones(len(table))}
     columns |= {name: rounded(table[name]) for name in SUMMED_FIGURES}
-    derived = figures(columns, tuple(MACRO))
+    derived = figures(columns, [name for name in MACRO if "gold_weight" in table or name not in WEIGHTED])
     single = table["samples"].to_numpy() == 1
-    for name in MACRO:
+    for name in derived:
         if name in table and not single.all():
             derived[name] = np.where(single, derived[name], rounded(table[name]))
     values = columns | {name: value for name, value in derived.items() if name not in SUMMED_FIGURES}

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from evalkit import stats
 from evalkit.comparison.differences import figure_named, per_paper
 from evalkit.errors import InputError
-from evalkit.metrics.figures import TITLES, shown_in
+from evalkit.metrics.figures import TITLES, WEIGHTED, shown_in
 from evalkit.report import escaping, json_output
-from evalkit.report.values import CORRECTIONS, brackets, defined, number
+from evalkit.report.values import CORRECTIONS, brackets, defined, number, papers_shown
 from evalkit.storage.runs import Run
 from evalkit.storage.tables import to_csv
 
@@ -36,6 +38,7 @@ class Cell:
     high: float | None = None
     mark: str = ""
     digits: int = 3
+    missing: bool = False  # whether a dash stands where its interval would
 
     @property
     def figure(self) -> str:
@@ -44,8 +47,8 @@ class Cell:
 
     @property
     def interval(self) -> str:
-        """The interval in brackets, or nothing."""
-        return brackets(self.low, self.high).strip()
+        """The interval in brackets, or nothing; a dash in brackets where there are too few papers for one."""
+        return brackets(self.low, self.high).strip() or "[–]" * (self.missing and self.value is not None)
 
     def marked(self, bold: str, dagger: str) -> str:
         """Return the figure with its mark; `bold` is a format."""
@@ -54,13 +57,18 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Planners as rows; for each run a group of columns. A planner that a run does not have has empty cells."""
+    """Planners as rows; for each run a group of columns. A planner that a run does not have has empty cells.
+
+    Each row begins with its names, below `heads`; `facts` are what CSV and JSON say in their place.
+    """
 
     runs: tuple[str, ...]
     signatures: tuple[str, ...]
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    rows: tuple[tuple[tuple[str, ...], tuple[Cell | None, ...]], ...]
+    facts: tuple[Mapping[str, Any], ...]
     corrections: tuple[str, ...] = ("shaffer",)  # of p, those of the runs
+    heads: tuple[str, ...] = ("planner",)
 
     @property
     def titles(self) -> list[str]:
@@ -78,23 +86,53 @@ def _renderer(render: Render) -> Render:
     return render
 
 
-def table(runs: Mapping[str, Run], columns: Sequence[str] = COLUMNS, *, intervals: bool = True) -> Table:
-    """Return columns of one leaderboard, or of several side by side; the first run sets the order of planners."""
+def table(runs: Mapping[str, Run], columns: Sequence[str] = (), *, intervals: bool = True) -> Table:
+    """Return columns of one leaderboard, or of several side by side; the first run sets the order of planners.
+
+    Without `columns` they are the headline figures, weighted ones only where all runs have them.
+    """
+    columns = columns or [name for name in COLUMNS if all(name in run.leaderboard for run in runs.values())]
     runs = {name: _with_added(run, columns) for name, run in runs.items()}
     cells = [_cells(run, name, columns, intervals) for name, run in runs.items()]
     planners = dict.fromkeys(planner for own in cells for planner in own)
     nothing: tuple[Cell | None, ...] = (None,) * len(columns)
-    rows = tuple((planner, tuple(cell for own in cells for cell in own.get(planner, nothing))) for planner in planners)
+    rows = tuple(((name,), tuple(cell for own in cells for cell in own.get(name, nothing))) for name in planners)
     signatures = tuple(str(run.signature) for run in runs.values())
     chosen = {run.meta.get("settings", {}).get("correction", "shaffer") for run in runs.values()}
     corrections = sorted(chosen & CORRECTIONS.keys())
-    return Table(tuple(runs), signatures, tuple(columns), rows, tuple(corrections))
+    facts = tuple({"planner": planner} for planner in planners)
+    return Table(tuple(runs), signatures, tuple(columns), rows, facts, tuple(corrections))
+
+
+def slice_table(name: str, run: Run, field: str, columns: Sequence[str] = (), *, intervals: bool = True) -> Table:
+    """Return one row a slice and planner; the best of a slice is marked, and nothing is tested."""
+    frame = run.by(field)
+    columns = columns or [column for column in COLUMNS if column in frame and frame[column].notna().any()]
+    _check_columns(frame, name, columns)
+    best = frame.groupby("slice")[list(columns)].transform("max")
+    several = frame.groupby("slice")["planner"].transform("size") > 1
+    rows, facts = [], []
+    for place, row in enumerate(frame.to_dict("records")):
+        marks = [_best(row[column], best[column][place]) if several[place] else "" for column in columns]
+        cells = [_cell(row, *pair, intervals) for pair in zip(columns, marks, strict=True)]
+        # A dash in the place of the interval that a small slice has not.
+        dashed = [intervals and bool(row["small"]) and f"{column}_low" in frame for column in columns]
+        shown = tuple(replace(cell, missing=dash) for cell, dash in zip(cells, dashed, strict=True))
+        rows.append(((row["slice"] or "–", papers_shown(row), row["planner"]), shown))
+        facts.append({"by": field, **{key: row[key] for key in ("slice", "papers", "small", "planner")}})
+    return Table(
+        (name,), (str(run.signature),), tuple(columns), tuple(rows), tuple(facts), (), (field, "papers", "planner")
+    )
+
+
+def _best(value: float, most: float) -> str:
+    return "best" if value == most else ""
 
 
 def _with_added(run: Run, columns: Sequence[str]) -> Run:
     """Return the run with the figures of other packages that are asked for: means over papers, and ratios of sums."""
     board, papers = run.leaderboard, run.papers.assign(papers=1.0)
-    added = [name for name in columns if name not in board and figure_named(name)]
+    added = [name for name in columns if name not in (*board, *WEIGHTED) and figure_named(name)]
     for name in added:
         papers = papers.assign(**{name: per_paper(papers, name)})
         totals = papers.groupby("planner").sum(numeric_only=True)
@@ -107,6 +145,16 @@ def _with_added(run: Run, columns: Sequence[str]) -> Run:
 def _cells(run: Run, name: str, columns: Sequence[str], intervals: bool) -> dict[str, tuple[Cell | None, ...]]:
     """Planner -> its cells in one run."""
     frame = run.leaderboard
+    _check_columns(frame, name, columns)
+    marks = zip(*(_marks(run, column) for column in columns), strict=True)
+    return {
+        row["planner"]: tuple(_cell(row, *pair, intervals) for pair in zip(columns, own, strict=True))
+        for row, own in zip(frame.to_dict("records"), marks, strict=True)
+    }
+
+
+def _check_columns(frame: pd.DataFrame, name: str, columns: Sequence[str]) -> None:
+    """Refuse a column that a leaderboard does not have."""
     known = [str(column) for column in frame.columns if pd.api.types.is_numeric_dtype(frame[column])]
     for column in columns:
         if column not in known:
@@ -114,11 +162,6 @@ def _cells(run: Run, name: str, columns: Sequence[str], intervals: bool) -> dict
             raise InputError(
                 f"{name}: leaderboard.csv has no column {column!r}" + (f"; did you mean {near}?" if near else "")
             )
-    marks = zip(*(_marks(run, column) for column in columns), strict=True)
-    return {
-        row["planner"]: tuple(_cell(row, *pair, intervals) for pair in zip(columns, own, strict=True))
-        for row, own in zip(frame.to_dict("records"), marks, strict=True)
-    }
 
 
 def _cell(row: Mapping[Any, Any], column: str, mark: str, intervals: bool) -> Cell:
@@ -141,7 +184,8 @@ def _marks(run: Run, column: str) -> list[str]:
     planners = run.leaderboard["planner"].tolist()
     wide = run.papers.pivot_table(index="paper", columns="planner", values=column, dropna=False, sort=True)
     settings = run.meta["settings"]
-    measure = stats.macro(wide.reindex(columns=planners).to_numpy(dtype="float64"))
+    values_of = wide.reindex(columns=planners).to_numpy(dtype="float64")
+    measure = stats.macro(values_of, _paper_weights(run, planners) if column in WEIGHTED else None)
     correction = settings.get("correction", "shaffer")
     tests = stats.all_pairs(
         measure, seed=settings["seed"], resamples=settings["resamples"] or 9999, correction=correction
@@ -152,6 +196,12 @@ def _marks(run: Run, column: str) -> list[str]:
     return [mark or ("tied" if is_tied else "") for mark, is_tied in zip(marks, tied, strict=True)]
 
 
+def _paper_weights(run: Run, planners: Sequence[str]) -> NDArray[np.float64]:
+    """Return the weights of papers [paper, planner]."""
+    weights = run.papers.pivot_table(index="paper", columns="planner", values="paper_weight", dropna=False, sort=True)
+    return weights.reindex(columns=list(planners)).to_numpy(dtype="float64")
+
+
 @_renderer
 def markdown(board: Table, standalone: bool) -> str:
     """Return a table for a README or a pull request."""
@@ -159,12 +209,12 @@ def markdown(board: Table, standalone: bool) -> str:
     several = len(board.runs) > 1
     heads = [f"{run}: {title}" if several else title for run, title in zip(runs, board.titles, strict=True)]
     lines = [
-        "| " + " | ".join(["planner", *map(escaping.markdown, heads)]) + " |",
-        "| --- |" + " ---: |" * len(heads),
+        "| " + " | ".join(map(escaping.markdown, [*board.heads, *heads])) + " |",
+        "|" + " --- |" * len(board.heads) + " ---: |" * len(heads),
     ]
-    for planner, cells in board.rows:
+    for names, cells in board.rows:
         texts = [f"{cell.marked('**{}**', '†')} {cell.interval}".strip() if cell else "" for cell in cells]
-        lines.append("| " + " | ".join([escaping.markdown(planner), *texts]) + " |")
+        lines.append("| " + " | ".join([*map(escaping.markdown, names), *texts]) + " |")
     return "\n".join([*lines, "", _legend(board, "**bold**", "†"), "", *map(escaping.code, _signed(board))]) + "\n"
 
 
@@ -175,15 +225,17 @@ def latex(board: Table, standalone: bool) -> str:
     A table that is wider than the page is scaled to its width.
     """
     width = len(board.columns)
-    body = [r"\sbox0{\begin{tabular}{l" + "r" * len(board.titles) + "}", r"\toprule"]
+    names = len(board.heads)
+    body = [r"\sbox0{\begin{tabular}{" + "l" * names + "r" * len(board.titles) + "}", r"\toprule"]
     if len(board.runs) > 1:
         groups = [rf"\multicolumn{{{width}}}{{c}}{{{escaping.latex(run)}}}" for run in board.runs]
         ends = [(start, start + width - 1) for start in range(2, 2 + len(board.titles), width)]
         body += [
             " & ".join(["", *groups]) + r" \\", " ".join(rf"\cmidrule(lr){{{first}-{last}}}" for first, last in ends)
         ]  # fmt: skip
-    body += [" & ".join(["Planner", *map(escaping.latex, board.titles)]) + r" \\", r"\midrule"]
-    body += [" & ".join([escaping.latex(planner), *map(_latex_cell, cells)]) + r" \\" for planner, cells in board.rows]
+    heads = [head.capitalize() if head in ("papers", "planner") else head for head in board.heads]
+    body += [" & ".join(map(escaping.latex, [*heads, *board.titles])) + r" \\", r"\midrule"]
+    body += [" & ".join([*map(escaping.latex, own), *map(_latex_cell, cells)]) + r" \\" for own, cells in board.rows]
     body += [r"\bottomrule", r"\end{tabular}}"]
     caption = escaping.latex(_legend(board, "Bold", "dagger")).replace("dagger", r"$\dagger$")
     fitted = [r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"]
@@ -202,7 +254,7 @@ def _latex_cell(cell: Cell | None) -> str:
     if cell is None or cell.value is None:
         return "" if cell is None else "--"
     figure = cell.marked(r"\textbf{{{}}}", r"$^{\dagger}$")
-    return figure + (rf" {{\scriptsize {cell.interval}}}" if cell.interval else "")
+    return figure + (rf" {{\scriptsize {cell.interval.replace('–', '--')}}}" if cell.interval else "")
 
 
 @_renderer
@@ -218,12 +270,14 @@ def html(board: Table, standalone: bool) -> str:
     groups = "".join(f'<th colspan="{len(board.columns)}">{escaping.html(run)}</th>' for run in board.runs)
     top = f"<tr><th></th>{groups}</tr>" if len(board.runs) > 1 else ""
     rows = "".join(
-        f"<tr><th><bdi>{escaping.html(planner)}</bdi></th>{''.join(map(_html_cell, cells))}</tr>"
-        for planner, cells in board.rows
+        f"<tr>{''.join(f'<th><bdi>{escaping.html(name)}</bdi></th>' for name in names)}"
+        f"{''.join(map(_html_cell, cells))}</tr>"
+        for names, cells in board.rows
     )
+    own = "".join(f"<th>{escaping.html(head)}</th>" for head in board.heads)
     lines = (_legend(board, "Bold", "†"), *_signed(board))
     notes = "".join(f"<div><small>{escaping.html(line)}</small></div>" for line in lines)
-    text = f"<table><thead>{top}<tr><th>planner</th>{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}\n"
+    text = f"<table><thead>{top}<tr>{own}{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}\n"
     page = '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>evalkit</title>'
     return f"{page}<body>{text}</body></html>\n" if standalone else text
 
@@ -244,20 +298,20 @@ def _records(board: Table) -> Iterator[dict[str, object]]:
     """Yield one record a run and planner."""
     width = len(board.columns)
     for nth, (run, signature) in enumerate(zip(board.runs, board.signatures, strict=True)):
-        for planner, cells in board.rows:
+        for facts, (_, cells) in zip(board.facts, board.rows, strict=True):
             record: dict[str, object] = {}
             for name, cell in zip(board.columns, cells[nth * width : (nth + 1) * width], strict=True):
                 if cell:
                     record |= {name: cell.value, f"{name}_low": cell.low, f"{name}_high": cell.high,
                                f"{name}_mark": cell.mark}  # fmt: skip
             if record:
-                yield {"run": run, "planner": planner, **record, "signature": signature}
+                yield {"run": run, **facts, **record, "signature": signature}
 
 
 def _legend(board: Table, best: str, dagger: str) -> str:
     """Say what the marks mean."""
     cells = [cell for _, row in board.rows for cell in row if cell is not None]
-    notes = [f"{best}: best of its column"]
+    notes = [f"{best}: best of its {'column' if board.corrections else 'slice'}"]
     if any(cell.mark == "tied" for cell in cells):
         by = (
             ""
@@ -266,8 +320,10 @@ def _legend(board: Table, best: str, dagger: str) -> str:
         )
         tests = f"paired permutation over papers, all pairs{by}, 5%"
         notes.append(f"{dagger}: not significantly worse than the best ({tests})")
-    if any(cell.interval for cell in cells):
+    if any(cell.low is not None for cell in cells):
         notes.append("brackets: 95% intervals over papers")
+    if any(cell.missing for cell in cells):
+        notes.append("few: below five papers, no interval")
     return "; ".join(notes) + "."
 
 

@@ -16,7 +16,7 @@ from evalkit.metrics.figures import FIGURES
 from evalkit.settings import check_known, shown
 from evalkit.storage.tables import TEXTS, TRUTHS, WHOLE
 from evalkit.text import readable
-from evalkit.types import Action, Severity
+from evalkit.types import LARGEST_WEIGHT, LEAST_WEIGHT, Action, Severity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -224,6 +224,7 @@ ANYTHING = Kind("anything", lambda _: True, {})
 COUNT = numbers(0, LARGEST, whole=True)
 RATIO = numbers(-1, 1)
 GUARANTEE = {"rate": RATIO, "confidence": RATIO, "inside": RATIO, "papers": COUNT}
+FACTS = {"weight?": numbers(LEAST_WEIGHT, LARGEST_WEIGHT), "meta?": {str: LINE}}  # of a gold paper or entry
 META = {
     "signature": {str: LINE},
     "settings": {"seed": ANYTHING, "resamples": ANYTHING, str: ANYTHING},  # `check_known` looks at their kinds
@@ -233,6 +234,7 @@ META = {
     "matcher_error?": ({"match_f1": RATIO, "papers": COUNT, "measured_on": LINE}, NOTHING),
     "labels?": {"doubts": [TEXT], "papers": COUNT},
     "guarantee?": GUARANTEE,
+    "gold?": {str: FACTS | {"entries?": {str: FACTS}}},
 }
 
 
