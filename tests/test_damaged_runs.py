@@ -9,14 +9,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from damaged_runs import COMMANDS, project, try_one, whole, write
+from damaged_runs import COMMANDS, project, run_quietly, try_one, whole, write
 
 import evalkit
 from evalkit.comparison.baseline import parse_baseline
 from evalkit.errors import InputError
 from evalkit.matching.calibration import load_calibration
+from evalkit.scoring.rows import PAIR_COLUMNS, PLAN_COLUMNS
 from evalkit.storage.runs import TABLES, load_run
-from evalkit.storage.schema import NEEDED, check_table
+from evalkit.storage.schema import NEEDED, PRESENT, check_table
 from evalkit.storage.tables import TEXTS, from_csv, to_csv
 from evalkit.types import Ablation, Action, Diagnostic, Plan
 
@@ -79,7 +80,7 @@ def test_every_column_has_a_kind_and_bounds(name: str, run: Path) -> None:
     for column in frame.columns:
         bad = ["a\x1b[31mb"] if column in (*TEXTS, "signature") else ["inf", "-2", "1e300", "x", "9" * 400]
         for value in [] if column in FREE else bad:
-            few = dict.fromkeys((*NEEDED[name], column, "signature"))
+            few = dict.fromkeys((*PRESENT.get(name, NEEDED[name]), column, "signature"))
             text = to_csv(frame.assign(**{column: value})[list(few)])
             with pytest.raises(InputError) as caught:
                 check_table(name, from_csv(text, name), name, signature)
@@ -139,6 +140,30 @@ def replaced(text: str, path: tuple[Any, ...], value: Any) -> str:
         inner = inner[key]
     inner[last] = value
     return json.dumps(tree[""])
+
+
+def test_a_run_that_lacks_a_fact_is_refused_or_read_without_it(place: Path) -> None:
+    """Every key of run.json is taken out in turn."""
+    (place / "lacking").mkdir()
+    write(place / "lacking", {Path(name).name: content for name, content in whole()["csv"].items()})
+    text = (place / "lacking" / "run.json").read_text(encoding="utf-8")
+    for *way, last in (path for path in leaves(json.loads(text)) if path):
+        inner = tree = json.loads(text)
+        for key in way:
+            inner = inner[key]
+        del inner[last]
+        (place / "lacking" / "run.json").write_text(json.dumps(tree), encoding="utf-8")
+        for words in (["table", "lacking", "csv"], ["show", "lacking", "--json"]):
+            run_quietly(words)
+
+
+def test_a_table_that_lacks_a_column_that_is_always_there_is_refused(run: Path) -> None:
+    assert PRESENT["pairs"] == tuple(PAIR_COLUMNS)
+    assert PRESENT["plans"] == tuple(PLAN_COLUMNS)
+    for name in ("pairs", "plans", "diagnostics"):
+        frame = frame_of(run, name)
+        for column in set(frame.columns) - {"signature"}:
+            assert f"expected a column {column!r}" in refusal(run, name, frame.drop(columns=column))
 
 
 WRONG = ([[[]]], {"\x1b": {}}, 10**400, float("nan"))

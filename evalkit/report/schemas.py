@@ -148,11 +148,12 @@ def _keys(record: type) -> Schema:
 
 def _facts() -> dict[str, Schema]:
     """Return what gold may say about a paper or an entry beside its fields."""
-    weight: Schema = {"type": "number", "minimum": LEAST_WEIGHT, "maximum": LARGEST_WEIGHT}
     value = maybe(TEXT, NUMBER)
-    return {"weight": weight, "meta": {"type": "object", "additionalProperties": value}} | dict.fromkeys(
-        sorted(FIELDS), value
-    )
+    facts: dict[str, Schema] = {
+        "weight": {"type": "number", "minimum": LEAST_WEIGHT, "maximum": LARGEST_WEIGHT},
+        "meta": {"type": "object", "additionalProperties": value},
+    }
+    return facts | dict.fromkeys(sorted(FIELDS), value)
 
 
 def _entry(*, gold: bool = False) -> Schema:
