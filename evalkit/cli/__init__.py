@@ -15,6 +15,7 @@ import click
 from evalkit.cli import streams
 from evalkit.errors import DISTRIBUTION, EvalkitError, OutputError, Stopped
 
+WORDS = "evalkit.words"  # under which a context keeps the words of the command line
 COMMANDS = {
     "score": "score plans against gold; the main job",
     "show": "gold and a plan side by side",
@@ -50,6 +51,11 @@ class Commands(click.Group):
         command = import_module(f"evalkit.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words of the command line, which a run that is made of them remembers."""
+        ctx.meta[WORDS] = tuple(args)
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

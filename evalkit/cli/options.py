@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import click
 
+from evalkit.cli import WORDS
 from evalkit.errors import InputError, SettingsError
 from evalkit.scoring.executors import ENGINES, open_executor
 from evalkit.settings import JudgeSettings, Settings, check_value, parse_settings, shown
@@ -191,6 +192,26 @@ class Registered(click.Choice[str]):
     @choices.setter
     def choices(self, names: Sequence[str]) -> None:
         """Ignore the names that click hands over; the registry has them."""
+
+
+made_options = combined(
+    click.option("--note", default="", metavar="TEXT", help="A line about this run, for `evalkit history`."),
+    click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE",
+                 help="What tells this run from others: prompt=v3, temperature=0.7."),
+    click.option("--prompt", "prompts", multiple=True, metavar="FILE",
+                 help="A file of the planners' prompts; the run keeps its digest."),
+    click.option("--keep-prompt", is_flag=True, help="Keep the prompts' texts in the run, too."),
+)  # fmt: skip
+
+
+def take_made(options: dict[str, Any], plans: str) -> dict[str, Any]:
+    """Take what the user says of a run out of all options; return it with the time, the command and the commit."""
+    from evalkit.storage.provenance import parsed_tags, provenance
+
+    said = {"note": options.pop("note"), "tags": parsed_tags(options.pop("tags"))}
+    prompts, keep = options.pop("prompts"), options.pop("keep_prompt")
+    words = click.get_current_context().meta.get(WORDS, ())
+    return provenance(words, **said, prompts=prompts, keep_text=keep, plans=plans)
 
 
 CONFIG = click.option("--config", metavar="FILE", help="Settings in TOML; options on the command line win.")

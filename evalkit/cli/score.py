@@ -13,11 +13,13 @@ from evalkit.cli.options import (
     engine_options,
     judgements_from,
     labels_from,
+    made_options,
     panel_for,
     panel_options,
     scoring_options,
     settings_from,
     show_estimate,
+    take_made,
     take_work,
     workplace,
 )
@@ -35,6 +37,7 @@ from evalkit.storage.tables import FORMS
 @REPORT
 @JUDGEMENTS
 @click.option("--labels", multiple=True, metavar="FILE", help="Labels of a random sample of papers; they correct all.")
+@made_options
 @panel_options
 @scoring_options
 @engine_options
@@ -55,7 +58,7 @@ def command(
     from evalkit.report import progress
     from evalkit.storage.folders import fresh_run_folder
 
-    work = take_work(options)
+    work, made = take_work(options), take_made(options, pred)
     settings = settings_from(config, options)
     if dry_run:
         show_estimate(pred, gold, settings, work, cache, as_json=as_json)
@@ -67,7 +70,7 @@ def command(
 
         run = score_run(
             pred, gold, settings, progress=advance, judgements=judges, panel=panel, labels=truth, **place,
-            out=folder, force=force, form=form,
+            out=folder, force=force, form=form, made=made,
         )  # fmt: skip
     from evalkit.report import agreement_text, console, json_output, run_page
 

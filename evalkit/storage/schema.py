@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from evalkit.errors import InputError, SettingsError
@@ -106,6 +107,14 @@ def _is_within(value: Any, least: float, most: float, *, whole: bool) -> bool:
     if isinstance(value, str | bool) or not hasattr(value, "__float__"):
         return False
     return least - 1e-9 <= value <= most + 1e-9 and (not whole or value % 1 == 0)
+
+
+def is_time(text: str) -> bool:
+    """Return whether a text is a time in UTC to the second, as runs carry it."""
+    try:
+        return bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", text)) and bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def is_line(text: object) -> bool:
@@ -210,6 +219,18 @@ NOTHING = Kind("null", lambda value: value is None)
 ANYTHING = Kind("anything", lambda _: True)
 COUNT = numbers(0, LARGEST, whole=True)
 RATIO = numbers(-1, 1)
+DIGEST = {"digest": LINE, "path?": LINE}
+TIME = Kind("a time in UTC, as in 2026-01-31T12:00:00Z", lambda value: isinstance(value, str) and is_time(value))
+PROVENANCE = {
+    str: ANYTHING,
+    "time?": TIME,
+    "command?": LINE,
+    "inputs?": {str: DIGEST},
+    "git?": {"commit": LINE, "dirty": (FLAG, NOTHING)},
+    "note?": LINE,
+    "tags?": {str: LINE},
+    "prompts?": [{"path": LINE, "digest": LINE, "text?": TEXT}],
+}
 GUARANTEE = {"rate": RATIO, "confidence": RATIO, "inside": RATIO, "papers": COUNT}
 META = {
     "signature": {str: LINE},
@@ -220,6 +241,7 @@ META = {
     "matcher_error?": ({"match_f1": RATIO, "papers": COUNT, "measured_on": LINE}, NOTHING),
     "labels?": {"doubts": [TEXT], "papers": COUNT},
     "guarantee?": GUARANTEE,
+    "provenance?": PROVENANCE,
 }
 
 
