@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evalkit.errors import InputError
-from evalkit.metrics.figures import MACRO, figures
+from evalkit.metrics.figures import MACRO, figures, sums_of
 from evalkit.scoring.correction import CORRECTED, HITS, LABELLED, is_labelled
 from evalkit.scoring.rows import TEXT_COLUMNS
 from evalkit.scoring.run_writer import COUNTED
@@ -70,18 +70,19 @@ def snapshot_of(run: Run, name: str) -> Snapshot:
     return Snapshot(name, run.signature, settings, papers, gold[["paper", *GOLD_TEXTS]], matches, _errors(run), doubts)
 
 
-def paper_sums(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of papers.csv with every count and every macro figure.
+def paper_sums(table: pd.DataFrame, figure: str = "") -> pd.DataFrame:
+    """Return the rows of papers.csv with every count and every macro figure, or with those of one figure.
 
     Figures follow from the counts; only those of averaged samples, which do not, are taken as they stand. All are
     rounded as files hold them, so that a run in memory, its folder and its baseline are the same to the last digit.
     """
-    _require(table, {*COUNTED, *SUMMED_FIGURES, *HEAD})
-    columns = {name: rounded(table[name]) for name in COUNTED} | {"papers": np.ones(len(table))}
-    columns |= {name: rounded(table[name]) for name in SUMMED_FIGURES}
-    derived = figures(columns, tuple(MACRO))
+    sums = [name for name in sums_of(figure) if name != "papers"] if figure else [*COUNTED, *SUMMED_FIGURES]
+    chosen = [name for name in MACRO if figure in ("", name)]
+    _require(table, {*sums, *HEAD})
+    columns = {name: rounded(table[name]) for name in sums} | {"papers": np.ones(len(table))}
+    derived = figures(columns, tuple(chosen))
     single = table["samples"].to_numpy() == 1
-    for name in MACRO:
+    for name in chosen:
         if name in table and not single.all():
             derived[name] = np.where(single, derived[name], rounded(table[name]))
     values = columns | {name: value for name, value in derived.items() if name not in SUMMED_FIGURES}

@@ -194,6 +194,19 @@ def figures(sums: Sums, names: Iterable[str] | None = None) -> dict[str, Values]
     return {name: FIGURES[name].formula(sums) for name in (FIGURES if names is None else names)}
 
 
+def sums_of(name: str) -> tuple[str, ...]:
+    """Return the sums that a figure follows from."""
+    read: dict[str, None] = {}
+
+    class Log(dict[str, Any]):
+        def __missing__(self, key: str) -> Any:
+            read[key] = None
+            return np.ones(1)
+
+    FIGURES[name].formula(Log())
+    return tuple(read)
+
+
 FIGURES: dict[str, Figure] = _table()
 MACRO: list[str] = [name for name, figure in FIGURES.items() if figure.macro]
 MICRO: list[str] = [name for name, figure in FIGURES.items() if figure.micro]
