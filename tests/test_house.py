@@ -28,7 +28,7 @@ LAYERS = {
         (
             ("errors",),
             ("types",),
-            ("text", "settings"),
+            ("text", "settings", "local_server"),
             ("formats", "metrics", "stats"),
             ("storage",),
             ("matching",),

@@ -46,7 +46,7 @@ NETWORK = {"socket", "http", "urllib", "requests", "httpx", "aiohttp", "openai",
 MAY_CONNECT = {
     "matching/embeddings/contextual.py": "a model hub, when a model is not on this machine, without --offline",
     "judges/llm": "the server of a judge that was named",
-    "labels/page": "the browser of the person who labels, on 127.0.0.1",
+    "local_server.py": "the browser of the person who labels or looks at runs, on 127.0.0.1",
     "settings.py": "parses addresses and opens none",
     "report/escaping.py": "writes data into an address of the page itself",
 }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from evalkit.comparison.history import Group, History, paper_square
+from evalkit.comparison.history import Group, History, history, paper_square
 from evalkit.errors import InputError
+from evalkit.metrics.figures import HEADLINES
 from evalkit.report.chart_style import (
     HEAT,
     SERIES,
@@ -21,12 +24,21 @@ from evalkit.report.chart_style import (
     sized,
     titled,
 )
+from evalkit.report.charts import CHARTS as RUN_CHARTS
 from evalkit.report.history_text import title_of
+from evalkit.storage.run_list import list_runs
 
 NAMED_RUNS = 45
 MOST_RUNS = 30  # rows of the chart that ranks them
+MOST_CELLS = 12_000  # of the chart of runs and papers; more would make a page of many megabytes
 SHOWN_PLANNERS = len(SERIES)
 CHARTS: Charts = {}
+
+
+def history_of(places: Sequence[str]) -> History:
+    """Return the history of the runs at or below these places, in the figure that leads."""
+    found = list_runs(places, HEADLINES[0])
+    return history(found.runs, HEADLINES[0], unread=found.unread)
 
 
 def chart(result: History, kind: str) -> Any:
@@ -136,7 +148,8 @@ def papers(result: History) -> Any:
     """The followed planner by run, oldest first, and paper, easiest first. Darker is higher."""
     import altair as alt
 
-    group = result.groups[0]
+    whole = result.groups[0]
+    group = replace(whole, lines=whole.lines[-max(2, MOST_CELLS // max(line.scored.papers for line in whole.lines)) :])
     names = list(labels([line.run.name for line in group.lines]).values())
     titles, square = paper_square(group, result.metric)
     shown = labels(titles)
@@ -158,4 +171,8 @@ def papers(result: History) -> Any:
         color=alt.Color("value:Q", scale=scale, legend=legend),
     )  # fmt: skip
     height = alt.Step(15) if few else 420
-    return titled(cells.properties(**sized(860), height=height), _apart(result))
+    newest = f"the newest {len(group.lines)} of {len(whole.lines)} runs" if len(group.lines) < len(whole.lines) else ""
+    return titled(cells.properties(**sized(860), height=height), newest or _apart(result))
+
+
+EVERY = (*RUN_CHARTS, *(name for name in CHARTS if name not in RUN_CHARTS))  # of one run, and of many

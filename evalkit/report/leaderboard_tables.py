@@ -23,6 +23,7 @@ from evalkit.storage.tables import to_csv
 
 COLUMNS = shown_in("table")
 SIGNIFICANT = 0.05
+SIDE_BY_SIDE = 3  # more runs stand one below the other
 COUNTS = ("rank", "rank_low", "rank_high", "papers")
 
 
@@ -53,18 +54,32 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Planners as rows; for each run a group of columns. A planner that a run does not have has empty cells."""
+    """Planners as rows, and for each run a group of columns; or long, with a row for each run and planner.
+
+    A row begins with the texts under `heads`. A planner that a run does not have has empty cells.
+    """
 
     runs: tuple[str, ...]
     signatures: tuple[str, ...]
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    rows: tuple[tuple[tuple[str, ...], tuple[Cell | None, ...]], ...]
     corrections: tuple[str, ...] = ("shaffer",)  # of p, those of the runs
+    long: bool = False
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What the rows begin with."""
+        return ("run", "planner") if self.long else ("planner",)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The runs that have columns of their own; none where there is one group."""
+        return self.runs if len(self.runs) > 1 and not self.long else ()
 
     @property
     def titles(self) -> list[str]:
-        """The columns of all runs as people read them."""
-        return [TITLES.get(name, name.replace("_", " ")) for name in self.columns] * len(self.runs)
+        """The columns of all groups as people read them."""
+        return [TITLES.get(name, name.replace("_", " ")) for name in self.columns] * max(1, len(self.groups))
 
 
 Render = Callable[[Table, bool], str]
@@ -77,16 +92,30 @@ def _renderer(render: Render) -> Render:
     return render
 
 
-def table(runs: Mapping[str, Run], columns: Sequence[str] = COLUMNS, *, intervals: bool = True) -> Table:
-    """Return columns of one leaderboard, or of several side by side; the first run sets the order of planners."""
+def table(
+    runs: Mapping[str, Run], columns: Sequence[str] = COLUMNS, *, intervals: bool = True, long: bool | None = None
+) -> Table:
+    """Return columns of one leaderboard, or of several: side by side, or one below the other where there are many.
+
+    Side by side, the first run sets the order of planners.
+    """
     cells = [_cells(run, name, columns, intervals) for name, run in runs.items()]
     planners = dict.fromkeys(planner for own in cells for planner in own)
     nothing: tuple[Cell | None, ...] = (None,) * len(columns)
-    rows = tuple((planner, tuple(cell for own in cells for cell in own.get(planner, nothing))) for planner in planners)
+    rows: tuple[tuple[tuple[str, ...], tuple[Cell | None, ...]], ...]
+    is_long = len(runs) > SIDE_BY_SIDE if long is None else long
+    if is_long:
+        rows = tuple(
+            ((name, planner), row) for name, own in zip(runs, cells, strict=True) for planner, row in own.items()
+        )
+    else:
+        rows = tuple(
+            ((planner,), tuple(cell for own in cells for cell in own.get(planner, nothing))) for planner in planners
+        )
     signatures = tuple(str(run.signature) for run in runs.values())
     chosen = {run.meta.get("settings", {}).get("correction", "shaffer") for run in runs.values()}
     corrections = sorted(chosen & CORRECTIONS.keys())
-    return Table(tuple(runs), signatures, tuple(columns), rows, tuple(corrections))
+    return Table(tuple(runs), signatures, tuple(columns), rows, tuple(corrections), is_long)
 
 
 def _cells(run: Run, name: str, columns: Sequence[str], intervals: bool) -> dict[str, tuple[Cell | None, ...]]:
@@ -140,16 +169,15 @@ def _marks(run: Run, column: str) -> list[str]:
 @_renderer
 def markdown(board: Table, standalone: bool) -> str:
     """Return a table for a README or a pull request."""
-    runs = [run for run in board.runs for _ in board.columns]
-    several = len(board.runs) > 1
-    heads = [f"{run}: {title}" if several else title for run, title in zip(runs, board.titles, strict=True)]
+    runs = [run for run in board.groups for _ in board.columns]
+    heads = [f"{run}: {title}" for run, title in zip(runs, board.titles, strict=True)] if runs else board.titles
     lines = [
-        "| " + " | ".join(["planner", *map(escaping.markdown, heads)]) + " |",
-        "| --- |" + " ---: |" * len(heads),
+        "| " + " | ".join([*board.heads, *map(escaping.markdown, heads)]) + " |",
+        "|" + " --- |" * len(board.heads) + " ---: |" * len(heads),
     ]
-    for planner, cells in board.rows:
+    for labels, cells in board.rows:
         texts = [f"{cell.marked('**{}**', '†')} {cell.interval}".strip() if cell else "" for cell in cells]
-        lines.append("| " + " | ".join([escaping.markdown(planner), *texts]) + " |")
+        lines.append("| " + " | ".join([*map(escaping.markdown, labels), *texts]) + " |")
     return "\n".join([*lines, "", _legend(board, "**bold**", "†"), "", *_signed(board, "`", "`")]) + "\n"
 
 
@@ -157,15 +185,17 @@ def markdown(board: Table, standalone: bool) -> str:
 def latex(board: Table, standalone: bool) -> str:
     """Return a booktabs table; as a document of its own, or to paste into one that loads booktabs."""
     width = len(board.columns)
-    body = [r"\begin{tabular}{l" + "r" * len(board.titles) + "}", r"\toprule"]
-    if len(board.runs) > 1:
-        groups = [rf"\multicolumn{{{width}}}{{c}}{{{escaping.latex(run)}}}" for run in board.runs]
+    body = [r"\begin{tabular}{" + "l" * len(board.heads) + "r" * len(board.titles) + "}", r"\toprule"]
+    if board.groups:
+        groups = [rf"\multicolumn{{{width}}}{{c}}{{{escaping.latex(run)}}}" for run in board.groups]
         ends = [(start, start + width - 1) for start in range(2, 2 + len(board.titles), width)]
         body += [
             " & ".join(["", *groups]) + r" \\", " ".join(rf"\cmidrule(lr){{{first}-{last}}}" for first, last in ends)
         ]  # fmt: skip
-    body += [" & ".join(["Planner", *map(escaping.latex, board.titles)]) + r" \\", r"\midrule"]
-    body += [" & ".join([escaping.latex(planner), *map(_latex_cell, cells)]) + r" \\" for planner, cells in board.rows]
+    body += [" & ".join([*map(str.capitalize, board.heads), *map(escaping.latex, board.titles)]) + r" \\", r"\midrule"]
+    body += [
+        " & ".join([*map(escaping.latex, labels), *map(_latex_cell, cells)]) + r" \\" for labels, cells in board.rows
+    ]
     body += [r"\bottomrule", r"\end{tabular}"]
     caption = escaping.latex(_legend(board, "Bold", "dagger")).replace("dagger", r"$\dagger$")
     inside = [r"\begin{table}[t]", r"\centering", r"\small", *body, rf"\caption{{{caption}}}", r"\end{table}"]
@@ -195,15 +225,17 @@ def csv(board: Table, standalone: bool) -> str:
 def html(board: Table, standalone: bool) -> str:
     """Return a table element without style of its own; as a document, with a little."""
     heads = "".join(f"<th>{escaping.html(title)}</th>" for title in board.titles)
-    groups = "".join(f'<th colspan="{len(board.columns)}">{escaping.html(run)}</th>' for run in board.runs)
-    top = f"<tr><th></th>{groups}</tr>" if len(board.runs) > 1 else ""
+    groups = "".join(f'<th colspan="{len(board.columns)}">{escaping.html(run)}</th>' for run in board.groups)
+    top = f"<tr><th></th>{groups}</tr>" if groups else ""
     rows = "".join(
-        f"<tr><th><bdi>{escaping.html(planner)}</bdi></th>{''.join(map(_html_cell, cells))}</tr>"
-        for planner, cells in board.rows
+        f"<tr>{''.join(f'<th><bdi>{escaping.html(label)}</bdi></th>' for label in labels)}"
+        f"{''.join(map(_html_cell, cells))}</tr>"
+        for labels, cells in board.rows
     )
+    first = "".join(f"<th>{head}</th>" for head in board.heads)
     lines = (_legend(board, "Bold", "†"), *_signed(board))
     notes = "".join(f"<div><small>{escaping.html(line)}</small></div>" for line in lines)
-    text = f"<table><thead>{top}<tr><th>planner</th>{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}\n"
+    text = f"<table><thead>{top}<tr>{first}{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}\n"
     page = '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>evalkit</title>'
     return f"{page}<body>{text}</body></html>\n" if standalone else text
 
@@ -224,9 +256,11 @@ def _records(board: Table) -> Iterator[dict[str, object]]:
     """Yield one record a run and planner."""
     width = len(board.columns)
     for nth, (run, signature) in enumerate(zip(board.runs, board.signatures, strict=True)):
-        for planner, cells in board.rows:
+        own = [row for row in board.rows if not board.long or row[0][0] == run]
+        start = 0 if board.long else nth * width
+        for (*_, planner), cells in own:
             record: dict[str, object] = {}
-            for name, cell in zip(board.columns, cells[nth * width : (nth + 1) * width], strict=True):
+            for name, cell in zip(board.columns, cells[start : start + width], strict=True):
                 if cell:
                     record |= {name: cell.value, f"{name}_low": cell.low, f"{name}_high": cell.high,
                                f"{name}_mark": cell.mark}  # fmt: skip
