@@ -24,6 +24,7 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *PAGES[1:], ROOT / "references" / "READ
 GOLDENS = ROOT / "tests" / "goldens"
 # What a line of the docs must not hold to be run here, and why. Its options are checked all the same.
 NOT_RUN = {
+    "evalkit view": "serves a page until it is stopped",
     "evalkit label": "serves a page until it is stopped",
     "evalkit gold extract": "needs a model that drafts entries",
     "evalkit gold confirm": "asks the reader",

@@ -25,6 +25,7 @@ COMMANDS = {
     "compare": "what changed between two runs, and how sure that is",
     "gate": "rules that a new run must keep; for CI",
     "baseline": "a run's scores as a small file for git",
+    "view": "a folder of runs in the browser",
     "history": "many runs in the order of their time",
     "export": "a run in the files of other tools",
     "gold": "gold from the text of reviews, as drafts to confirm",

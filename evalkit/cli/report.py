@@ -16,23 +16,24 @@ REPORT = click.option("--report", is_flag=True, callback=_have_the_extra, help="
 
 
 @click.command("report")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN [NEW]")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN [NEW]...")
 @click.option("--out", default="report.html", show_default=True, metavar="FILE", help="Page to write.")
 @click.option("--force", is_flag=True, help="Compare two runs although more than their plans differ.")
 def command(runs: tuple[str, ...], out: str, force: bool) -> None:
-    """Write one run, or a comparison of two (BASE NEW), as one HTML page that needs no network.
+    """Write one run, a comparison of two (BASE NEW), or of many over time, as one HTML page that needs no network.
 
-    A page whose alignments take more than 12 MiB keeps them in a folder beside it; send both together.
+    A folder of runs stands for all of them. A page whose alignments take more than 12 MiB keeps them in a folder
+    beside it; send both together.
     """
-    from evalkit.report import comparison_page, run_page
+    from evalkit.report import comparison_page, history_charts, run_page, runs_page
+    from evalkit.storage.files import is_there
     from evalkit.storage.runs import load_runs
 
-    if len(runs) > 2:
-        raise click.UsageError("expected one run, or two to compare (BASE NEW)")
-    loaded = load_runs(runs)
-    if len(loaded) == 2:
-        written = comparison_page.write_comparison(loaded, out, force=force)
+    if len(runs) > 2 or (len(runs) == 1 and is_there(runs[0]) and not is_there(f"{runs[0]}/run.json")):
+        written = runs_page.write_runs(history_charts.history_of(runs), out)
+    elif len(runs) == 2:
+        written = comparison_page.write_comparison(load_runs(runs), out, force=force)
     else:
-        written = run_page.write_report(next(iter(loaded.values())), out)
+        written = run_page.write_report(next(iter(load_runs(runs).values())), out)
     more = f" and {len(written) - 1} files in the folder beside it" if len(written) > 1 else ""
     click.echo(f"written to {out}{more}")

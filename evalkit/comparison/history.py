@@ -149,7 +149,12 @@ def _reason(first: RunHead, other: RunHead) -> str:
 
 
 def _fitting(run: RunHead, pattern: str) -> list[str]:
-    return [name for name in run.board if name == pattern or fnmatchcase(name, pattern)]
+    return [name for name in run.board if fnmatchcase(name, pattern)] or [name for name in run.board if name == pattern]
+
+
+def exactly(planner: str) -> str:
+    """Return the pattern that fits this planner's name and no other."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in planner)
 
 
 def _followed(runs: Sequence[RunHead], pattern: str) -> Iterator[tuple[RunHead, str]]:

@@ -40,8 +40,10 @@ def write_comparison(
     return comparison_page(runs, f"{Path(path).stem}-data", force, largest_inline).write(path)
 
 
-def comparison_page(runs: dict[str, Run], folder: str, force: bool, largest_inline: int = LARGEST_INLINE) -> Page:
-    """Return the page of two runs under their names, base first."""
+def comparison_page(
+    runs: dict[str, Run], folder: str, force: bool, largest_inline: int = LARGEST_INLINE, home: str = ""
+) -> Page:
+    """Return the page of two runs under their names, base first; `home` is as in `run_page`."""
     chart_style.require()
     (base_name, base), (new_name, new) = runs.items()
     if shown_path(base_name) != shown_path(new_name):
@@ -51,7 +53,12 @@ def comparison_page(runs: dict[str, Run], folder: str, force: bool, largest_inli
     result = compare(*sides, force=force, corrected=(HEADLINE,) if both_labelled else ())
     index, documents = _index(new, result), _documents(base, new, result)
     charts = drawn(CHARTS if len(result.moved_papers) else {}, result)
-    content = _view(result) | {"charts": charts, "title": f"{new_name} against {base_name}", "sections": SECTIONS}
+    content = _view(result) | {
+        "charts": charts,
+        "title": f"{new_name} against {base_name}",
+        "sections": SECTIONS,
+        "home": home,
+    }
     return browser_page("comparison.html.j2", index, documents, folder, largest_inline, **content)
 
 

@@ -32,11 +32,11 @@ def write_report(run: Run, path: str | Path, *, largest_inline: int = LARGEST_IN
     return run_page(run, f"{Path(path).stem}-data", largest_inline).write(path)
 
 
-def run_page(run: Run, folder: str, largest_inline: int = LARGEST_INLINE) -> Page:
-    """Return the report of one run."""
+def run_page(run: Run, folder: str, largest_inline: int = LARGEST_INLINE, home: str = "") -> Page:
+    """Return the report of one run; `home` is the address of the list that it belongs to, if there is one."""
     chart_style.require()
     index, documents = browser_data.index(run), browser_data.documents(run)
-    content = _view(run) | {"charts": drawn(CHARTS, run), "title": title(run), "sections": SECTIONS}
+    content = _view(run) | {"charts": drawn(CHARTS, run), "title": title(run), "sections": SECTIONS, "home": home}
     return browser_page("run.html.j2", index, documents, folder, largest_inline, **content)
 
 
