@@ -17,7 +17,7 @@ from evalkit.cli import WORDS
 from evalkit.errors import InputError, SettingsError
 from evalkit.scoring.executors import ENGINES, open_executor
 from evalkit.settings import JudgeSettings, Settings, check_value, parse_settings, shown
-from evalkit.storage.files import cache_folder, read_text, shipped
+from evalkit.storage.files import cache_folder, is_there, read_text, shipped
 
 if TYPE_CHECKING:
     from evalkit.comparison import Snapshot
@@ -212,6 +212,11 @@ def take_made(options: dict[str, Any], plans: str) -> dict[str, Any]:
     prompts, keep = options.pop("prompts"), options.pop("keep_prompt")
     words = click.get_current_context().meta.get(WORDS, ())
     return provenance(words, **said, prompts=prompts, keep_text=keep, plans=plans)
+
+
+def holds_runs(place: str) -> bool:
+    """Return whether a place is a folder of runs rather than one run."""
+    return is_there(place) and not is_there(f"{place}/run.json")
 
 
 CONFIG = click.option("--config", metavar="FILE", help="Settings in TOML; options on the command line win.")

@@ -2,7 +2,7 @@
 
 import click
 
-from evalkit.cli.options import Registered
+from evalkit.cli.options import Registered, holds_runs
 
 
 @click.command("plot")
@@ -15,12 +15,10 @@ def command(runs: tuple[str, ...], kind: str, out: str) -> None:
     Of several runs, or a folder of them: the trend, the runs by their figure, or F1 by run and paper.
     """
     from evalkit.report import charts, history_charts
-    from evalkit.storage.files import is_there
     from evalkit.storage.runs import load_run
 
-    # A place that is no folder of runs is taken for a run, which says what is wrong with it.
-    if len(runs) == 1 and (kind in charts.CHARTS or is_there(f"{runs[0]}/run.json")):
-        charts.write(load_run(runs[0]), kind, out)
-    else:
+    if len(runs) > 1 or holds_runs(runs[0]):
         charts.write_chart(lambda: history_charts.chart(history_charts.history_of(runs), kind), out)
+    else:
+        charts.write(load_run(runs[0]), kind, out)
     click.echo(f"written to {out}")

@@ -2,6 +2,8 @@
 
 import click
 
+from evalkit.cli.options import holds_runs
+
 
 def _have_the_extra(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     """Refuse before the work is done, not after it, where a report cannot be made."""
@@ -26,10 +28,9 @@ def command(runs: tuple[str, ...], out: str, force: bool) -> None:
     beside it; send both together.
     """
     from evalkit.report import comparison_page, history_charts, run_page, runs_page
-    from evalkit.storage.files import is_there
     from evalkit.storage.runs import load_runs
 
-    if len(runs) > 2 or (len(runs) == 1 and is_there(runs[0]) and not is_there(f"{runs[0]}/run.json")):
+    if len(runs) > 2 or (len(runs) == 1 and holds_runs(runs[0])):
         written = runs_page.write_runs(history_charts.history_of(runs), out)
     elif len(runs) == 2:
         written = comparison_page.write_comparison(load_runs(runs), out, force=force)

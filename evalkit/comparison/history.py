@@ -152,6 +152,11 @@ def _fitting(run: RunHead, pattern: str) -> list[str]:
     return [name for name in run.board if fnmatchcase(name, pattern)] or [name for name in run.board if name == pattern]
 
 
+def renamed_leader(base: RunHead, new: RunHead) -> dict[str, str]:
+    """Return which planner of base to hold against which of new where no name is in both: their leaders."""
+    return {} if base.board.keys() & new.board.keys() else {base.leader: new.leader}
+
+
 def exactly(planner: str) -> str:
     """Return the pattern that fits this planner's name and no other."""
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in planner)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from evalkit.comparison.history import Group, History, exactly, history
+from evalkit.comparison.history import Group, History, exactly, history, renamed_leader
 from evalkit.errors import EvalkitError
 from evalkit.report import comparison_page, run_page, runs_page
 from evalkit.report.html import Page
 from evalkit.settings import fingerprint
 from evalkit.storage.files import check_new, write_texts
-from evalkit.storage.run_list import list_runs
+from evalkit.storage.run_list import RunHead, list_runs
 from evalkit.storage.runs import load_run
 
 MOST_PLANNERS = 12  # that have a page of their own
@@ -52,9 +52,9 @@ def export(folder: str | Path, out: str | Path, metric: str, *, force: bool = Fa
     found = list_runs([folder], metric)
     result = history(found.runs, metric, unread=found.unread)
     files = _files(result)
-    folders = {line.run.name: line.run.folder for line in result.lines}
+    heads = {line.run.name: line.run for line in result.lines}
     count = 0
-    for file, make in _pages(result, files, folders):
+    for file, make in _pages(result, files, heads):
         try:
             make().write(top / file)
         except EvalkitError as error:
@@ -96,24 +96,24 @@ def _pairs(group: Group) -> Iterator[Pair]:
                 yield before, line.run.name
 
 
-def _pages(result: History, files: Files, folders: dict[str, Path]) -> Iterator[tuple[str, Callable[[], Page]]]:
+def _pages(result: History, files: Files, heads: dict[str, RunHead]) -> Iterator[tuple[str, Callable[[], Page]]]:
     """Yield each page's file and how it is made; one is made, written and forgotten before the next."""
     for name, file in files.runs.items():
-        yield file, partial(_run_page, folders[name], f"{Path(file).stem}-data")
+        yield file, partial(_run_page, heads[name], f"{Path(file).stem}-data")
     for pair, file in files.pairs.items():
-        yield file, partial(_pair_page, {name: folders[name] for name in pair}, f"{Path(file).stem}-data")
+        yield file, partial(_pair_page, [heads[name] for name in pair], f"{Path(file).stem}-data")
     for name, file in files.planners.items():
         yield file, partial(_over_time, result, name, files.places("../", "../index.html"))
     yield "over-time.html", partial(_over_time, result, "", files.places("", "index.html"))
 
 
-def _run_page(folder: Path, data: str) -> Page:
-    return run_page.run_page(load_run(folder), data, home="../index.html")
+def _run_page(head: RunHead, data: str) -> Page:
+    return run_page.run_page(load_run(head.folder), data, home="../index.html")
 
 
-def _pair_page(folders: dict[str, Path], data: str) -> Page:
-    runs = {name: load_run(folder) for name, folder in folders.items()}
-    return comparison_page.comparison_page(runs, data, False, home="../index.html")
+def _pair_page(heads: list[RunHead], data: str) -> Page:
+    runs = {head.name: load_run(head.folder) for head in heads}
+    return comparison_page.comparison_page(runs, data, False, home="../index.html", renamed=renamed_leader(*heads))
 
 
 def _over_time(result: History, planner: str, places: runs_page.Places) -> Page:

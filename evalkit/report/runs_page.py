@@ -79,12 +79,12 @@ def _title(result: History) -> str:
 
 def _page(result: History, places: Places, **content: Any) -> str:
     main = result.groups[0] if result.groups else None
-    live = bool(places.data["live"])
+    live, pick = bool(places.data["live"]), content["pick"]
     order = [line.run.name for line in sorted(result.lines, key=lambda line: (line.run.time, line.run.name))]
     return render(
         "runs.html.j2", LIST_SCRIPTS, **content, home=places.home, many=places.many, metric=title_of(result.metric),
-        lead=list(_lead(result, main)), warnings=[], trend=_trend(main) if main and content["pick"] else None,
-        groups=[_group(group, places, newest_first=content["pick"]) for group in result.groups], most=_scale_end(result),
+        lead=list(_lead(result, main)), warnings=[], trend=_trend(main) if main and pick else None,
+        groups=[_group(group, places, newest_first=pick) for group in result.groups], most=_scale_end(result),
         unread=[(shown_path(path), reason) for path, reason in result.unread], documents=not live,
         data=script_json({**places.data, "order": order}),
     )  # fmt: skip

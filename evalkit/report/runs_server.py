@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from evalkit import local_server
-from evalkit.comparison.history import History, exactly, history
+from evalkit.comparison.history import History, exactly, history, renamed_leader
 from evalkit.errors import EvalkitError, InputError
 from evalkit.report import comparison_page, run_page, runs_page
+from evalkit.report.escaping import address
 from evalkit.report.html import Page
 from evalkit.settings import fingerprint
 from evalkit.storage.provenance import parsed_tags
@@ -164,9 +164,9 @@ def _places(token: str) -> Callable[[str], runs_page.Places]:
     def places(digest: str) -> runs_page.Places:
         return runs_page.Places(
             home=f"/{own}" if not digest else "", many=f"/runs{own}",
-            run=lambda name: f"/run{own}&run={quote(name, safe='')}",
-            pair=lambda base, new: f"/compare{own}&base={quote(base, safe='')}&new={quote(new, safe='')}",
-            planner=lambda name: f"/runs{own}&planner={quote(exactly(name), safe='')}",
+            run=lambda name: f"/run{own}&run={address(name)}",
+            pair=lambda base, new: f"/compare{own}&base={address(base)}&new={address(new)}",
+            planner=lambda name: f"/runs{own}&planner={address(exactly(name))}",
             data={"live": True, "token": token, "digest": digest, "compare": f"/compare{own}", "many": f"/runs{own}"},
         )  # fmt: skip
 
@@ -189,7 +189,8 @@ def _pair_page(view: RunFolderView, base: str, new: str, token: str) -> Page:
         if len(pair) < 2:
             raise InputError("a run compared with itself differs in nothing; choose two")
         home = f"/?token={token}"
-        return comparison_page.comparison_page(pair, f"/papers/{token}/{key}", False, home=home)
+        renamed = renamed_leader(*heads)
+        return comparison_page.comparison_page(pair, f"/papers/{token}/{key}", False, home=home, renamed=renamed)
 
     return view.kept(key, made)
 
