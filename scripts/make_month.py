@@ -126,29 +126,32 @@ def score_prompt(folder: Path, number: int, store: Store, prompts: int, *, name:
     )  # fmt: skip
 
 
-def findings(folder: Path, truth: Mapping[str, Any], planner: str = "lm/large") -> list[tuple[str, str, str]]:
-    """Return rows of (question, what is true, what history says)."""
-    found = list_runs([folder / "runs"], "match_f1")
-    result = history(found.runs, planner=planner)
-    lines, levels = result.groups[0].lines, truth["strengths"]
-    moved = [number for number in range(1, len(levels)) if levels[number] != levels[number - 1]]
-    said = [
-        number for number, line in enumerate(lines) if line.previous and line.previous.verdict in ("better", "worse")
-    ]
-    best = result.groups[0].best
+def findings(folder: Path, truth: Mapping[str, Any], planner: str = "lm/large") -> dict[str, tuple[Any, Any]]:
+    """Return question -> (what is true, what history says)."""
+    result = history(list_runs([folder / "runs"], "match_f1").runs, planner=planner)
+    main, *apart = result.groups
+    levels = truth["strengths"]
+    changes = [(number, line.previous) for number, line in enumerate(main.lines) if line.previous]
+    verdicts = {number: change.verdict for number, change in changes if change.verdict in ("better", "worse")}
+    steps = {number: "better" if levels[number] > levels[number - 1] else "worse"
+             for number in range(1, len(levels)) if levels[number] != levels[number - 1]}  # fmt: skip
     top = [number for number, level in enumerate(levels) if level == max(levels)]
-    shares = [line.best_probability or 0.0 for line in lines]
-    lost = next(entry for entry in entry_histories(result.groups[0])
-                if [entry.paper, entry.number - 1] == truth["lost"])  # fmt: skip
-    raw = [number for number, line in enumerate(lines) if line.previous and (line.previous.p or 1) < 0.05]
-    return [
-        ("runs that may be compared", str(truth["prompts"]), str(len(lines))),
-        ("runs apart", "2", str(sum(len(group.lines) for group in result.groups[1:]))),
-        ("prompts that changed something", str(moved), f"{said} (p < 0.05 before correction: {raw})"),
-        ("the best prompts", f"{top[0]} to {top[-1]}", best.run.name if best else "none"),
-        ("probability that one of these is best", "near 1", f"{sum(shares[number] for number in top):.3f}"),
-        ("the entry that is lost for good", str(truth["lost_at"]), str(lost.turns(to=False))),
-    ]
+    lost = next(entry for entry in entry_histories(main) if [entry.paper, entry.number - 1] == truth["lost"])
+    return {
+        "runs that may be compared": (len(levels), len(main.lines)),
+        "runs apart": (2, sum(len(group.lines) for group in apart)),
+        "steps, by the corrected test against the run before": (steps, verdicts),
+        "steps, by p < 0.05 without correction": (list(steps), [n for n, change in changes if (change.p or 1) < 0.05]),
+        "runs that are better than the best before them": (
+            [number for number in steps if levels[number] > max(levels[:number])],
+            [number for number, line in enumerate(main.lines) if line.best and line.best.verdict == "better"],
+        ),
+        "the best run is one of": (top, main.lines.index(main.best) if main.best else None),
+        "probability that one of these is best": (
+            1, round(sum(main.lines[number].best_probability or 0.0 for number in top), 3)
+        ),
+        "the entry that is lost for good": (truth["lost_at"], lost.turns(to=False)),
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -166,8 +169,9 @@ def main() -> None:
     start = time.perf_counter()
     rows = findings(options.folder, truth)
     print(f"history and entries read in {time.perf_counter() - start:.1f} s\n")
-    for question, true, said in rows:
+    for question, (true, said) in rows.items():
         print(f"{question}: {true}\n  found: {said}")
+    write_text(options.folder / "found.json", json.dumps(rows, indent=1))
 
 
 if __name__ == "__main__":

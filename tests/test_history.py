@@ -252,7 +252,10 @@ def test_rows_for_other_programs(runs: Path) -> None:
     document = json.loads(command(str(runs), "--json"))
     assert document["rows"][1]["previous_p"] == pytest.approx(1 / 64)
     assert document["groups"][0]["false_alarm"] == pytest.approx(1 - 0.95**2)
-    assert "| a-first |" in command(str(runs), "--format", "markdown", "--tag", "prompt=v1")
+    text = command(str(runs), "--format", "markdown")
+    assert "| b-second | 2026-03-02 | 0.800\\* | \\+0.300 ▲ | \\+0.300 ▲ |" in text
+    assert text.index("Not comparable with the runs above: gold is") < text.index("| apart |")
+    assert "| position bias | paper-0 | 2 | 1 of 3 | ·●· |" in command(str(runs), "--entries", "--format", "markdown")
     entries = json.loads(command(str(runs), "--entries", "--json"))["rows"]
     assert entries[0]["found_in"] == "010"
 
@@ -273,7 +276,7 @@ def test_the_trend_is_drawn(runs: Path, tmp_path: Path) -> None:
     command(str(runs), "--plot", str(tmp_path / "trend.svg"))
     text = (tmp_path / "trend.svg").read_text()
     assert "c-third" in text
-    assert "1 run that may not be compared with these left out" in text
+    assert "left out: 1 run that may not be compared with these" in text
     result = CliRunner().invoke(commands, ("history", str(runs), "--plot", "trend.bmp"))
     assert isinstance(result.exception, InputError)
 

@@ -42,7 +42,7 @@ def command(
     if as_json:
         click.echo(history_text.json(result, rows))
     elif form:
-        click.echo(safe_terminal(history_text.RENDERERS[form](rows(result))), nl=False)
+        click.echo(safe_terminal(history_text.RENDERERS[form](result, entries)), nl=False)
     else:
         console.show((history_text.entries if entries else history_text.history)(result, wide=wide), wide=wide)
         if plot:

@@ -51,7 +51,7 @@ def chart(result: History, kind: str) -> Any:
 def _apart(result: History) -> str:
     """Return what a chart says of the runs that it leaves out."""
     others = sum(len(group.lines) for group in result.groups[1:])
-    return f"{others} run{'s' * (others > 1)} that may not be compared with these left out" if others else ""
+    return f"left out: {others} run{'s' * (others > 1)} that may not be compared with these" if others else ""
 
 
 def _axis(group: Group) -> Any:
@@ -67,7 +67,7 @@ def _axis(group: Group) -> Any:
 @registered(CHARTS, "trend", "Is it getting better?", wide=True)
 def trend(result: History) -> Any:
     """Each planner over the runs, oldest first; the shade is the 95% interval of the followed one, dashes its best so
-    far. Where the shades of two runs overlap widely, they are not told apart."""
+    far. Runs are compared paper by paper, which tells more apart than their intervals do."""
     import altair as alt
 
     group = result.groups[0]

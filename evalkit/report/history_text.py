@@ -24,6 +24,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 MARKS = {"better": "▲", "worse": "▼", "no change": "=", "inconclusive": "?"}
 MARKS_SAID = "▲ better, ▼ worse, ? not told apart, = no change, after correction for all looks"
 SHOWN_ENTRIES = 20
+ENTRY_HEADS = ("gold entry", "paper", "turns", "found in", "runs", "first found", "last lost", "found again")
 SHOWN_TRENDS = 8
 
 
@@ -50,19 +51,23 @@ def history(result: History, *, wide: bool = False) -> Iterator[RenderableType]:
 
 def _table(result: History, group: Group, *, wide: bool) -> PlannerTable:
     headline = title_of(result.metric)
-    heads = ("made", headline, "since the last", "since the best", "P(best)", "papers", "planner", "tags", "note")
     first = (headline, "since the last", "since the best", "P(best)", "made", "planner", "tags", "papers", "note")
     said = f" of {plain(group.lines[-1].planner)}" if len({line.planner for line in group.lines}) == 1 else ""
     count = f"{len(group.lines)} run{'s' * (len(group.lines) != 1)}"
-    shown = heads if wide else tuple(head for head in heads if head != "note")
     table = PlannerTable(
-        f"{headline}{said}: {count}", shown, folded=("tags", "note", "planner"), first=first,
+        f"{headline}{said}: {count}", _heads(result, wide=wide), folded=("tags", "note", "planner"), first=first,
         hint="--wide shows all", subject="run",
     )  # fmt: skip
     best = group.best
     for line in group.lines:
         table.add_row(plain(line.run.name), *_cells(line, starred=line is best, wide=wide))
     return table
+
+
+def _heads(result: History, *, wide: bool) -> tuple[str, ...]:
+    headline = title_of(result.metric)
+    heads = ("made", headline, "since the last", "since the best", "P(best)", "papers", "planner", "tags")
+    return (*heads, "note") if wide else heads
 
 
 def _cells(line: Line, *, starred: bool, wide: bool) -> Iterator[Text | str]:
@@ -84,12 +89,20 @@ def step(change: FigureChange | None) -> str:
     """Return a change with the mark of its verdict; a dash where there is none."""
     if change is None or change.difference is None:
         return "–"
-    return f"{change.difference:+.3f} {MARKS[change.verdict]}"
+    return f"{signed(change.difference)} {MARKS[change.verdict]}"
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign; one that rounds to 0 has none."""
+    text = f"{value:+.3f}"
+    return text if float(text) else "0.000"
 
 
 def share(chance: float | None) -> str:
-    """Return a probability in percent; what is below half a percent is not 0."""
-    return "–" if chance is None else "<1%" if chance < 0.005 else f"{chance:.0%}"
+    """Return a probability in percent; what is below half a percent is not 0, and what is nearly 1 is not 1."""
+    if chance is None:
+        return "–"
+    return "<1%" if chance < 0.005 else ">99%" if 0.995 <= chance < 1 else f"{chance:.0%}"
 
 
 def tags(line: Line) -> str:
@@ -152,10 +165,11 @@ def entries(result: History, *, wide: bool = False) -> Iterator[RenderableType]:
         turned = [entry for entry in every if entry.changes]
         names = [line.run.name for line in group.lines]
         title = f"Gold entries over {len(names)} runs: those that were found or lost on the way"
-        heads = ("paper", "turns", "found in", "runs", "first found", "last lost", "found again")
         first = ("runs", "paper", "turns", "found in", "first found", "last lost")
-        table = PlannerTable(title, heads, folded=("paper", "first found", "last lost", "found again"), first=first,
-                             hint="--wide shows all", subject="gold entry")  # fmt: skip
+        folded = ("paper", "first found", "last lost", "found again")
+        table = PlannerTable(
+            title, ENTRY_HEADS[1:], folded=folded, first=first, hint="--wide shows all", subject="gold entry"
+        )
         for entry in turned if wide else turned[:SHOWN_ENTRIES]:
             table.add_row(plain(entry.name), *_entry_cells(entry, names))
         if turned:
@@ -228,24 +242,35 @@ def entry_rows(result: History) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Return rows as CSV."""
-    return to_csv(pd.DataFrame(list(rows)))
+def csv(result: History, entries: bool) -> str:
+    """Return one row a run, or a gold entry, as CSV."""
+    return to_csv(pd.DataFrame(entry_rows(result) if entries else run_rows(result)))
 
 
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Return rows as a table for a README or a pull request; columns that are empty throughout are left out."""
-    names = [name for name in (rows[0] if rows else {}) if any(row[name] not in (None, "") for row in rows)]
-    lines = ["| " + " | ".join(escaping.markdown(name) for name in names) + " |", "| --- " * len(names) + "|"]
-    for row in rows:
-        lines.append("| " + " | ".join(_markdown_cell(row[name]) for name in names) + " |")
-    return "\n".join(lines) + "\n"
+def markdown(result: History, entries: bool) -> str:
+    """Return the tables of the terminal for a README or a pull request, a table a group."""
+    lines: list[str] = []
+    for group in result.groups:
+        if group.reason:
+            lines += [f"Not comparable with the runs above: {escaping.markdown(group.reason)}.", ""]
+        heads = ENTRY_HEADS if entries else ("run", *_heads(result, wide=True))
+        rows = _entry_table(group) if entries else _run_table(group)
+        lines += ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
+        lines += ["| " + " | ".join(escaping.markdown(str(cell)) for cell in row) + " |" for row in rows]
+        lines += ["", *(escaping.markdown(line) + "  " for line in conclusions(result, group) if not entries), ""]
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def _markdown_cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    return f"{value:.3g}" if isinstance(value, float) else escaping.markdown(str(value))
+def _run_table(group: Group) -> Iterator[list[object]]:
+    for line in group.lines:
+        yield [line.run.name, *_cells(line, starred=line is group.best, wide=True)]
+
+
+def _entry_table(group: Group) -> Iterator[list[object]]:
+    names = [line.run.name for line in group.lines]
+    for entry in entry_histories(group):
+        if entry.changes:
+            yield [entry.name, *_entry_cells(entry, names)]
 
 
 def json(result: History, rows: Callable[[History], list[dict[str, Any]]] = run_rows) -> str:

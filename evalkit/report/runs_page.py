@@ -14,7 +14,7 @@ from evalkit.comparison.history import Group, History, Line
 from evalkit.report import chart_style
 from evalkit.report.escaping import script_json
 from evalkit.report.history_charts import CHARTS
-from evalkit.report.history_text import conclusions, entry_facts, found_line, share, title_of
+from evalkit.report.history_text import conclusions, entry_facts, found_line, share, signed, title_of
 from evalkit.report.html import LIST_SCRIPTS, Page, drawn, render
 from evalkit.report.values import defined, shown_path
 
@@ -136,7 +136,7 @@ def _step(change: FigureChange | None, places: Places) -> View | None:
     """Return a change for its cell, with the page of the two runs; None where there is none."""
     if change is None or change.difference is None:
         return None
-    text = f"{change.difference:+.3f}".replace("-", "−")
+    text = signed(change.difference).replace("-", "−")
     link = places.pair(change.was, change.planner)
     return {"text": text, "verdict": change.verdict, "value": change.difference, "link": link}
 
