@@ -74,6 +74,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 shutil.copytree(demo / source, work / name)
         for name in ("run", "new-run"):
             shutil.copytree(demo / "run", work / name)
+        for name in ("first", "second", "third", "fourth"):
+            shutil.copytree(demo / "run", work / "runs" / name)
         shutil.copy(GOLDENS / "inputs" / "labels.jsonl", work / "sample.jsonl")
         shutil.copy(ROOT / "configs" / "gate.toml", work)
         shutil.copy(ROOT / "configs" / "default.toml", work / "settings.toml")
