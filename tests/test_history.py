@@ -153,8 +153,18 @@ def test_only_what_is_needed_is_read(runs: Path, tmp_path: Path) -> None:
     for folder in top.iterdir():
         (folder / "papers.csv").unlink()
     assert [line.scored.papers for line in listed(top, tests=False).groups[0].lines] == [6] * 3
-    with pytest.raises(InputError, match=r"papers\.csv"):
-        listed(top)
+    assert [Path(path).name for path, _ in listed(top).unread] == ["a-first", "b-second", "c-third", "apart"]
+
+
+def test_a_run_whose_papers_cannot_be_read_stops_nothing(runs: Path, tmp_path: Path) -> None:
+    top = shutil.copytree(runs, tmp_path / "runs")
+    (top / "b-second/papers.csv").write_text("planner,paper\n")
+    result = listed(top)
+    assert [line.run.name for line in result.groups[0].lines] == ["a-first", "c-third"]
+    assert result.groups[0].lines[1].previous.difference == pytest.approx(4.7 / 6 - 0.5)
+    ((path, reason),) = result.unread
+    assert (Path(path).name, "papers.csv" in reason) == ("b-second", True)
+    assert "not read:" in command(str(top))
 
 
 def test_what_cannot_be_read_is_named_and_stops_nothing(runs: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from conftest import entry, gold, plan
 from evalkit import score
 from evalkit.cli import group
 from evalkit.errors import InputError
+from evalkit.report.run_page import run_page
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.provenance import git_state, parsed_tags
@@ -146,3 +147,14 @@ def test_a_hostile_repository_runs_nothing(project: Path) -> None:
     git(project, "config", "filter.own.clean", str(trap))
     assert git_state("plans")["dirty"] is None  # type: ignore[index]
     assert not (project / "harmed").exists()
+
+
+def test_a_report_says_it_without_the_folders_of_this_machine(project: Path) -> None:
+    (project / "prompt.txt").write_text("x")
+    scored("--note", "<b>note", "--tag", "prompt=v3", "--prompt", str(project / "prompt.txt"))
+    text = run_page(load_run("run"), "data").text
+    assert "<dt>note</dt><dd><bdi>&lt;b&gt;note</bdi></dd>" in text
+    assert "<dt>prompt</dt><dd><bdi>v3</bdi></dd>" in text
+    assert "score --pred plans --gold gold" in text
+    assert "/prompt.txt" in text
+    assert str(project) not in text

@@ -121,12 +121,15 @@ def history(
     if runs and not kept:
         known = list(dict.fromkeys(name for run in runs for name in run.board))
         raise InputError(f"no planner is like {planner!r}{nearest(planner, known)}")
-    groups: list[Group] = []
-    for number, members in enumerate(_groups(kept)):
-        lines = tuple(Line(run, name, run.board[name]) for run, name in _followed(members, planner))
-        reason = _reason(groups[0].lines[-1].run, members[-1]) if number else ""
-        groups.append(Group(_tested(lines, metric) if tests else lines, reason))
-    return History(metric, tuple(groups), tuple(unread))
+    groups, problems = list[Group](), [*unread]
+    for members in _groups(kept):
+        lines = [Line(run, name, run.board[name]) for run, name in _followed(members, planner)]
+        if tests:
+            lines = _tested(lines, metric, problems)
+        if lines:
+            reason = _reason(groups[0].lines[-1].run, lines[-1].run) if groups else ""
+            groups.append(Group(tuple(lines), reason))
+    return History(metric, tuple(groups), tuple(problems))
 
 
 def _groups(runs: Sequence[RunHead]) -> list[list[RunHead]]:
@@ -184,9 +187,21 @@ def planner_rows(line: Line, metric: str) -> pd.DataFrame:
     return rows[rows["planner"] == line.planner].set_index("key")
 
 
-def _tested(lines: tuple[Line, ...], metric: str) -> tuple[Line, ...]:
-    """Return the lines with their changes and their probabilities of being the best."""
-    rows = [planner_rows(line, metric) for line in lines]
+def _tested(every: Sequence[Line], metric: str, problems: list[tuple[str, str]]) -> list[Line]:
+    """Return the lines with their changes and their probabilities of being the best.
+
+    Runs whose papers cannot be read are left out and join the problems.
+    """
+    lines, rows = [], []
+    for line in every:
+        try:
+            rows.append(planner_rows(line, metric))
+        except InputError as error:
+            problems.append((str(line.run.folder), str(error)))
+        else:
+            lines.append(line)
+    if not lines:
+        return []
     best = _best_before([line.scored.value for line in lines])
     pairs = [(number - 1, number) for number in range(1, len(lines))]
     pairs += [(at, number) for number, at in enumerate(best) if at is not None and at != number - 1]
@@ -204,11 +219,11 @@ def _tested(lines: tuple[Line, ...], metric: str) -> tuple[Line, ...]:
     )  # fmt: skip
     chances = _best_probabilities(rows, metric, options)
     names = [lines[at].run.name if at is not None else "" for at in best]
-    return tuple(
+    return [
         replace(line, previous=previous.get(number), best=leading.get(number), best_run=names[number],
                 best_probability=chances[number])
         for number, line in enumerate(lines)
-    )  # fmt: skip
+    ]  # fmt: skip
 
 
 def _best_before(values: Sequence[float]) -> list[int | None]:

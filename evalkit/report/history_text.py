@@ -35,6 +35,8 @@ def title_of(metric: str) -> str:
 
 def history(result: History, *, wide: bool = False) -> Iterator[RenderableType]:
     """Yield a table of each group of runs with its small lines, and what to make of so many looks."""
+    if not result.groups:
+        yield Text("no run fits")
     for place, group in enumerate(result.groups):
         if group.reason:
             yield Text(f"\nnot comparable with the runs above: {plain(group.reason)}", style="yellow")
@@ -79,7 +81,7 @@ def _cells(line: Line, *, starred: bool, wide: bool) -> Iterator[Text | str]:
     yield step(line.best)
     yield share(line.best_probability)
     yield str(scored.papers)
-    yield plain(line.planner)
+    yield plain(planner_of(line))
     yield plain(tags(line))
     if wide:
         yield plain(line.run.note)
@@ -103,6 +105,12 @@ def share(chance: float | None) -> str:
     if chance is None:
         return "–"
     return "<1%" if chance < 0.005 else ">99%" if 0.995 <= chance < 1 else f"{chance:.0%}"
+
+
+def planner_of(line: Line) -> str:
+    """Return the planner that is followed, with how many others the run has."""
+    others = len(line.run.board) - 1
+    return f"{line.planner} +{others}" if others else line.planner
 
 
 def tags(line: Line) -> str:

@@ -63,6 +63,7 @@ def _view(run: Run) -> View:
              "cells": [{"kind": kind, "count": int(cases.loc[planner, kind])} for kind in CLASSES]}
             for planner in run.leaderboard["planner"]
         ],
+        "made": list(_made(run)),
         "signature": list(asdict(run.signature).items()),
         "problems": list(_diagnostics(run)),
     }  # fmt: skip
@@ -147,6 +148,21 @@ def _doubt(run: Run) -> View | None:
          "all": defined(row["match_f1_if_all"])} for row in run.leaderboard.to_dict("records")
     ]  # fmt: skip
     return {"count": totals["borderline_pairs"], "pairs": totals["pairs"], "rows": rows}
+
+
+def _made(run: Run) -> Iterator[tuple[str, str]]:
+    """Yield what the run says of its making; of paths only their ends, as the page is sent to others."""
+    made = run.meta.get("provenance", {})
+    yield from ((name, made[name]) for name in ("time", "note") if name in made)
+    if "command" in made:
+        yield "command", " ".join(shown_path(word) for word in made["command"].split(" "))
+    yield from made.get("tags", {}).items()
+    for name, source in made.get("inputs", {}).items():
+        yield name, f"{shown_path(source.get('path', ''))} {source['digest']}".strip()
+    if state := made.get("git"):
+        dirty = {True: ", changed since", False: "", None: ", unknown whether changed since"}[state["dirty"]]
+        yield "commit", f"{state['commit'][:12]}{dirty}"
+    yield from (("prompt", f"{shown_path(one['path'])} {one['digest']}") for one in made.get("prompts", ()))
 
 
 def _diagnostics(run: Run) -> Iterator[View]:

@@ -14,7 +14,7 @@ from evalkit.comparison.history import Group, History, Line
 from evalkit.report import chart_style
 from evalkit.report.escaping import script_json
 from evalkit.report.history_charts import CHARTS
-from evalkit.report.history_text import conclusions, entry_facts, found_line, share, signed, title_of
+from evalkit.report.history_text import conclusions, entry_facts, found_line, planner_of, share, signed, title_of
 from evalkit.report.html import LIST_SCRIPTS, Page, drawn, render
 from evalkit.report.values import defined, shown_path
 
@@ -118,14 +118,13 @@ def _row(line: Line, group: Group, places: Places) -> View:
     run, scored = line.run, line.scored
     planners = ", ".join(run.board)
     lines = [f"{key}={value}" for key, value in run.tags.items()]
-    others = len(run.board) - 1
     return {
         "name": run.name, "link": places.run(run.name), "note": run.note, "says_time": run.says_time,
         "words": " ".join((run.name, run.note, *lines, planners, run.time)).lower(),
         "made": f"{'' if run.says_time else '~'}{run.time[:16].replace('T', ' ')}",
         "value": defined(scored.value), "low": defined(scored.low), "high": defined(scored.high),
         "best": line is group.best and len(group.lines) > 1, "papers": scored.papers, "planners": planners,
-        "planner": f"{line.planner} +{others}" if others else line.planner,
+        "planner": planner_of(line),
         "tags": list(run.tags.items()), "tag_lines": "\n".join(lines),
         "previous": _step(line.previous, places), "since_best": _step(line.best, places),
         "chance": share(line.best_probability), "chance_value": line.best_probability,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from evalkit import local_server
 from evalkit.comparison.history import History, exactly, history, renamed_leader
-from evalkit.errors import EvalkitError, InputError
+from evalkit.errors import InputError
 from evalkit.report import comparison_page, run_page, runs_page
 from evalkit.report.escaping import address
 from evalkit.report.html import Page
@@ -67,11 +67,7 @@ class RunFolderView:
         return history(found.runs, self.metric, tests=False, unread=found.unread), False
 
     def _test(self, found: RunList, state: str) -> None:
-        try:
-            self._tested = state, history(found.runs, self.metric, unread=found.unread)
-        except EvalkitError as error:  # a run whose papers cannot be read: the list says so, and goes without tests
-            unread = (*found.unread, (str(self.top), str(error)))
-            self._tested = state, history(found.runs, self.metric, tests=False, unread=unread)
+        self._tested = state, history(found.runs, self.metric, unread=found.unread)
 
     def digest(self) -> str:
         """Return what changes whenever the list does."""
