@@ -15,7 +15,7 @@ FUZZ_SECONDS ?= 110
 LABELS ?= ../shared/data/alignment/dev.jsonl ../shared/data/alignment/references.jsonl
 LABELLED_BY := labelled by language models under written criteria, not by people; most gold lists are a planner's plan standing in, 179 of 2,919 are written references
 
-.PHONY: help calibrations demo test goldens goldens-update figures check browser slow clusters bench format clean
+.PHONY: help calibrations demo test goldens goldens-update figures schemas docs tutorials check browser slow clusters bench format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -35,7 +35,7 @@ $(RUN): | $(BIN)/python
 
 $(DEV): | $(RUN)
 	@echo "installing what tests and checks need ..."
-	@$(PIP) -c constraints.txt -e '.[all]' --group dev
+	@$(PIP) -c constraints.txt -e '.[all]' --group dev --group docs
 	@rm -f .venv/.installed-dev-* && touch $@
 
 demo: | $(RUN) ## score the bundled sample with real embeddings and print the leaderboard
@@ -84,6 +84,16 @@ mutants: | $(FUZZ) ## change the code that decides and scores, piece by piece, a
 
 bench: | $(DEV) ## measure what scoring costs, beside a notebook's way of doing it
 	@$(BIN)/python scripts/bench.py $(BENCH)
+
+schemas: | $(DEV) ## write the JSON Schemas that ship, from the code
+	@$(BIN)/python scripts/schemas.py
+
+docs: | $(DEV) ## build the documentation's site in docs/_build; warnings are errors
+	@$(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+tutorials: | $(DEV) ## write what the tutorials' commands print into them
+	@$(BIN)/python tests/test_tutorials.py
 
 check: | $(DEV) ## lint, formatting, types, and the house rules
 	@$(BIN)/ruff check .

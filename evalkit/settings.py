@@ -20,6 +20,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 from evalkit.errors import SettingsError
+from evalkit.plugins import plugin_names
 from evalkit.types import Ablation
 
 MATCHERS = ("hybrid", "lexical", "embedding")
@@ -33,9 +34,10 @@ Record = TypeVar("Record")
 def _setting(default: Any, help: str = "", **facts: Any) -> Any:
     """Declare a setting. With `help` it has an option.
 
-    `facts`: `note` and `example` for configs/default.toml; `choices`, `least` and `most`, `probability` as bounds, and
-    `check` for other values, which returns what was expected; `secret` for values that no message shows; `read` for a
-    value from TOML that is no scalar; `metavar` and `shown`, the default as help tells it, for the option.
+    `facts`: `note` and `example` for configs/default.toml; `choices`, `least` and `most`, `probability` as bounds;
+    `plugins`, the kind of plug-ins that add choices; `check` for other values, which returns what was expected;
+    `secret` for values that no message shows; `read` for a value from TOML that is no scalar; `metavar` and `shown`,
+    the default as help tells it, for the option.
     """
     default = {"default_factory": default} if callable(default) else {"default": default}
     return field(**default, metadata={"help": help, **facts})
@@ -168,7 +170,7 @@ class Settings:
     """How plans are read, matched and scored. `calibration` and `model` empty mean the shipped ones."""
 
     matcher: str = _setting(
-        "hybrid", "Which similarities decide.", choices=MATCHERS,
+        "hybrid", "Which similarities decide.", choices=MATCHERS, plugins="matchers",
         note='Which similarities decide whether two entries match: "hybrid", "lexical" or "embedding".',
     )  # fmt: skip
     alignment: str = _setting(
@@ -295,7 +297,9 @@ def check_value(name: str, value: object, facts: Mapping[str, Any], section: str
 def _expected(value: Any, facts: Mapping[str, Any]) -> str:
     """Return what a value should have been; nothing where it is within its bounds."""
     if (choices := facts.get("choices")) and value not in choices:
-        return f"one of {', '.join(choices)}"
+        added = plugin_names(facts["plugins"]) if "plugins" in facts else ()
+        if value not in added:
+            return f"one of {', '.join((*choices, *added))}"
     if facts.get("probability") and not (_is_number(value, 0, 1) and 0 < value < 1):
         return "a probability between 0 and 1"
     if "most" in facts and not _is_number(value, facts["least"], facts["most"]):
@@ -326,7 +330,8 @@ def check_known(table: Mapping[str, Any]) -> None:
     """Refuse a recorded value that a setting of today could not have; settings of other versions are left alone."""
     hints = get_type_hints(Settings)
     for item in fields(Settings):
-        if item.name in table and not item.metadata.get("read"):
+        # A plug-in need not be here to read what it made.
+        if item.name in table and not {"read", "plugins"} & item.metadata.keys():
             value = table[item.name]
             if value is not None or item.default is not None:
                 check_value(item.name, _read_scalar(item.name, value, hints[item.name]), item.metadata)

@@ -24,7 +24,7 @@ class Portable:
     __slots__ = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        names: tuple[str, ...] = self.__slots__
+        names: tuple[str, ...] = self.__match_args__  # type: ignore[attr-defined]
         return type(self), tuple([getattr(self, name) for name in names])
 
 
@@ -47,6 +47,14 @@ class Diagnostic(Portable):
     message: str
     path: str = ""
     line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unread(Diagnostic):
+    """A document that could not be read at all, with the planner and paper that its path names."""
+
+    planner: str | None = None
+    paper: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +131,15 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A pair that somebody else is asked about. It says what the entries say, so that equal questions are one."""
+    """A pair that somebody else is asked about. It says what the entries say, so that equal questions are one.
+
+    `planner` is whose entry it is, which no judge is told and which makes no question another one.
+    """
 
     paper: str
     gold: Ablation
     plan: Ablation
+    planner: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 from evalkit.settings import JudgeSettings, Settings
 
 HEAD = """\
+#:schema schemas/settings.json
 # Every setting with its default. Use it with `evalkit score --config FILE`; an option on the command line wins.
 # All of them enter the signature: numbers from different settings are not comparable.
 """

@@ -1,6 +1,7 @@
 """Coverage-guided fuzzing of everything that reads what others wrote: takes a number of seconds, gives a table.
 
     .venv/bin/python scripts/fuzz.py --seconds 120 [--targets json yaml] [--corpus .fuzz]
+    .venv/bin/python scripts/fuzz.py --count 100000 [--first 0]  # runs, baselines and labels, without coverage
 
 Every target runs in its own process for its share of the time. An exception that is not documented, a hang, or memory
 without bound ends in exit code 1 and leaves the input in CORPUS/found; an input that was mended belongs into
@@ -15,6 +16,9 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
+import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -161,8 +165,11 @@ TARGETS: dict[str, Callable[[], Callable[[bytes], None]]] = {
     "settings": lambda: in_file("settings.toml", settings),
     "runs": lambda: loaded("csv"),
     "parquet-runs": lambda: loaded("parquet"),
-    "baselines": lambda: loaded("baselines", "calibration.json", "labels.jsonl"),
+    "baselines": lambda: loaded("baselines", "calibration.json"),
+    "label-files": lambda: loaded("labels.jsonl", "page.jsonl"),
 }
+# What is damaged by turns: what is quick to load more often.
+KINDS = (*["labels.jsonl", "page.jsonl", "baselines"] * 5, *["csv", "calibration.json"] * 2, "parquet")
 MEASURED = (
     "evalkit/formats/*",
     "evalkit/text.py",
@@ -239,8 +246,12 @@ def main() -> int:
     options.add_argument("--seconds", type=int, default=120, help="in total, over all targets")
     options.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     options.add_argument("--corpus", type=Path, default=ROOT / ".fuzz")
+    options.add_argument("--count", type=int, help="damage so many runs, baselines and labels by chance instead")
+    options.add_argument("--first", type=int, default=0, help="the seed of the first of them")
     options.add_argument("--coverage", action="store_true", help="print the lines that the corpus reaches, too")
     chosen = options.parse_args()
+    if chosen.count:
+        return damaged(chosen.first, chosen.count)
     try:
         import atheris  # noqa: F401
     except ImportError:
@@ -249,6 +260,30 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="evalkit-fuzz-") as folder:
         os.environ["TMPDIR"] = tempfile.tempdir = folder  # what targets put aside goes with it
         return message(chosen)
+
+
+def damaged(first: int, count: int) -> int:
+    """Let commands load what is damaged by so many seeds; print how many of each kind, and every one that failed."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from damaged_runs import project, try_one
+
+    tried, failed, dots = Counter[str](), 0, max(1, count // 50)
+    with project() as place:
+        for seed in range(first, first + count):
+            kind = KINDS[seed % len(KINDS)]
+            started = time.monotonic()
+            try:
+                try_one(seed, kind, place)
+            except Exception:
+                failed += 1
+                print(f"seed {seed}, {kind}:\n{traceback.format_exc()}", flush=True)
+            if (took := time.monotonic() - started) > SLOWEST:
+                failed += 1
+                print(f"seed {seed}, {kind}: {took:.0f} s", flush=True)
+            tried[kind] += 1
+            if (seed + 1 - first) % dots == 0:
+                print(f"{seed + 1 - first} tried, {failed} failed: {dict(tried)}", flush=True)
+    return 1 if failed else 0
 
 
 def message(chosen: argparse.Namespace) -> int:

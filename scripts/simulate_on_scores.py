@@ -1,10 +1,12 @@
 """Checks intervals, tests and the shipped gate on real, discrete scores; prints Markdown tables.
 
-    python scripts/simulate_on_scores.py RUN [--sims 2000] [--seed 1]
+    python scripts/simulate_on_scores.py RUN [RUN ...] [--sims 4000] [--seed 1]
 
-RUN is the folder of a run; the per-paper counts of its planners are the population. A simulated run draws papers from
-it with replacement, so the true figure is that of the whole population. Two equally good planners are made of two real
-ones by swapping them at random on every paper. Nothing was chosen by what this prints.
+The per-paper counts of the planners of each run are a population of papers. A simulated run draws papers from it with
+replacement, so the true figure is that of the whole population. Two equally good planners are made of two real ones by
+swapping them at random on every paper; several equally good ones by shuffling all planners on every paper. A cell is
+the mean over populations, with the least and the most of them in brackets where there are several. Nothing was chosen
+by what this prints.
 """
 
 from __future__ import annotations
@@ -12,22 +14,26 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from evalkit import stats
+from evalkit.metrics.figures import FIGURES
 from evalkit.storage.runs import load_run
 
 Array = NDArray[np.float64]
+Population = tuple[Array, Array]  # match F1 [paper, planner], and its counts [paper, planner, 4]
 COUNTS = ("match_gold", "match_plan", "gold_entries", "plan_entries")
 SIZES = (10, 17, 30, 50, 100, 350)
 MARGIN, MAX_DROP = 0.05, 0.02  # of the shipped gate's headline rule
+BATCH = 250  # simulated runs whose levels are computed together
 
 
-def population(folder: str) -> tuple[list[str], Array, Array]:
-    """Return planners, match F1 [paper, planner] and counts [paper, planner, 4] of a run."""
+def population(folder: str) -> Population:
+    """Return match F1 and its counts of the papers of a run on which all its planners are defined."""
     papers = load_run(folder).papers
     planners = sorted(papers["planner"].unique())
     tables = [
@@ -35,94 +41,126 @@ def population(folder: str) -> tuple[list[str], Array, Array]:
     ]
     whole = pd.concat(tables, axis=1).notna().all(axis=1)
     values = [table[whole.to_numpy()].to_numpy(dtype=np.float64) for table in tables]
-    return planners, values[0], np.stack(values[1:], axis=2)
+    zeros = f"{100 * float((values[0] == 0).mean()):.0f}% of scores are 0"
+    print(f"- {folder}: {len(planners)} planners on {len(values[0])} papers; {zeros}")
+    return values[0], np.stack(values[1:], axis=2)
 
 
 def micro_f1(sums: Array) -> Array:
-    """Return F1 of summed counts, as the leaderboard has it."""
-    precision, recall = stats.divide(sums[..., 1], sums[..., 3]), stats.divide(sums[..., 0], sums[..., 2])
-    return stats.divide(2 * precision * recall, precision + recall)
+    """Return F1 of summed counts by the leaderboard's formula."""
+    return FIGURES["match_f1"].formula({name: sums[..., place] for place, name in enumerate(COUNTS)})
 
 
 def row(*cells: object) -> None:
     print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
 
 
-def coverage(macro: Array, sums: Array, sims: int, seed: int) -> None:
-    """Print how often nominal 95% intervals hold the population's figure."""
-    print(
-        f"\n## Coverage of nominal 95% intervals, in percent, least to most of planners and pairs, {sims} runs each\n"
-    )
-    row("papers", "macro F1", "micro F1", "difference, macro", "difference, micro")
-    row(*["---"] * 5)
-    truth = macro.mean(axis=0), micro_f1(sums.sum(axis=0))
-    pairs = list(itertools.combinations(range(macro.shape[1]), 2))
+def table(
+    title: str, columns: Sequence[str], populations: Sequence[Population], measured: Callable[[Population, int], Array]
+) -> None:
+    """Print a table of rates in percent, a row a number of papers."""
+    print(f"\n## {title}\n")
+    row("papers", *columns)
+    row(*["---"] * (len(columns) + 1))
     for papers in SIZES:
-        rng = np.random.default_rng([seed, papers])
-        level, apart = np.zeros((2, macro.shape[1])), np.zeros((2, len(pairs)))
-        given = np.zeros((2, macro.shape[1]))
-        for _ in range(sims):
-            drawn = rng.integers(len(macro), size=papers)
-            measures = [stats.macro(macro[drawn]), stats.micro(sums[drawn], micro_f1)]
-            for kind, interval in enumerate(stats.intervals(measures)):
-                level[kind] += (interval.low <= truth[kind]) & (truth[kind] <= interval.high)
-                given[kind] += ~np.isnan(interval.low)
-            for place, (one, two) in enumerate(pairs):
-                for kind, found in enumerate(stats.differences(measures, one, two)):
-                    gap = truth[kind][two] - truth[kind][one]
-                    apart[kind, place] += found.low <= gap <= found.high
-        row(papers, *(f"{100 * s.min():.1f} to {100 * s.max():.1f}" for s in (*(level / given), *(apart / sims))))
+        rates = 100 * np.stack([measured(one, papers) for one in populations])
+        spans = zip(rates.mean(axis=0), rates.min(axis=0), rates.max(axis=0), strict=True)
+        several = len(populations) > 1
+        row(
+            papers,
+            *(f"{mean:.1f} [{least:.1f}, {most:.1f}]" if several else f"{mean:.1f}" for mean, least, most in spans),
+        )
 
 
-def nothing_changed(macro: Array, papers: int, rng: np.random.Generator) -> tuple[Array, Array]:
+def coverage(given: Population, papers: int, sims: int, seed: int) -> Array:
+    """Return how often nominal 95% intervals hold the population's figure: levels, and differences of two planners."""
+    macro, sums = given
+    truth = macro.mean(axis=0), micro_f1(sums.sum(axis=0))
+    planners = macro.shape[1]
+    pairs = list(itertools.combinations(range(planners), 2))
+    rng = np.random.default_rng([seed, papers])
+    inside, shown = np.zeros(4), np.zeros(4)
+    for start in range(0, sims, BATCH):
+        draws = [rng.integers(len(macro), size=papers) for _ in range(start, min(start + BATCH, sims))]
+        levels = [
+            stats.macro(np.concatenate([macro[drawn] for drawn in draws], axis=1)),
+            stats.micro(np.concatenate([sums[drawn] for drawn in draws], axis=1), micro_f1),
+        ]
+        for kind, interval in enumerate(stats.intervals(levels)):
+            true = np.tile(truth[kind], len(draws))
+            inside[kind] += np.count_nonzero((interval.low <= true) & (true <= interval.high))
+            shown[kind] += np.count_nonzero(~np.isnan(interval.low))
+        for place, drawn in enumerate(draws):
+            one, two = pairs[(start + place) % len(pairs)]
+            sides = stats.macro(macro[drawn][:, [one, two]]), stats.micro(sums[drawn][:, [one, two]], micro_f1)
+            for kind, found in enumerate(stats.differences(sides, 0, 1)):
+                inside[2 + kind] += (
+                    found.standard_error > 0 and found.low <= truth[kind][two] - truth[kind][one] <= found.high
+                )
+                shown[2 + kind] += found.standard_error > 0
+    return np.asarray(inside / shown)
+
+
+def nothing_changed(values: Array, papers: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Return a base and a new run in which every planner is swapped at random with the next on every paper."""
-    drawn = macro[rng.integers(len(macro), size=papers)]
+    drawn = values[rng.integers(len(values), size=papers)]
     other = np.roll(drawn, 1, axis=1)
-    swap = rng.integers(2, size=drawn.shape).astype(bool)
+    swap = rng.integers(2, size=drawn.shape[:2]).astype(bool)
+    swap = swap[..., None] if drawn.ndim == 3 else swap
     return np.where(swap, other, drawn), np.where(swap, drawn, other)
 
 
-def tests(macro: Array, sims: int, seed: int) -> None:
-    """Print the size of the paired test, and what the shipped gate does when nothing changed and when F1 falls."""
+def p_value(base: Array, new: Array, seed: int) -> float:
+    """Return the p of one planner's mean in base and in new."""
+    tests = stats.against_baseline(stats.macro(np.stack([base, new], axis=1)), 0, seed=seed, resamples=999)
+    return float(tests.raw[0, 1])
+
+
+def sizes(given: Population, papers: int, sims: int, seed: int) -> Array:
+    """Return how often p < .05 where nothing changed (macro, micro), and any pair of several alike is told apart."""
+    macro, sums = given
+    rng, counts = np.random.default_rng([seed, papers, 1]), np.zeros(3)
+    for sim in range(sims):
+        base, new = nothing_changed(macro[:, :2], papers, rng)
+        counts[0] += p_value(base[:, 0], new[:, 0], sim) < 0.05
+        base, new = nothing_changed(sums[:, :2], papers, rng)
+        both = stats.micro(np.stack([base[:, 0], new[:, 0]], axis=1), micro_f1)
+        counts[1] += stats.paired_test(both, 0, 1, seed=sim, resamples=999) < 0.05
+        alike = rng.permuted(macro[rng.integers(len(macro), size=papers)], axis=1)
+        counts[2] += (stats.all_pairs(stats.macro(alike), seed=sim, resamples=999).adjusted < 0.05).any()
+    return counts / sims
+
+
+def gate(given: Population, papers: int, sims: int, seed: int) -> Array:
+    """Return the shipped gate's false alarms (one planner, all), its catches, and the power of "could see"."""
+    macro, _ = given
     planners = macro.shape[1]
-    print(f"\n## Nothing changed: share of runs, in percent, {sims} runs each\n")
-    row("papers", "p < .05, one planner", "gate alarms, one planner", f"gate alarms, {planners} planners",
-        "catches -.05", "catches -.10", "could see, found")  # fmt: skip
-    row(*["---"] * 7)
-    for papers in SIZES:
-        rng = np.random.default_rng([seed, papers, 1])
-        counts = np.zeros(6)
-        for sim in range(sims):
-            base, new = nothing_changed(macro, papers, rng)
-            p = np.array([
-                stats.paired_test(stats.macro(np.stack([base[:, k], new[:, k]], axis=1)), 0, 1, seed=sim, resamples=499)
-                for k in range(planners)
-            ])  # fmt: skip
-            gaps = new - base
-            mean, error = gaps.mean(axis=0), gaps.std(axis=0, ddof=1) / np.sqrt(papers)
-            counts[0] += p[0] < 0.05
-            counts[1] += trips(mean[0], error[0], p[:1], papers)[0]
-            counts[2] += trips(mean, error, p, papers).any()
-            for place, drop in ((3, 0.05), (4, 0.1), (5, stats.minimum_detectable(float(error[0]), papers))):
-                fallen = np.stack([base[:, 0], new[:, 0] - drop], axis=1)
-                worse = stats.paired_test(stats.macro(fallen), 0, 1, seed=sim, resamples=499)
-                caught = trips(mean[0] - drop, error[0], np.array([worse]), papers)[0] if place < 5 else worse < 0.05
-                counts[place] += caught
-        row(papers, *(f"{100 * count / sims:.1f}" for count in counts))
+    rng, counts = np.random.default_rng([seed, papers, 2]), np.zeros(6)
+    for sim in range(sims):
+        base, new = nothing_changed(macro, papers, rng)
+        gaps = new - base
+        mean, error = gaps.mean(axis=0), gaps.std(axis=0, ddof=1) / np.sqrt(papers)
+        p = np.array([p_value(base[:, k], new[:, k], sim) for k in range(planners)])
+        counts[0] += trips(mean[:1], error[:1], p[:1], papers).any()
+        counts[1] += trips(mean, error, p, papers).any()
+        for place, drop in ((2, 0.05), (3, 0.1)):
+            worse = p_value(base[:, 0], new[:, 0] - drop, sim)
+            counts[place] += trips(mean[:1] - drop, error[:1], np.array([worse]), papers).any()
+        for place, tests in ((4, 1), (5, planners)):
+            drop = stats.minimum_detectable(float(error[0]), papers, tests=tests)
+            p[0] = p_value(base[:, 0], new[:, 0] - drop, sim)
+            counts[place] += stats.holm(p[:tests])[0] < 0.05
+    return counts / sims
 
 
 def trips(mean: Array, error: Array, p: Array, papers: int) -> NDArray[np.bool_]:
     """Return whether the headline rule of configs/gate.toml trips, by planner."""
-    margin = np.array([stats.significant_from(float(one), papers) for one in np.atleast_1d(error)])
-    below = np.atleast_1d(mean) + margin < -MARGIN
-    return np.asarray(below | ((np.atleast_1d(mean) < -MAX_DROP) & (stats.holm(p) < 0.05)))
+    reach = np.array([stats.significant_from(float(one), papers) for one in error])
+    return np.asarray((mean + reach < -MARGIN) | ((mean < -MAX_DROP) & (stats.holm(p) < 0.05)))
 
 
-def many(macro: Array, seed: int) -> None:
-    """Print seconds, and how many of the clearly different pairs are told apart, for many planners on all papers."""
-    print("\n## Many planners: half of them are worse by .05 on average\n")
-    row("planners", "papers", "seconds", "pairs of unlike planners told apart, percent")
-    row(*["---"] * 4)
+def many(macro: Array, seed: int) -> Iterator[tuple[object, ...]]:
+    """Yield seconds, and how many of the clearly different pairs are told apart, for many planners on all papers."""
     rng = np.random.default_rng(seed)
     for planners in (40, 100, 300):
         chosen = macro[:, rng.integers(macro.shape[1], size=planners)]
@@ -132,20 +170,38 @@ def many(macro: Array, seed: int) -> None:
         adjusted = stats.all_pairs(stats.macro(level + noise), seed=seed, resamples=999).adjusted
         seconds = time.perf_counter() - start
         half = planners // 2
-        row(planners, len(macro), f"{seconds:.1f}", f"{100 * float((adjusted[:half, half:] < 0.05).mean()):.1f}")
+        apart = 100 * float((adjusted[:half, half:] < 0.05).mean())
+        yield planners, len(macro), f"{seconds:.1f}", f"{apart:.1f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run")
-    parser.add_argument("--sims", type=int, default=2000)
+    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("--sims", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
-    planners, macro, sums = population(asked.run)
-    print(f"{len(planners)} planners on {len(macro)} papers; zeros {100 * float((macro == 0).mean()):.0f}%")
-    coverage(macro, sums, asked.sims, asked.seed)
-    tests(macro, asked.sims, asked.seed)
-    many(macro, asked.seed)
+    sims, seed = asked.sims, asked.seed
+    populations = [population(run) for run in asked.runs]
+    print(f"\n{sims} draws a cell and population, in percent")
+    table(
+        "Coverage of nominal 95% intervals", ("macro F1", "micro F1", "difference, macro", "difference, micro"),
+        populations, lambda one, papers: coverage(one, papers, sims, seed),
+    )  # fmt: skip
+    table(
+        "Nothing changed: share of tests with p < .05", ("one test, macro", "one test, micro", "any of all pairs"),
+        populations, lambda one, papers: sizes(one, papers, sims, seed),
+    )  # fmt: skip
+    table(
+        "The shipped gate, and what could be seen",
+        ("alarms, one planner", "alarms, all planners", "catches -.05", "catches -.10", "could see, one test",
+         "could see, one of several"),
+        populations, lambda one, papers: gate(one, papers, sims, seed),
+    )  # fmt: skip
+    print("\n## Many planners: half of them are worse by .05 on average\n")
+    row("planners", "papers", "seconds", "pairs of unlike planners told apart, percent")
+    row(*["---"] * 4)
+    for line in many(populations[0][0], seed):
+        row(*line)
 
 
 if __name__ == "__main__":

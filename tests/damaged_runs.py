@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,9 @@ import evalkit
 from evalkit.cli import group
 from evalkit.errors import EvalkitError
 from evalkit.storage.files import read_text, shipped
+
+if TYPE_CHECKING:
+    from evalkit.labels.page.tasks import LabelTask, Queue
 
 SAMPLE = shipped("evalkit/sample/plans")
 PAPERS = ("simsiam", "dit", "swin-transformer")
@@ -58,14 +61,52 @@ def whole() -> dict[str, dict[str, bytes]]:
         files = {str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
         os.chdir("/")
     files["calibration.json"] = read_text(shipped("configs/calibration/lexical.json")).encode()
-    files["labels.jsonl"] = labels(files)
+    files["labels.jsonl"], files["page.jsonl"], files["page.answers.jsonl"] = labels(), *page()
     kinds: dict[str, dict[str, bytes]] = {}
     for name, content in files.items():
         kinds.setdefault(name.split("/")[0], {})[name] = content
+    kinds["page.jsonl"] |= {"page.answers.jsonl": kinds.pop("page.answers.jsonl")["page.answers.jsonl"]}
     return kinds
 
 
-def labels(files: dict[str, bytes]) -> bytes:
+def page() -> tuple[bytes, bytes]:
+    """The labels and the journal of a page on which some pairs of those plans are answered."""
+    from evalkit.labels.page import open_session
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "labels.jsonl").write_bytes(labels())
+        session = open_session(*page_tasks(place / "labels.jsonl"), place / "page.jsonl")
+        for answer in ("match", "part", "skip", "different"):
+            session.answer([session.view()["candidates"][-1]["key"]], answer)
+        session.undo()
+        session.export()
+        return (place / "page.jsonl").read_bytes(), session.journal.path.read_bytes()
+
+
+def page_tasks(path: Path) -> tuple[list[LabelTask], Queue]:
+    """What a page asks about the plans of a label file."""
+    from evalkit.labels.page import nearest, tasks_of_labels
+    from evalkit.storage.label_files import read_labels
+
+    tasks = tasks_of_labels(read_labels([path]))
+    return tasks, nearest(tasks, 0.5)
+
+
+def label_page() -> None:
+    """Work on the damaged labels and journal of a page, as `evalkit label` does."""
+    from evalkit.labels.page import open_session
+
+    with suppress(EvalkitError):
+        session = open_session(*page_tasks(Path("labels.jsonl")), "page.jsonl")
+        view = session.view()
+        if not view["done"]:
+            session.answer([view["candidates"][0]["key"]], "match")
+        session.undo()
+        session.export()
+
+
+def labels() -> bytes:
     """Labels of two plans."""
     entry = {"name": "A", "ablated_part": "p", "action": "REPLACE", "replacement": ["x"], "metrics": ["m"]}
     lists = {"gold": [entry, entry], "plan": [entry], "match": [[0, 0]], "same_part": [[0, 0]]}
@@ -144,7 +185,10 @@ COMMANDS = {
         agree --labels labels.jsonl --matcher lexical --no-cache
         score --pred plans --gold gold --no-cache --matcher lexical --labels labels.jsonl --out new --force
         agree --pred plans --gold gold --judgements labels.jsonl
+        calibrate --matcher lexical --labels labels.jsonl --out new.json --force
+        label-page
     """.strip().splitlines()),
+    "page.jsonl": (["label-page"],),
 }  # fmt: skip
 
 
@@ -275,6 +319,8 @@ def try_one(seed: int | bytes, kind: str, place: Path, words: Sequence[str] | No
     try:
         if chosen[0] == "label-tasks":
             label_tasks("damaged")
+        elif chosen[0] == "label-page":
+            label_page()
         else:
             run_quietly(["damaged" if word == "RUN" else word for word in chosen])
     finally:

@@ -165,7 +165,7 @@ def test_held_out_labels_do_not_change_their_predictions() -> None:
 def test_a_fold_takes_the_threshold_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     # The fold of four pairs gets the threshold of the six others, and the reverse.
     folds = np.array([0] * 4 + [1] * 6)
-    pairs = Pairs((), np.zeros((10, 0)), folds > 5, folds > 5, folds, folds, np.ones(10))
+    pairs = Pairs((), np.zeros((10, 0)), folds > 5, folds > 5, folds, folds, folds < 0, np.ones(10))
     limits = {4: 0.3, 6: 0.7, 10: 0.5}
     monkeypatch.setattr(fitting, "balanced_threshold", lambda chances, *_: limits[len(chances)])
     chances = np.full(10, 0.5)

@@ -81,6 +81,8 @@ def test_holm_is_over_the_planners() -> None:
         ("a", 1 / 4096, 2 / 4096), ("b", 0.5, 0.5),
     ]  # fmt: skip
     assert [item.verdict for item in found.headline] == ["better", "inconclusive"]
+    # One of two tests: t(1 - 0.05 / 4, 11) + t(0.8, 11) = 2.593093 + 0.875530, times 1/36; a has no spread.
+    assert [item.detectable for item in found.headline] == [None, pytest.approx(3.468623 / 36, abs=1e-6)]
 
 
 def test_false_discoveries_are_a_choice_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from conftest import entry, gold, plan
 
 from evalkit import stats
 from evalkit.errors import InputError
+from evalkit.report.agreement_text import decisions
 from evalkit.scoring.correction import measure, shared_measure, with_correction
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
@@ -47,6 +48,23 @@ def test_a_correction_worked_by_hand() -> None:
     assert list(board.columns[:5]) == [
         "planner", "match_f1", "match_f1_corrected", "match_f1_corrected_low", "match_f1_corrected_high"
     ]  # fmt: skip
+
+
+def test_probabilities_say_more_than_decisions() -> None:
+    """The matcher decides two of four everywhere; by its probabilities it expects one more than there is.
+
+    lambda is 1, and of all papers (1 + 2 + 3 + 1 + 2 + 3) / 6 = 2 are expected, less one: a quarter. By the decisions
+    alone it were the mean of the labels, (0 + 1 + 2 + 0) / 4 of 4.
+    """
+    frame = papers([2] * 6, [0, 1, 2, 0, 0, 0], [True] * 4 + [False] * 2)
+    board = pd.DataFrame({"planner": ["a"], "match_f1": [0.5]})
+    names = ("match_f1", "match_precision", "match_recall", "match_f1_micro", "match_precision_micro")
+    decided = with_correction(board, frame, seed=0, resamples=0).iloc[0]
+    assert [decided[f"{name}_corrected"] for name in names] == pytest.approx([3 / 16] * 5)
+    frame["match_gold_expected"] = frame["match_plan_expected"] = [1.0, 2, 3, 1, 2, 3]
+    expected = with_correction(board, frame, seed=0, resamples=0).iloc[0]
+    assert [expected[f"{name}_corrected"] for name in names] == pytest.approx([1 / 4] * 5)
+    assert expected["part_f1_corrected"] == pytest.approx(3 / 16)
 
 
 def test_papers_without_a_plan_need_no_labels() -> None:
@@ -179,3 +197,18 @@ def test_labels_do_not_correct_judgements() -> None:
     golds, plans, rows = project(2)
     with pytest.raises(InputError, match="nothing to correct"):
         score_run(plans, golds, Settings(matcher="lexical"), judgements=object(), labels=Labels(rows))  # type: ignore[arg-type]
+
+
+def test_the_console_says_how_wide_a_correction_is() -> None:
+    """Corrected intervals of .3 and .1 beside others of .2 and .1: 1.25 times as wide on average."""
+    board = pd.DataFrame({
+        "planner": ["a", "b"], "papers": 8, "labelled_papers": 5, "match_f1": 0.5, "match_f1_low": [0.4, 0.45],
+        "match_f1_high": [0.6, 0.55], "match_f1_corrected": 0.5, "match_f1_corrected_low": [0.35, 0.45],
+        "match_f1_corrected_high": [0.65, 0.55],
+    })  # fmt: skip
+    run = score_run(*project()[1::-1], Settings(matcher="lexical")).replace(leaderboard=board)
+    told = [line.plain for line in decisions(run.replace(meta={**run.meta, "labels": {"papers": 5}}))]
+    assert (
+        told[-1].strip()
+        == "corrected intervals are 1.25 times as wide as the others, which leave the matcher's error out"
+    )

@@ -7,10 +7,12 @@ import os
 import pickle
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from time import sleep
@@ -25,7 +27,7 @@ from evalkit.scoring import executors
 from evalkit.scoring.executors import ENGINES, Executor, open_executor
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
-from evalkit.storage.cache import Store
+from evalkit.storage.cache import Store, environment
 from evalkit.storage.files import sample_project, write_texts
 from evalkit.storage.runs import TABLES
 from evalkit.types import Plan
@@ -113,6 +115,43 @@ def test_the_same_bytes_whatever_the_engine(name: str, tmp_path: Path) -> None:
     for workers in (1, 2):
         with open_executor(name, workers) as where:
             assert written(tmp_path / f"{name}-{workers}", where) == expected
+
+
+def test_a_worker_without_a_library_is_refused() -> None:
+    there = {name: text for name, text in environment().items() if name != "scipy"}
+    with pytest.raises(EngineError, match=r"scipy absent \(here"):
+        executors._value(pickle.dumps((there, pickle.dumps(1))))
+
+
+@pytest.mark.clusters
+@pytest.mark.parametrize(("kind", "what"), [("code", "evalkit's code"), ("library", r"rapidfuzz 0\.0\.1 \(here [1-9]")])
+def test_one_worker_of_a_cluster_that_differs_is_refused(kind: str, what: str, tmp_path: Path) -> None:
+    """A Dask cluster of one worker as this process is, and one that finds something else: a changed line of the
+    matcher, or the name of another version of a library."""
+    from distributed import LocalCluster
+
+    other = tmp_path / "other"
+    if kind == "code":
+        source = Path(executors.__file__).parent.parent
+        shutil.copytree(source, other / "evalkit", ignore=shutil.ignore_patterns("__pycache__"))
+        with (other / "evalkit" / "matching" / "assign.py").open("a") as stream:
+            stream.write("\n# another line\n")
+    else:
+        (folder := other / "rapidfuzz-0.0.1.dist-info").mkdir(parents=True)
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: rapidfuzz\nVersion: 0.0.1\n")
+    found = os.environ | {"PYTHONPATH": os.pathsep.join((str(other), os.environ["PYTHONPATH"]))}
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        words = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address, "--nthreads", "1",
+                 "--no-dashboard", "--local-directory", str(tmp_path)]  # fmt: skip
+        with subprocess.Popen(words, env=found, cwd=tmp_path, stderr=subprocess.DEVNULL) as worker:
+            try:
+                while len(cluster.scheduler_info["workers"]) < 2:
+                    sleep(0.1)
+                refused = pytest.raises(EngineError, match=what)
+                with refused, open_executor("dask", 0, cluster.scheduler_address) as where:
+                    list(where(abs, range(200)))
+            finally:
+                worker.terminate()
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
@@ -284,7 +323,8 @@ def test_work_that_nobody_waits_for_is_cancelled() -> None:
 
 def test_a_worker_unpickles_its_work_once() -> None:
     work = pickle.dumps(partial(together, seen=[]))
-    assert [pickle.loads(executors._run(work, pickle.dumps(at))) for at in range(3)] == [[0], [0, 1], [0, 1, 2]]
+    results = [executors._value(executors._run(work, pickle.dumps(at))) for at in range(3)]
+    assert results == [[0], [0, 1], [0, 1, 2]]
 
 
 def together(item: int, seen: list[int]) -> list[int]:
@@ -343,6 +383,99 @@ def test_papers_are_the_same_however_many_are_held(tmp_path: Path, monkeypatch: 
     for held in (1, 50, 100):
         monkeypatch.setattr("evalkit.scoring.run_writer.FLUSH_AT", held)
         assert written(tmp_path / f"held-{held}", map) == expected
+
+
+def alive(group: int) -> list[str]:
+    """The processes of a group that have not ended."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            name, _, rest = place.read_text().rpartition(") ")
+            state, _, leader = rest.split()[:3]
+            found += [f"{name}) {state}"] if int(leader) == group and state not in "ZX" else []
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("wait", [0.0, 0.1, 0.4, 1.5])
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_no_process_remains_of_a_command_that_was_ended(how: str, wait: float, tmp_path: Path) -> None:
+    """Sent to the first process alone, while it starts the others and while they work."""
+    program = (
+        "import signal, time; from evalkit import cli; from evalkit.scoring import executors, pipeline\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whoever runs the tests may ignore it
+        "opened = executors.Pool.start\n"
+        "executors.Pool.start = lambda pool: (print('open', flush=True), opened(pool))\n"
+        "pipeline.score_run = lambda *_, executor, **__: list(executor(time.sleep, [60] * 4))\n"
+        "cli.main()"
+    )
+    words = ["score", "--pred", "p", "--gold", "g", "--engine", "processes", "--workers", "2", "--no-cache"]
+    started = subprocess.Popen(
+        [sys.executable, "-c", program, *words], cwd=tmp_path, text=True, process_group=0,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert started.stdout is not None
+    assert started.stdout.readline() == "open\n"
+    sleep(wait)
+    started.send_signal(getattr(signal, how))
+    _, wrong = started.communicate(timeout=30)
+    assert wrong == "evalkit: error: stopped; nothing is left half-written, and what was kept is kept\n"
+    assert started.returncode == {"SIGTERM": 143, "SIGHUP": 129, "SIGINT": 130}[how]
+    for _ in range(100):
+        if not (left := alive(started.pid)):
+            break
+        sleep(0.1)
+    assert left == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
+def test_a_hangup_that_is_ignored_stays_so() -> None:
+    program = (
+        "import signal; from evalkit import cli; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from evalkit.cli import formats\n"
+        "formats.command.callback = lambda as_json: (signal.raise_signal(signal.SIGHUP), print('done'))\n"
+        "cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "formats"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@contextmanager
+def listening(greeting: bytes) -> Iterator[int]:
+    """A port where something else listens: it says this to whoever comes, and nothing more."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(5)
+        held = []
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    held.append(server.accept()[0])
+                    held[-1].sendall(greeting)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        for one in held:
+            one.close()
+
+
+ADDRESSES = (
+    "nonsense", "x y", "tcp://127.0.0.1:1", "tls://127.0.0.1:1", "http://127.0.0.1:8786", "127.0.0.1:99999",
+    "tcp://[::1", "inproc://x", "tcp://nohost.invalid:8786", "tcp://127.0.0.1:SILENT", "tcp://127.0.0.1:SSH",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_wrong_address_of_a_cluster_is_one_error(address: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with listening(b"") as silent, listening(b"SSH-2.0-OpenSSH_9.2\r\n" * 9) as ssh:
+        place = address.replace("SILENT", str(silent)).replace("SSH", str(ssh))
+        with pytest.raises(EngineError) as error, open_executor("dask", 1, place):
+            pass
+    message = str(error.value)
+    assert message.startswith(f"--address {place}: no Dask scheduler answers there (")
+    assert "\n" not in message
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")

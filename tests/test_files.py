@@ -113,6 +113,27 @@ def test_a_dangling_link_is_told(tmp_path: Path) -> None:
     assert [item.code for item in items if isinstance(item, Diagnostic)] == ["unreadable"]
 
 
+def test_a_link_out_of_the_folder_is_told_and_refused_when_strict(tmp_path: Path) -> None:
+    plans, elsewhere = tmp_path / "plans", tmp_path / "elsewhere"
+    write(plans / "a" / "own.md")
+    write(elsewhere / "other.md")
+    (plans / "a" / "inside.md").symlink_to("own.md")
+    (plans / "a" / "outside.md").symlink_to(elsewhere / "other.md")
+    (plans / "a" / "hop.md").symlink_to("outside.md")
+    (tmp_path / "beside").symlink_to(plans)  # the folder that is named may be a link itself
+    for root in (plans, tmp_path / "beside"):
+        for strict, severity in ((False, "warning"), (True, "error")):
+            items = list(discovery.documents(root, planners=True, strict=strict))
+            told = [item for item in items if isinstance(item, Diagnostic)]
+            assert [(item.severity, item.code, Path(item.path).name) for item in told] == [
+                (severity, "link-outside", "hop.md"), (severity, "link-outside", "outside.md")
+            ]  # fmt: skip
+            papers = [item.paper for item in items if isinstance(item, Document)]
+            assert papers == (["inside", "own"] if strict else ["hop", "inside", "outside", "own"])
+    (read,) = discovery.documents(plans / "a" / "outside.md", planners=True, strict=True)
+    assert isinstance(read, Document)  # a file that is named is meant
+
+
 def test_what_would_never_end_is_not_waited_for(tmp_path: Path) -> None:
     """A pipe that nobody writes to, and a device, are told and passed over."""
     os.mkfifo(tmp_path / "pipe.md")

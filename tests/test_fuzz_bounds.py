@@ -30,6 +30,7 @@ REPEATED = (
     "&#0;", "&amp;", "## Ablation Plan\n", "# a/b\n", '{"a":', '["a",', '{"a" ', "a: b\n", "- a: b\n", "(", "(a, ",
     "“", '"a" "b" ', "\n{", '\n"a":', "{'a',", "1,", "null", "- **Ablated Part**: x\n", "- **Metrics**: a, b (c, \n",
     "\x1b[", "\x9b", "\r", "\u2028", "e\u0301", "<div>", "&", "- [", "? ", ">\n", "**x**\n", "1. **x**\n",
+    '{a: b, ', "{a: [", '"a, ', '"a": "b, ', 'x", "', "(1, ", "...,", '"a,\n"b,', "--- {a: b}\n", "%\n",
     "name: x: y\n", "}{", "<!-- sample: x -->\n", "Ã", "â€", '{"content": "{\\"name\\": ',
 )  # fmt: skip
 # What costs most, as measured over all families.

@@ -22,7 +22,7 @@ from evalkit.comparison.snapshot import snapshot_of
 from evalkit.errors import EvalkitError, InputError
 from evalkit.formats import arrow
 from evalkit.judges.recorded import read_judge
-from evalkit.labels.page.session import read_journal
+from evalkit.labels.page.journal import read_journal
 from evalkit.matching.calibration import Calibration, load_calibration, probabilities
 from evalkit.matching.features import features
 from evalkit.settings import parse_settings

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -179,6 +181,47 @@ def test_a_binary_file_is_a_new_parse_failure() -> None:
     worse = run.replace(diagnostics=run.diagnostics.iloc[:0].reindex([0]).assign(**row))
     report = gate_report("new_parse_failures = 0", snapshot_of(worse, "new"), snapshot_of(found, "base"))
     assert report.checks[0].details == ("a document: entries-left-out (0 → 1)",)
+
+
+def _no_text(place: Path) -> None:
+    place.write_bytes(b"\0\1\2")
+
+
+def _too_large(place: Path) -> None:
+    place.touch()
+    os.truncate(place, 1 << 30)
+
+
+UNREAD: dict[str, Callable[[Path], object]] = {
+    "no-text": _no_text,
+    "too-large": _too_large,
+    "pipe": os.mkfifo,
+    "dangling": lambda place: place.symlink_to("nowhere"),
+    "garbage": lambda place: place.write_text("nothing of a plan"),
+    "no-table": lambda place: place.with_suffix(".parquet").write_bytes(b"PAR1"),
+    "no-entries": lambda place: place.write_text('{"ablations": [7]}'),
+}
+
+
+@pytest.mark.parametrize("kind", UNREAD)
+@pytest.mark.parametrize("paper", ["a", "unknown"])
+def test_a_plan_that_cannot_be_read_fails_the_planner_that_its_path_names_and_no_other(
+    tmp_path: Path, kind: str, paper: str
+) -> None:
+    snapshots = []
+    for name in ("base", "new"):
+        write_plans(str(tmp_path / name), [Plan(x, planner, BOTH) for planner, x in product(("p", "lab/q"), "ab")])
+        if name == "new":
+            place = tmp_path / name / "lab/q" / f"{paper}.json"
+            place.unlink(missing_ok=True)
+            UNREAD[kind](place)
+        golds = [gold(*BOTH, paper=letter) for letter in "ab"]
+        run = score_run(tmp_path / name, golds, LEXICAL)
+        if name == "new" and paper == "a":
+            assert run.papers["status"].tolist() == ["unreadable", *["planned"] * 3]
+        snapshots.append(snapshot_of(run, name))
+    report = gate_report("new_parse_failures = 0", snapshots[1], snapshots[0])
+    assert {check.planner: check.verdict for check in report.checks} == {"lab/q": "regressed", "p": "pass"}
 
 
 def test_rules_that_could_not_hold_anything_are_refused() -> None:

@@ -14,8 +14,8 @@ from judge_server import JudgeServer, serving
 from evalkit.cli import group
 from evalkit.errors import InputError
 from evalkit.judges.llm.prompts import InvalidReply
-from evalkit.labels.drafts import confirm
-from evalkit.labels.extraction import read_entries, read_reviews
+from evalkit.labels.drafts import Decision, DraftSession, confirm
+from evalkit.labels.extraction import Review, draft_of, read_entries, read_reviews
 from evalkit.scoring.load import read_plans
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
@@ -60,6 +60,21 @@ def extract(reviews: Path, out: Path, url: str, *more: str) -> Any:
     cache = str(out.parent / "cache")
     words = ["gold", "extract", str(reviews), "--out", str(out), "--judge", "m", "--judge-url", url, "--cache", cache]
     return CliRunner().invoke(group, [*words, *more], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("quote", "stands"),
+    [
+        ("Remove the encoder.", True), ("please  ABLATE the “gating” module", True),
+        ("...", False), ("e", False), ("the", False), ("the enc", False), ("move the encoder", False),
+        ("1 2 3 4 5 6 7 8 9", False), ("Remove the decoder.", False), ("the encoder", False), ("a b c", False),
+    ],
+)  # fmt: skip
+def test_a_quote_is_a_passage_of_several_words(quote: str, stands: bool) -> None:
+    text = "Please ablate the “gating” module. Remove the encoder. 1 2 3 4 5 6 7 8 9 a b c"
+    reply = json.dumps({"entries": [{**SAID[0], "quote": quote}]})
+    draft = draft_of(Review("p", text), reply)
+    assert (len(draft.entries), draft.invented) == ((1, 0) if stands else (0, 1))
 
 
 def test_a_review_becomes_a_draft_with_its_sentences(reviews: Path, tmp_path: Path) -> None:
@@ -193,6 +208,29 @@ def test_confirmed_entries_score(project: Path) -> None:
     assert "source: Please ablate" in done.output
     CliRunner().invoke(group, ["gold", "confirm", str(project / "gold"), "--all"])
     assert not read_plans(project / "gold", gold=True).diagnostics
+
+
+def test_two_who_decide_on_one_file_lose_no_decision(tmp_path: Path) -> None:
+    """Whoever comes second is refused before the file is written, on the page and in the terminal."""
+    path = tmp_path / "a.json"
+    entries = [{"name": name, "ablated_part": name, "draft": True} for name in ("one", "two")]
+    path.write_text(json.dumps({"paper": "a", "ablations": entries}))
+    first, second = DraftSession(str(path)), DraftSession(str(path))
+    keys = [item.key for item in first.items]
+    first.answer(keys[:1], "match")
+    written = path.read_text()
+    with pytest.raises(InputError, match="was changed by somebody else"):
+        second.answer(keys[1:], "different")
+    assert path.read_text() == written
+    assert (second.view()["answered"], second.view()["can_undo"]) == (0, False)
+
+    def ask(paper: str, one: dict[str, Any]) -> Decision:
+        first.undo()
+        return "keep"
+
+    with pytest.raises(InputError, match="was changed by somebody else"):
+        confirm(path, ask)
+    assert [one.get("draft") for one in json.loads(path.read_text())["ablations"]] == [True, True]
 
 
 def test_a_review_in_place_of_gold_is_told(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ ENTRY = {"name": "No gate", "ablated_part": "gate", "action": "REMOVE", "metrics
 OPENINGS = (
     '{"ablations": "', '{"ablations": [', '{"plan": {', '[{"a":', '{"choices": [{"message": {"content": "', "- ",
     "- - ", "- a: ", "a: [", "[", "{", "<predictions>", "<think>", "> ", "```json\n", "&a [", "? ", "<div>",
-    "# a/b\n", "(", "|",
+    "# a/b\n", "(", "|", "[(", "[ ((", '["a": ', '{"a": (', "(1, ", '["a" "b" ', "{a: ", "--- [",
 )  # fmt: skip
 
 

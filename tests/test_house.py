@@ -27,7 +27,7 @@ LAYERS = {
     for layer, names in enumerate(
         (
             ("errors",),
-            ("types",),
+            ("types", "plugins"),
             ("text", "settings", "local_server"),
             ("formats", "metrics", "stats"),
             ("storage",),
@@ -38,7 +38,7 @@ LAYERS = {
             ("report",),
             ("cli",),
             ("__init__",),
-            ("__main__",),
+            ("__main__", "pytest_plugin"),
         )
     )
     for name in names
@@ -196,7 +196,10 @@ except SystemExit as end:
 """
 
 
-@pytest.mark.parametrize("code", ["import evalkit", HELP], ids=["import evalkit", "evalkit --help"])
+STARTS = {"import evalkit": "import evalkit", "evalkit --help": HELP, "pytest": "import evalkit.pytest_plugin"}
+
+
+@pytest.mark.parametrize("code", STARTS.values(), ids=STARTS)
 def test_starting_loads_nothing_heavy(code: str) -> None:
     assert loaded_after(code) == set()
 
@@ -264,7 +267,12 @@ def test_dependencies_are_declared_and_used() -> None:
 def test_the_distribution_is_named_by_one_constant() -> None:
     """Whoever types an install command from here gets this project, and not the one called evalkit on the index."""
     assert tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"] == DISTRIBUTION
-    texts = [*modules(), ROOT / "README.md", ROOT / "pyproject.toml", *(path for path in (ROOT / "docs").rglob("*.*"))]
+    texts = [
+        *modules(),
+        ROOT / "README.md",
+        ROOT / "pyproject.toml",
+        *(path for path in (ROOT / "docs").rglob("*.*") if "_build" not in path.parts),
+    ]
     wrong = [
         path.name
         for path in texts

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
+import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +27,7 @@ from evalkit.labels.page import (
     tasks_of_run,
     threshold_of,
 )
-from evalkit.labels.page.session import read_journal
+from evalkit.labels.page.journal import read_journal
 from evalkit.labels.page.tasks import LabelTask, paper_doubts
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
@@ -296,3 +300,159 @@ def test_nobody_else_may_post(door: Any, change: dict[str, str | None]) -> None:
 @pytest.mark.parametrize("path", ["/", "/state", "/?token=", "/?token=wrong"])
 def test_nothing_is_shown_without_the_token(door: Any, path: str) -> None:
     assert door.get(path).status_code == 403
+
+
+# --- two pages on one file ---
+
+
+def two_pages(run: Run, out: Path) -> tuple[LabelSession, LabelSession]:
+    tasks = tasks_of_run(run)
+    first, second = (open_session(tasks, sampled(tasks, 2, 1), out) for _ in range(2))
+    return first, second
+
+
+def answered(path: Path) -> int:
+    """Count the pairs that a label file decides."""
+    rows = read_labels([path])
+    return sum(len(row.gold) * len(row.plan) - len(row.undecided) for row in rows)
+
+
+def test_two_pages_on_one_file_lose_no_answer(run: Run, tmp_path: Path) -> None:
+    """24 pairs, answered in turn by two pages; whichever writes the labels last writes all of them."""
+    pages = two_pages(run, tmp_path / "labels.jsonl")
+    asked: list[str] = []
+    while not (view := pages[len(asked) % 2].view())["done"]:
+        asked.append(next(one["key"] for one in view["candidates"] if not one["answer"]))
+        pages[len(asked) % 2].answer(asked[-1:], "different")  # the other page answers
+    assert (len(asked), len(set(asked))) == (24, 24)
+    for page in pages:
+        page.export()
+        assert answered(tmp_path / "labels.jsonl") == 24
+
+
+def test_undo_takes_back_what_the_page_itself_answered(run: Run, tmp_path: Path) -> None:
+    first, second = two_pages(run, tmp_path / "labels.jsonl")
+    keys = [one["key"] for one in first.view()["candidates"]]
+    first.answer(keys[:1], "match")
+    second.answer(keys[1:2], "part")
+    first.undo()
+    for page in (first, second):
+        assert page.view()["answered"] == 1
+        assert page.journal.answers == {keys[1]: "part"}
+    assert not first.view()["can_undo"]
+    first.undo()
+    assert second.view()["answered"] == 1
+
+
+def test_the_journal_of_an_earlier_version_is_read(run: Run, tmp_path: Path) -> None:
+    first, _ = two_pages(run, tmp_path / "labels.jsonl")
+    keys = [one["key"] for one in first.view()["candidates"]]
+    lines = [{"keys": keys[:1], "answer": "match"}, {"keys": keys[1:2], "answer": "part"}, {"undo": True}]
+    with first.journal.path.open("a") as stream:
+        stream.writelines(f"{json.dumps(line)}\n" for line in lines)
+    again, _ = two_pages(run, tmp_path / "labels.jsonl")
+    assert again.journal.answers == {keys[0]: "match"}
+    again.undo()
+    assert again.view()["answered"] == 0
+
+
+def test_pages_on_different_runs_keep_each_others_labels(run: Run, tmp_path: Path) -> None:
+    out, tasks = tmp_path / "labels.jsonl", tasks_of_run(run)
+    left, right = ([task for task in tasks if task.planner == name] for name in "ab")
+    pages = [open_session(half, nearest(half, 0.5), out) for half in (left, right)]
+    for page in pages:
+        answer_all(page)
+    for page in pages:
+        page.export()
+        assert {row.planner for row in read_labels([out])} == {"a", "b"}
+
+
+def test_labels_of_other_entries_of_the_same_plan_are_not_written_over(run: Run, tmp_path: Path) -> None:
+    out, tasks = tmp_path / "labels.jsonl", tasks_of_run(run)[:1]
+    answer_all(open_session(tasks, sampled(tasks, 1, 1), out))
+    before = out.read_bytes()
+    changed = [replace(tasks[0], plan=(entry("another"),))]
+    page = open_session(changed, sampled(changed, 1, 1), out)
+    answer_all(page)
+    assert "has labels of other entries of 'a' on 'p0'" in page.view()["problem"]
+    assert out.read_bytes() == before
+
+
+def test_processes_that_answer_at_once_lose_no_answer(run: Run, tmp_path: Path) -> None:
+    out, tasks = tmp_path / "labels.jsonl", tasks_of_run(run)
+    keys = [key for screen in sampled(tasks, 4, 1).screens for key in keys_of(tasks, screen)]
+    run.save(tmp_path / "run")
+    code = """
+        import sys
+        from pathlib import Path
+        from evalkit.labels.page import open_session, sampled, tasks_of_run
+        from evalkit.storage.runs import load_run
+        tasks = tasks_of_run(load_run(sys.argv[1]))
+        session = open_session(tasks, sampled(tasks, 4, 1), sys.argv[2])
+        for key in sys.argv[3:]:
+            session.answer([key], "match")
+        session.export()
+    """
+    halves = [[sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "run"), str(out), *keys[at::3]]
+              for at in range(3)]  # fmt: skip
+    started = [subprocess.Popen(words) for words in halves]
+    assert [process.wait() for process in started] == [0, 0, 0]
+    assert answered(out) == len(keys) == 48
+
+
+def keys_of(tasks: Sequence[LabelTask], screen: Any) -> list[str]:
+    return [tasks[screen.task].key((screen.gold, p)) for p in screen.candidates]
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b'{"evalkit_labels": 1}\n{"keys"}\n')
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [garbage, lambda path: path.write_bytes(b"\xff\xfe\0"), os.mkfifo, Path.mkdir,
+     lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to("nowhere"),
+     lambda path: path.write_text("[" * 5000 + "}")],
+)  # fmt: skip
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_damaged_file_beside_it_is_told_and_stops_nobody(
+    run: Run, tmp_path: Path, damage: Callable[[Path], object], when: str
+) -> None:
+    other, tasks = tmp_path / "labels.bob.answers.jsonl", tasks_of_run(run)
+    if when == "before":
+        damage(other)
+    session = open_session(tasks, sampled(tasks, 2, 1), tmp_path / "labels.jsonl", "ann")
+    if when == "meanwhile":
+        damage(other)
+    answer_all(session)
+    assert session.view()["done"]
+    assert "no agreement with" in session.view()["problem"]
+    assert str(other) in session.view()["problem"]
+    session.export()
+    assert answered(tmp_path / "labels.ann.jsonl") == 24
+
+
+@pytest.mark.parametrize("name", ["labels.jsonl", "labels.answers.jsonl"])
+@pytest.mark.parametrize("damage", [garbage, os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_its_own_files_when_damaged_are_refused_by_name(
+    run: Run, tmp_path: Path, name: str, damage: Callable[[Path], object]
+) -> None:
+    damage(tmp_path / name)
+    tasks = tasks_of_run(run)
+    with pytest.raises(InputError, match=name):
+        open_session(tasks, sampled(tasks, 2, 1), tmp_path / "labels.jsonl")
+
+
+def test_labels_that_are_there_without_a_journal_are_kept(run: Run, tmp_path: Path) -> None:
+    tasks = tasks_of_run(run)
+    source = write(run, tmp_path)
+    before = read_labels([source])
+    source.with_name("first.answers.jsonl").unlink()
+    session = open_session(tasks, sampled(tasks, 1, 0), source)
+    kept = read_labels([source])
+    assert [(row.planner, row.match, row.undecided) for row in kept] == [
+        (row.planner, row.match, row.undecided) for row in before
+    ]
+    answer_all(session, "match", at_most=1)
+    session.export()
+    assert len(read_labels([source])) == len(before)

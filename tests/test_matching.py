@@ -63,7 +63,8 @@ def models(part: LogisticModel, overlap: LogisticModel, removal: LogisticModel |
 def seen(*rows: Sequence[Mapping[str, float]], needs: Sequence[Sequence[Need]] | None = None) -> Features:
     """Features of every pair, by gold entry and plan entry; what is not named is 0. All need a common option."""
     values = np.array([[[pair.get(name, 0.0) for name in NAMES] for pair in row] for row in rows])
-    return Features(NAMES, values, np.array(needs or [[Need.OVERLAP] * len(row) for row in rows], np.int8))
+    needed = np.array(needs or [[Need.OVERLAP] * len(row) for row in rows], np.int8)
+    return Features(NAMES, values, needed, np.zeros(needed.shape, np.bool_))
 
 
 # Probabilities ---------------------------------------------------------------------------------------------------
@@ -93,6 +94,15 @@ def test_a_match_needs_a_shared_part() -> None:
     part, match = model_probabilities(pairs, models(linear({PART: math.log(3)}), linear({NAME: -math.log(3)})))
     assert part == pytest.approx(np.array([[3 / 4, 1 / 2]]), abs=1e-6)
     assert match == pytest.approx(np.array([[3 / 8, 1 / 8]]), abs=1e-6)
+
+
+def test_an_entry_without_a_name_of_its_own_is_doubted() -> None:
+    # Odds of the part 3, times exp(-0.6) = 0.548812 where the plan's entry has no name: 1.646435 / 2.646435.
+    pairs = seen([{PART: 1.0}, {PART: 1.0}])
+    doubted = replace(pairs, unnamed=np.array([[False, True]]))
+    part, match = model_probabilities(doubted, models(linear({PART: math.log(3)}), linear({}, 50.0)))
+    assert part == pytest.approx(np.array([[0.75, 0.622133]]), abs=1e-6)
+    assert match == pytest.approx(part, abs=1e-6)
 
 
 def test_what_a_pair_needs_decides_with_which_model() -> None:

@@ -9,6 +9,7 @@ import pickle
 import pytest
 from conftest import entry, gold, plan
 
+from evalkit.metrics.counts import score_paper
 from evalkit.scoring.load import plan_ref
 from evalkit.scoring.pair import (
     PlanRef,
@@ -22,7 +23,7 @@ from evalkit.scoring.pair import (
 )
 from evalkit.settings import Settings, content_digest
 from evalkit.storage.cache import encode_plans
-from evalkit.types import Ablation, Action, Diagnostic, Document, Plan, Portable, Severity
+from evalkit.types import Ablation, Action, Alignment, Diagnostic, Document, Plan, Portable, Severity
 
 ONE = entry("a")
 
@@ -136,9 +137,7 @@ def at(path: str, *entries: Ablation, paper: str = "x", planner: str | None = "a
 def test_what_is_said_of_gold_that_is_not_used() -> None:
     golds = [at("g/x.json", ONE), at("g/X.md", entry("b")), at("g/y.json", paper="y")]
     assert gold_by_paper(golds)[1] == [
-        Diagnostic(
-            "error", "duplicate-gold", "gold for 'x' was given in g/x.json already; this one is not used", "g/X.md"
-        ),
+        Diagnostic("error", "duplicate-gold", "gold for 'x' was read from g/x.json; this one is not used", "g/X.md"),
         Diagnostic(
             "error", "no-gold", "expected gold entries for 'y', found none; the paper is not scored", "g/y.json"
         ),
@@ -148,7 +147,6 @@ def test_what_is_said_of_gold_that_is_not_used() -> None:
 @pytest.mark.parametrize(
     ("second", "severity", "code", "more"),
     [
-        ((entry("b"),), "error", "duplicate-plan", ""),
         ((ONE,), "note", "repeats", "; it says the same"),
         ((), "note", "repeats", "; it says nothing"),
     ],
@@ -157,8 +155,33 @@ def test_what_is_said_of_a_plan_that_was_read_already(
     second: tuple[Ablation, ...], severity: Severity, code: str, more: str
 ) -> None:
     _, problems = plans_by_paper(refs(at("a/x.json", ONE), at("a/x.md", *second)), {"x": gold(ONE, paper="x")})
-    answer = f"a plan of 'a' for 'x' was read from a/x.json already; this one is not used{more}"
+    answer = f"a plan of 'a' for 'x' was read from a/x.json as well; this one is not used{more}"
     assert problems == [Diagnostic(severity, code, answer, "a/x.md")]
+
+
+def test_two_files_of_equal_right_that_differ_are_both_refused_and_named() -> None:
+    known = {"x": gold(ONE, paper="x")}
+    plans = [at("a/x.json", ONE), at("a/x.md", entry("b")), at("a/x.yaml", ONE)]
+    table, problems = plans_by_paper(refs(*plans), known)
+    assert [ref.digest for ref in table["a"]["x"]] == [""]
+    assert [(item.severity, item.code, item.path) for item in problems] == [
+        ("error", "duplicate-plan", path) for path in ("a/x.json", "a/x.md", "a/x.yaml")
+    ]
+    named = ("a/x.md", "a/x.json", "a/x.md")
+    assert all(
+        f"read from {path} as well; neither is used" in item.message for path, item in zip(named, problems, strict=True)
+    )
+    ((reference, ref),) = paired(known, table, Settings())
+    nothing = Alignment((), (0,), ())
+    assert score_paper(reference, decode_plan(None, ref), nothing, (nothing, nothing)).status == "unreadable"
+
+
+def test_the_gold_list_whose_file_is_called_after_its_paper_counts() -> None:
+    found, problems = gold_by_paper([at("g/a.json", ONE), at("g/x.json", entry("b")), at("g/z.json", entry("c"))])
+    assert found["x"].path == "g/x.json"
+    assert [(item.code, item.path) for item in problems] == [
+        ("duplicate-gold", path) for path in ("g/a.json", "g/z.json")
+    ]
 
 
 def test_what_is_said_of_a_sample_and_of_a_missing_plan() -> None:

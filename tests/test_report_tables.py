@@ -152,9 +152,11 @@ def test_latex_shows_texts_and_obeys_none(text: str, expected: str) -> None:
         ("a | b", r"a \| b"),
         ("<b>x</b>", "&lt;b&gt;x&lt;/b&gt;"),
         ("[x](javascript:y)", r"\[x\]\(javascript\:y\)"),
-        ("a\n# b", r"a \# b"),
+        ("a\n# b", r"a \#<!-- --> b"),
         ("https://example.org", r"https\://example.org"),
-        ("@team", r"\@team"),
+        ("@team", r"\@<!-- -->team"),
+        ("www.x.org gh-1", "www<!-- -->.x.org gh<!-- -->-1"),
+        ("1. a", r"1\. a"),
     ],
 )
 def test_markdown_shows_texts_and_links_none(text: str, expected: str) -> None:
@@ -180,12 +182,13 @@ def test_latex_compiles_as_it_stands(tmp_path: Path) -> None:
     board = hostile_run().leaderboard
     kept = board[board["planner"].isin([f"{name} {text}" for name, text in short.items()])].reset_index(drop=True)
     run = hostile_run().replace(leaderboard=kept)
-    made = leaderboard_tables.table({"a_b": run, "c & d": run}, ["match_f1", "match_recall"])
+    made = leaderboard_tables.table({"a_b": run, "c & d": run})
     (tmp_path / "table.tex").write_text(leaderboard_tables.latex(made, True), encoding="utf-8")
     command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout.decode("utf-8", "replace")[-2000:]
     assert (tmp_path / "table.pdf").read_bytes()[:4] == b"%PDF"
+    assert b"Overfull \\hbox" not in done.stdout
 
 
 def test_every_row_of_latex_has_every_column() -> None:
@@ -195,6 +198,17 @@ def test_every_row_of_latex_has_every_column() -> None:
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {4}
     plain = re.sub(r"\\[{}\\]", "", text)
     assert plain.count("{") == plain.count("}")
+
+
+def test_a_wide_table_of_latex_is_scaled_to_the_page() -> None:
+    """Two runs with all figures were 506 pt wider than a landscape page; pdfTeX says so where a line is too wide."""
+    made = leaderboard_tables.table({"run": hostile_run(), "again": hostile_run()})
+    for standalone in (True, False):
+        lines = leaderboard_tables.latex(made, standalone).splitlines()
+        start, end = lines.index(r"\small") + 1, lines.index(r"\end{tabular}}")
+        assert lines[start].startswith(r"\sbox0{\begin{tabular}")
+        assert lines[end + 1] == r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"
+        assert any("graphicx" in line for line in lines)
 
 
 def test_a_notebook_shows_the_leaderboard_without_the_extra() -> None:

@@ -10,8 +10,8 @@ from conftest import entry
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit import Ablation, Plan, Scorer, Settings
-from evalkit.matching.rules import MOST_OPTIONS, Need, gold_as_read, need, plan_as_read
+from evalkit import Ablation, Action, Plan, Scorer, Settings
+from evalkit.matching.rules import MOST_OPTIONS, Need, gold_as_read, need, plan_as_read, unnamed
 
 REMOVE, OPEN, OPEN_ADD = entry("x"), entry("x", "REPLACE"), entry("x", "ADD")
 REPLACE, ADD, ANY = entry("x", "REPLACE", ["y"]), entry("x", "ADD", ["y"]), entry("x", None)
@@ -35,6 +35,13 @@ ANY_OPTIONS = entry("x", None, ["y"])
 )
 def test_what_two_entries_need(gold: Ablation, needs: list[Need]) -> None:
     assert [need(gold, plan) for plan in (REMOVE, REPLACE, ADD, OPEN, OPEN_ADD, ANY)] == needs
+
+
+def test_a_name_that_counts_or_repeats_the_part_is_none() -> None:
+    """Gold's entries may be without a name; a plan's entry is doubted for it, whatever gold's is."""
+    names = ["", "Ablation 2", "Gate ", "Remove the gate"]
+    plan = plan_as_read([Ablation(name, "gate", Action.REMOVE) for name in names])
+    assert unnamed([entry("gate"), entry("head")], plan).tolist() == [[True, True, True, False]] * 2
 
 
 def options(*lists: list[str]) -> list[tuple[str, ...]]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
@@ -32,6 +35,7 @@ COMMANDS = {
     "label": "a page where a person decides pairs",
     "validate": "read plans or gold and report what is wrong with them",
     "convert": "rewrite documents in another format",
+    "schema": "the JSON Schema of a file or a --json document",
     "formats": "the formats that can be read and written",
     "demo": "a small sample project, scored",
     "doctor": "what is installed, and how to get what is missing",
@@ -86,7 +90,8 @@ class Commands(click.Group):
 def group() -> None:
     """Score generated ablation plans against reference ablations.
 
-    Exit codes: 0 done, 2 wrong input or usage, 3 a gate tripped, 130 stopped by Ctrl-C, 1 a crash.
+    Exit codes: 0 done, 2 wrong input or usage, 3 a gate tripped, 130 stopped by Ctrl-C, 143 or 129 by SIGTERM or
+    SIGHUP, 1 a crash.
     """
 
 
@@ -94,12 +99,39 @@ def main() -> None:
     """Run the console script: a user's mistake becomes one line and its exit code, a bug stays a traceback."""
     # A run makes many small things that all stay; Python's search for cycles among them took a twentieth of its time.
     gc.set_threshold(500_000, 20, 20)
-    with streams.guarded():
+    with streams.guarded(), _ended_by_signals() as received:
         code = _run()
         if (lost := streams.failure()) and code in (0, None):  # an error that was not printed is still one
             _print_error(lost)
             code = lost.exit_code
-    sys.exit(code)
+    sys.exit(128 + received[0] if received else code)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[list[int]]:
+    """Let what ends a process end a command as Ctrl-C does, so that nothing it started or half wrote remains.
+
+    Yields the signal that came. One that is ignored, as `nohup` has it, stays so.
+    """
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    received: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        for one in ours:
+            signal.signal(one, signal.SIG_IGN)  # a second one would leave the first one's work half done
+        received.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only that one may set signal handlers
+        ours = []
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield received
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _run() -> Any:

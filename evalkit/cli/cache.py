@@ -6,7 +6,7 @@ import re
 
 import click
 
-from evalkit.cli.options import CACHE, JSON, open_cache
+from evalkit.cli.options import CACHE, JSON, open_cache, say
 from evalkit.errors import SettingsError
 from evalkit.settings import shown
 
@@ -37,8 +37,8 @@ def info(cache: str | None, as_json: bool) -> None:
         vectors = {"path": str(store.path), "rows": rows, "bytes": size}
         click.echo(json_output.dump({"vectors": vectors, "replies": {"path": str(replies), "bytes": reply_bytes}}))
         return
-    click.echo(f"{store.path}: {rows} rows, {size / 2**20:.1f} MiB")
-    click.echo(f"{replies}: replies of judges, {reply_bytes / 2**20:.1f} MiB (delete the file to forget them)")
+    say(f"{store.path}: {rows} rows, {size / 2**20:.1f} MiB")
+    say(f"{replies}: replies of judges, {reply_bytes / 2**20:.1f} MiB (delete the file to forget them)")
 
 
 @command.command("clear")
@@ -48,7 +48,7 @@ def clear(cache: str | None) -> None:
     store = open_cache(cache)
     rows = store.rows()
     store.clear()
-    click.echo(f"{store.path}: {rows} rows forgotten")
+    say(f"{store.path}: {rows} rows forgotten")
 
 
 @command.command("prune")
@@ -58,7 +58,7 @@ def prune(max_size: str, cache: str | None) -> None:
     """Forget what was kept first, until the rest is no larger than SIZE."""
     store = open_cache(cache)
     removed = store.prune(size_of(max_size))
-    click.echo(f"{store.path}: {removed} rows forgotten, {store.rows()} left, {store.size() / 2**20:.1f} MiB")
+    say(f"{store.path}: {removed} rows forgotten, {store.rows()} left, {store.size() / 2**20:.1f} MiB")
 
 
 def size_of(text: str) -> int:

@@ -11,6 +11,7 @@ import click
 
 from evalkit.cli.options import CACHE, JSON
 from evalkit.errors import DISTRIBUTION, EvalkitError, install_command
+from evalkit.plugins import KINDS, plugin_names, plugin_package
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)[^;]*(?:;.*extra == [\"']([a-z-]+)[\"'])?")
 
@@ -29,6 +30,7 @@ def command(cache: str | None, as_json: bool) -> None:
         ("system", platform.platform(), ""),
         *_packages(),
         *_models(),
+        *_plugins(),
         ("cache", str(cache_folder(cache)), ""),
     ]
     if as_json:
@@ -50,6 +52,13 @@ def _packages() -> Iterator[tuple[str, str, str]]:
         state = ", ".join(f"{name} {text or 'missing'}" for name, text in versions.items())
         bring = install_command(extra) if extra else f"pip install {DISTRIBUTION}"
         yield f"extra {extra}" if extra else "needs", state, bring if missing else ""
+
+
+def _plugins() -> Iterator[tuple[str, str, str]]:
+    """Yield what other packages add, without loading any of it."""
+    for kind in KINDS:
+        for name in plugin_names(kind):
+            yield f"plug-in {kind}", f"{name} of {plugin_package(kind, name)}", ""
 
 
 def _version(name: str) -> str:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from evalkit.cli.options import Registered
+from evalkit.cli.options import Registered, say
 
 
 @click.command("export")
 @click.argument("run")
-@click.option("--to", "name", required=True, type=Registered("evalkit.report.exports", "EXPORTERS"),
+@click.option("--to", "name", required=True, type=Registered("evalkit.report.exports", "EXPORTERS", "exporters"),
               help="Whose files to write.")  # fmt: skip
 @click.option("--out", required=True, metavar="DIR", help="Folder to write them into.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
@@ -19,10 +19,10 @@ def command(run: str, name: str, out: str, force: bool) -> None:
     AblationBench's plan and judge folders, Inspect AI's logs (one a planner, papers as samples), or one flat JSON
     object of numbers for experiment trackers.
     """
-    from evalkit.report.exports import EXPORTERS
+    from evalkit.report.exports import find_exporter
     from evalkit.storage.files import write_texts
     from evalkit.storage.runs import load_run
 
-    files = EXPORTERS[name](load_run(run))
+    files = find_exporter(name)(load_run(run))
     write_texts({Path(out, *path.split("/")): text for path, text in files.items()}, force=force)
-    click.echo(f"{len(files)} files written to {out}")
+    say(f"{len(files)} files written to {out}")

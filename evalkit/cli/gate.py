@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from evalkit.cli import streams
 from evalkit.cli.options import JSON, MARKDOWN, Number, cache_options, pairing_options, renamed_planners, runs_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def command(
     With --plan RUN there is no verdict: it says how often the rules would trip on such papers without a change and with
     one, and how many papers and samples a difference of --target needs.
     """
-    from evalkit.comparison import SECONDARY_FIGURES, TARGET, compare, evaluate_gate
+    from evalkit.comparison import compare_for_gate, evaluate_gate
     from evalkit.errors import EvalkitError, GateTripped, OutputError
     from evalkit.report import ci, comparison_text, console, json_output
     from evalkit.text import safe_terminal
@@ -63,15 +64,11 @@ def command(
     try:
         rules = _rules(config, margin)
         base, new, doubts = runs_of(places, rescore_base, {"cache": cache, "no_cache": no_cache})
-        comparison = compare(
-            base, new, metric=rules.metrics[0], figures=(*SECONDARY_FIGURES, *rules.metrics), tested=rules.tested,
-            renamed=renamed_planners(renamed), force=force, target=rules.target or TARGET, corrected=rules.corrected,
-            doubts=doubts, correction=rules.correction,
-        )  # fmt: skip
-        report = evaluate_gate(comparison, rules, strict=strict)
+        choices = {"renamed": renamed_planners(renamed), "force": force, "doubts": doubts}
+        report = evaluate_gate(compare_for_gate(base, new, rules, **choices), rules, strict=strict)
     except EvalkitError as error:
         if annotated:
-            click.echo(ci.error_command(error), err=True)
+            streams.workflow_commands(ci.error_command(error))
         try:
             ci.write_error(error, *files)
         except OutputError as unwritten:
@@ -79,7 +76,7 @@ def command(
         raise
     ci.write(report, *files)
     if annotated:
-        click.echo("\n".join(ci.workflow_commands(report)), err=True)
+        streams.workflow_commands("\n".join(ci.workflow_commands(report)))
     if as_json:
         click.echo(json_output.gate(report))
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.options import CONFIG, PORT, server_options, settings_from
+from evalkit.cli.options import CONFIG, PORT, say, server_options, settings_from
 
 if TYPE_CHECKING:
     from evalkit.labels.drafts import Decision
@@ -37,7 +37,6 @@ def extract(reviews: str, out: str, force: bool, cache: str | None, config: str 
     from evalkit.judges.llm import ReplyCache, key_from, parse_prompt
     from evalkit.labels.extraction import Extractor, gold_file, read_reviews, summary
     from evalkit.storage.files import cache_folder, read_text, shipped, write_texts
-    from evalkit.text import safe_terminal
 
     settings = settings_from(config, options).judge
     path = shipped("configs/judge/extract.toml")
@@ -49,7 +48,7 @@ def extract(reviews: str, out: str, force: bool, cache: str | None, config: str 
              for item in drafts if not item.failed}  # fmt: skip
     write_texts(files, force=force)
     for line in (*summary(drafts), f"asked just now: {extractor.budget.spent()}", f"{len(files)} drafts in {out}"):
-        click.echo(safe_terminal(line))
+        say(line)
 
 
 def _file_name(paper: str) -> str:
@@ -98,7 +97,7 @@ def _ask(paper: str, entry: dict[str, Any]) -> Decision:
 
     for name in ("source", "name", "ablated_part", "action", "replacement", "metrics"):
         if entry.get(name):
-            click.echo(safe_terminal(f"  {name}: {entry[name]}"))
+            say(f"  {name}: {entry[name]}")
     answers: dict[str, Decision] = {"k": "keep", "d": "drop", "l": "later", "q": "stop"}
     choice = click.prompt(f"{safe_terminal(paper)}: [k]eep, [d]rop, [l]ater, [q]uit", type=click.Choice(list(answers)))
     return answers[choice]

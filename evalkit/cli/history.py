@@ -2,7 +2,7 @@
 
 import click
 
-from evalkit.cli.options import JSON, WIDE, Registered
+from evalkit.cli.options import JSON, WIDE, Registered, say
 
 
 @click.command("history")
@@ -46,4 +46,4 @@ def command(
     else:
         console.show((history_text.entries if entries else history_text.history)(result, wide=wide), wide=wide)
         if plot:
-            click.echo(f"written to {plot}")
+            say(f"written to {plot}")

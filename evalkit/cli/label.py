@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.options import PORT, Number
+from evalkit.cli.options import PORT, Number, say
 from evalkit.settings import LARGEST_NUMBER, MOST
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ def command(
     session = open_session(tasks, queue, out, annotator)
 
     def announce(address: str) -> None:
-        click.echo(f"label at {address}\nstop with Ctrl-C; answers go to {session.journal.path}")
+        say(f"label at {address}\nstop with Ctrl-C; answers go to {session.journal.path}")
         if opened:
             click.launch(address)
 
     serve(session, port=port, announce=announce)
-    click.echo(f"{session.view()['answered']} of {session.view()['total']} pairs answered; labels in {session.out}")
+    say(f"{session.view()['answered']} of {session.view()['total']} pairs answered; labels in {session.out}")
 
 
 def _tasks(run: str | None, labels: tuple[str, ...]) -> tuple[list[LabelTask], float]:

@@ -15,6 +15,7 @@ import click
 
 from evalkit.cli import WORDS
 from evalkit.errors import InputError, SettingsError
+from evalkit.plugins import Kind, plugin_names
 from evalkit.scoring.executors import ENGINES, open_executor
 from evalkit.settings import JudgeSettings, Settings, check_value, parse_settings, shown
 from evalkit.storage.files import cache_folder, is_there, read_text, shipped
@@ -66,6 +67,13 @@ def workplace(choices: dict[str, Any], cache: str | None) -> Iterator[dict[str, 
         chosen = {name: choices[name] for name in ("workers", "address") if name in choices}
         executor = stack.enter_context(open_executor(choices.get("engine", "local"), **chosen))
         yield {"executor": executor, "cache": store}
+
+
+def say(text: str) -> None:
+    """Print a line on standard output in which no name steers a terminal."""
+    from evalkit.text import safe_terminal
+
+    click.echo(safe_terminal(text))
 
 
 def open_cache(cache: str | None) -> Store:
@@ -177,21 +185,26 @@ PORT = Number(int, 0, 65535)
 
 
 class Registered(click.Choice[str]):
-    """One of the names in a registry, whose module is imported only when the names are needed."""
+    """One of the names in a registry, whose module is imported only when the names are needed, or of a plug-in."""
 
-    def __init__(self, module: str, registry: str) -> None:
+    def __init__(self, module: str, registry: str, plugins: Kind | None = None) -> None:
         super().__init__(())
-        self._registry = module, registry
+        self._registry, self._plugins = (module, registry), plugins
 
     @property
     def choices(self) -> tuple[str, ...]:
         """The names in their order."""
         module, registry = self._registry
-        return tuple(getattr(import_module(module), registry))
+        names = getattr(import_module(module), registry)
+        return (*names, *(name for name in self._added if name not in names))
 
     @choices.setter
     def choices(self, names: Sequence[str]) -> None:
         """Ignore the names that click hands over; the registry has them."""
+
+    @property
+    def _added(self) -> tuple[str, ...]:
+        return plugin_names(self._plugins) if self._plugins else ()
 
 
 made_options = combined(
@@ -242,6 +255,8 @@ def _option(item: Field[Any], kind: object) -> Decorator:
     shown = facts.get("shown", item.default)
     help = facts["help"] + (f"  [default: {shown}]" if shown != "" else "")
     value_type: Any = click.Choice(facts["choices"]) if "choices" in facts else str
+    if "plugins" in facts:
+        value_type = Registered("evalkit.settings", "MATCHERS", facts["plugins"])
     if "most" in facts:
         whole = int if int in (kind, *get_args(kind)) else float
         value_type = Number(whole, facts["least"], facts["most"], item.name)

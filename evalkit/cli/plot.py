@@ -2,7 +2,7 @@
 
 import click
 
-from evalkit.cli.options import Registered, holds_runs
+from evalkit.cli.options import Registered, holds_runs, say
 
 
 @click.command("plot")
@@ -21,4 +21,4 @@ def command(runs: tuple[str, ...], kind: str, out: str) -> None:
         charts.write_chart(lambda: history_charts.chart(history_charts.history_of(runs), kind), out)
     else:
         charts.write(load_run(runs[0]), kind, out)
-    click.echo(f"written to {out}")
+    say(f"written to {out}")

@@ -2,7 +2,7 @@
 
 import click
 
-from evalkit.cli.options import holds_runs
+from evalkit.cli.options import holds_runs, say
 
 
 def _have_the_extra(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
@@ -37,4 +37,4 @@ def command(runs: tuple[str, ...], out: str, force: bool) -> None:
     else:
         written = run_page.write_report(next(iter(load_runs(runs).values())), out)
     more = f" and {len(written) - 1} files in the folder beside it" if len(written) > 1 else ""
-    click.echo(f"written to {out}{more}")
+    say(f"written to {out}{more}")

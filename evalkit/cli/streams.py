@@ -6,11 +6,14 @@ import codecs
 import errno
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from select import select
 from typing import Any
+
+import click
 
 from evalkit.errors import OutputError
 from evalkit.storage.files import error_reason, occupy
@@ -69,8 +72,15 @@ class Guarded(io.RawIOBase):
         return len(data)
 
 
+# Where a CI system reads a command in what a program prints: `::` that begins a line, `##[` and the like anywhere.
+_COMMANDS = re.compile(r"(?<![^\r\n])([^\S\r\n]*:)(?=:)|#(?=#[a-z]*\[)")
+
+
 class Stream(io.TextIOWrapper):
-    """Text over a guarded stream; without `buffer`, round which click would write past it."""
+    """Text over a guarded stream; without `buffer`, round which click would write past it.
+
+    No text that is printed becomes a workflow command: a space breaks what would be one, but in `workflow_commands`.
+    """
 
     buffer = None  # type: ignore[assignment]
 
@@ -79,7 +89,30 @@ class Stream(io.TextIOWrapper):
         binary = getattr(stream, "buffer", None)
         self.guard = Guarded(getattr(binary, "raw", binary), name)
         encoding = getattr(stream, "encoding", None) or "utf-8"
+        self.trusted, self._line = False, ""  # `_line`: what stands on the line so far, while it may become a command
         super().__init__(io.BufferedWriter(self.guard), encoding, ESCAPED, line_buffering=self.guard.isatty())
+
+    def write(self, text: str) -> int:
+        """Write text, with commands to a CI system broken."""
+        whole = self._line + text
+        shown = whole if self.trusted else _COMMANDS.sub(r"\g<0> ", whole)
+        super().write(shown[len(self._line) :])
+        last = re.split(r"[\r\n]", whole)[-1]
+        self._line = last if last.strip() in ("", ":") else "x"
+        return len(text)
+
+
+def workflow_commands(text: str) -> None:
+    """Print workflow commands of our own on standard error."""
+    stream = sys.stderr
+    if not isinstance(stream, Stream):
+        click.echo(text, err=True)
+        return
+    stream.trusted = True
+    try:
+        click.echo(text, err=True)
+    finally:
+        stream.trusted = False
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def command(
     """Print the leaderboard of one run, or of several, for a paper, a README or a pull request.
 
     The best of each column is bold; a dagger marks what is not significantly worse than the best. LaTeX needs the
-    package booktabs.
+    packages booktabs and graphicx.
     """
     from evalkit.report import leaderboard_tables
     from evalkit.storage.files import write_text

@@ -2,7 +2,7 @@
 
 import click
 
-from evalkit.cli.options import PORT
+from evalkit.cli.options import PORT, say
 
 
 @click.command("view")
@@ -29,7 +29,7 @@ def command(folder: str, metric: str, port: int, opened: bool, out: str | None, 
     checked_figures((metric,))
     if out:
         count = runs_export.export(folder, out, metric, force=force)
-        click.echo(f"{count} pages written to {out}; open {out}/index.html")
+        say(f"{count} pages written to {out}; open {out}/index.html")
         return
     local_server.require("the page of runs")
     if not Path(folder).is_dir():

@@ -10,7 +10,7 @@ from evalkit.comparison.baseline import (
 )
 from evalkit.comparison.comparison import TARGET, Comparison, compare
 from evalkit.comparison.differences import SECONDARY_FIGURES, FigureChange
-from evalkit.comparison.gate import Check, GateReport, evaluate_gate
+from evalkit.comparison.gate import Check, GateReport, compare_for_gate, evaluate_gate
 from evalkit.comparison.gate_rules import Gate, Rule, parse_gate
 from evalkit.comparison.outlook import Outlook
 from evalkit.comparison.rescore import rescored_base
@@ -34,6 +34,7 @@ __all__ = [
     "baseline_path",
     "baseline_text",
     "compare",
+    "compare_for_gate",
     "evaluate_gate",
     "parse_baseline",
     "parse_gate",

@@ -134,7 +134,7 @@ def compare(
     shared = {pair: shared_papers(base, new, pair) for pair in pairs}
     options = _resampling_options(base, resamples, seed)
     chosen = str(base.settings.get("correction") or "shaffer") if correction is None else correction
-    changes = [change for pair in pairs for change in figure_changes(shared[pair], pair, names, target, options)]
+    changes = [change for pair in pairs for change in figure_changes(shared[pair], pair, names, options)]
     by_labels = corrected_changes(base, new, shared, corrected, target, options, metric)
     papers = paper_changes(shared, lambda rows: per_paper(rows, metric))
     unshared = unshared_papers(base, new, pairs)
@@ -144,7 +144,7 @@ def compare(
         metric=metric,
         target=target,
         **options,
-        changes=with_verdicts(changes, metric, tested, chosen),
+        changes=with_verdicts(changes, metric, tested, chosen, target),
         papers=papers,
         entries=entry_changes(base, new, pairs, papers),
         failures=new_failures(base, new, pairs),

@@ -18,6 +18,7 @@ from evalkit.comparison.differences import (
     Outcome,
     ResamplingOptions,
     point_change,
+    with_detectable,
     with_difference,
 )
 from evalkit.comparison.snapshot import Snapshot
@@ -72,7 +73,8 @@ def _corrected(rows: PaperRows, pair: Pair, figure: str, target: float, options:
     change = point_change(measure, pair, title)
     if change.defined and change.difference is None:
         (estimate,) = stats.differences([measure], 0, 1, labelled=labelled)
-        change = with_difference(change, estimate, math.nan, target)
+        known = replace(with_difference(change, estimate, math.nan), papers=estimate.n)
+        change = with_detectable(known, 1, target)
     # Corrected values are unbiased and can lie outside [0, 1]; they are shown inside, their difference as it is.
     shown = (None if value is None else min(max(value, 0.0), 1.0) for value in (change.base, change.new))
     before, after, difference, low, high = map(_short, (*shown, change.difference, change.low, change.high))

@@ -13,7 +13,7 @@ import pandas as pd
 from evalkit import stats
 from evalkit.comparison.comparable import Pair, PaperRows
 from evalkit.errors import InputError
-from evalkit.metrics.figures import FIGURES, HEADLINES, shown_in
+from evalkit.metrics.figures import FIGURES, HEADLINES, Figure, find_figure, shown_in
 from evalkit.text import nearest
 
 Outcome = Literal["better", "worse", "inconclusive", "no change", "exploratory"]
@@ -41,7 +41,7 @@ class FigureChange:
     that nothing changed: of a dozen figures, one is "better" or "worse" by chance in a fifth of all comparisons.
     `p` is the paired permutation test's. `p_holm` corrects it for the planners compared on that figure, or `p_bh` does
     where the choice is to control false discoveries; the other is None. `detectable` is the smallest difference that so
-    many papers show with 80% power, `papers_needed` how many would show `target`.
+    many papers show with 80% power in so many tests, `papers_needed` how many would show `target`.
     """
 
     planner: str
@@ -86,10 +86,25 @@ class FigureChange:
         return self.figure.endswith(CORRECTED_SUFFIX)
 
 
+def figure_named(name: str) -> Figure | None:
+    """Return the figure that a name means, with or without _micro, one of another package as well, or None."""
+    figure = find_figure(name)
+    micro = None if figure else find_figure(name.removesuffix("_micro"))
+    return figure or (micro if micro and micro.macro and micro.micro else None)
+
+
+def _figure(name: str) -> Figure:
+    """Return the figure that a name means, which is known to exist."""
+    figure = figure_named(name)
+    if figure is None:
+        raise KeyError(name)
+    return figure
+
+
 def checked_figures(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return each figure once; refuse one that does not exist."""
     for name in names:
-        if name not in COMPARABLE:
+        if figure_named(name) is None:
             raise InputError(f"no figure is called {name!r}{nearest(name, COMPARABLE)}")
     return tuple(dict.fromkeys(names))
 
@@ -98,7 +113,7 @@ def per_paper(rows: pd.DataFrame, figure: str) -> pd.Series:
     """Return one figure of every paper; of a micro figure, what it is on that paper alone."""
     if figure in rows:
         return rows[figure]
-    formula = FIGURES[MICRO.get(figure, figure)].formula
+    formula = _figure(figure).formula
     return pd.Series(formula({str(name): rows[name].to_numpy() for name in rows}), index=rows.index)
 
 
@@ -107,15 +122,16 @@ def figure_measure(rows: Sequence[pd.DataFrame], figure: str) -> stats.Measure:
 
     Each of the frames is a planner of the measure (base and new, or the planners of a run), on the same papers.
     """
-    if figure in FIGURES and FIGURES[figure].macro:
-        return stats.macro(np.stack([side[figure] for side in rows], axis=1).astype(np.float64))
+    known = _figure(figure)
+    if figure == known.name and known.macro:
+        return stats.macro(np.stack([per_paper(side, figure) for side in rows], axis=1).astype(np.float64))
     counts = [name for name in rows[0].select_dtypes("number") if all(name in side for side in rows)]
     columns = {str(name): np.stack([side[name] for side in rows], axis=1).astype(np.float64) for name in counts}
-    return stats.formula_measure(columns, FIGURES[MICRO.get(figure, figure)].formula)
+    return stats.formula_measure(columns, known.formula)
 
 
 def figure_changes(
-    rows: PaperRows, pair: Pair, figures: Sequence[str], target: float, options: ResamplingOptions
+    rows: PaperRows, pair: Pair, figures: Sequence[str], options: ResamplingOptions
 ) -> list[FigureChange]:
     """Compare every figure of one planner; all intervals come from the same resamples."""
     measures = {name: figure_measure(rows, name) for name in figures}
@@ -124,7 +140,7 @@ def figure_changes(
     differences = stats.differences([measures[name] for name in changed], 0, 1)
     for name, difference in zip(changed, differences, strict=True):
         p = stats.paired_test(measures[name], 0, 1, **options)
-        changes[name] = with_difference(changes[name], difference, p, target)
+        changes[name] = with_difference(changes[name], difference, p)
     return list(changes.values())
 
 
@@ -137,9 +153,8 @@ def point_change(measure: stats.Measure, pair: Pair, figure: str) -> FigureChang
     return change
 
 
-def with_difference(change: FigureChange, difference: stats.Difference, p: float, target: float) -> FigureChange:
-    """Add the difference with its interval, its test, and what could have been detected."""
-    detectable = stats.minimum_detectable(difference.standard_error, difference.n)
+def with_difference(change: FigureChange, difference: stats.Difference, p: float) -> FigureChange:
+    """Add the difference with its interval and its test."""
     return replace(
         change,
         difference=difference.value,
@@ -147,9 +162,16 @@ def with_difference(change: FigureChange, difference: stats.Difference, p: float
         high=_defined(difference.high),
         p=_defined(p),
         standard_error=_defined(difference.standard_error),
-        detectable=_defined(detectable),
-        papers_needed=stats.papers_needed(difference.n, detectable, target) or None,
     )
+
+
+def with_detectable(change: FigureChange, tests: int, target: float) -> FigureChange:
+    """Add what a test of this change, one of so many, could have detected, and the papers that would show `target`."""
+    if not change.standard_error:
+        return change
+    detectable = stats.minimum_detectable(change.standard_error, change.papers, tests=tests)
+    needed = stats.papers_needed(change.papers, detectable, target) or None
+    return replace(change, detectable=_defined(detectable), papers_needed=needed)
 
 
 def _defined(value: float) -> float | None:
@@ -158,7 +180,7 @@ def _defined(value: float) -> float | None:
 
 
 def with_verdicts(
-    changes: Sequence[FigureChange], metric: str, tested: Sequence[str] = (), correction: str = "shaffer"
+    changes: Sequence[FigureChange], metric: str, tested: Sequence[str], correction: str, target: float
 ) -> tuple[FigureChange, ...]:
     """Give each figure its role, correct p by Holm or Benjamini-Hochberg, and add the verdict that follows from it.
 
@@ -168,16 +190,19 @@ def with_verdicts(
     families = {name: "tested" if name in tested else name for name in dict.fromkeys(item.figure for item in changes)}
     families[metric] = metric
     adjusted: dict[tuple[str, str], float | None] = {}
+    tests: dict[str, int] = {}
     for family in dict.fromkeys(families.values()):
         members = [item for item in changes if families[item.figure] == family]
         raw = np.array([math.nan if item.p is None else item.p for item in members], dtype=np.float64)
         p = stats.correct(raw, correction)
+        tests[family] = int(np.count_nonzero(~np.isnan(raw)))
         adjusted |= {(item.planner, item.figure): _defined(value) for item, value in zip(members, p, strict=True)}
     corrected = []
     for item in changes:
         p_item = adjusted[item.planner, item.figure]
         by_bh = correction == "bh"
         change = replace(item, p_holm=None if by_bh else p_item, p_bh=p_item if by_bh else None)
+        change = with_detectable(change, tests[families[item.figure]], target)
         corrected.append(_with_verdict(replace(change, role=_role(item.figure, metric, tested))))
     return tuple(corrected)
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pandas as pd
 
 from evalkit import stats
 from evalkit.comparison.changes import PARSE_FAILURES
 from evalkit.comparison.comparable import papers_of, shared_papers
-from evalkit.comparison.comparison import Comparison
-from evalkit.comparison.differences import FigureChange, per_paper
+from evalkit.comparison.comparison import TARGET, Comparison, compare
+from evalkit.comparison.differences import SECONDARY_FIGURES, FigureChange, per_paper
 from evalkit.comparison.gate_rules import Gate, Rule
 from evalkit.comparison.outlook import Outlook, gate_outlooks
 from evalkit.errors import InputError
@@ -100,6 +101,14 @@ class _Case:
         values = {"base": per_paper(base, self.rule.metric), "new": per_paper(new, self.rule.metric)}
         table = pd.DataFrame({"paper": new["paper"], **values})
         return table.assign(difference=table["new"] - table["base"])
+
+
+def compare_for_gate(base: Any, new: Any, gate: Gate, **choices: Any) -> Comparison:
+    """Compare what `evalkit.compare` takes, in all that a gate's rules look at."""
+    return compare(
+        base, new, metric=gate.metrics[0], figures=(*SECONDARY_FIGURES, *gate.metrics), tested=gate.tested,
+        target=gate.target or TARGET, corrected=gate.corrected, correction=gate.correction, **choices,
+    )  # fmt: skip
 
 
 def evaluate_gate(comparison: Comparison, gate: Gate, *, strict: bool = False) -> GateReport:

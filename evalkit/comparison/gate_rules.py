@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from evalkit.comparison.corrected_differences import CORRECTABLE
-from evalkit.comparison.differences import COMPARABLE, CORRECTED_SUFFIX
+from evalkit.comparison.differences import COMPARABLE, CORRECTED_SUFFIX, figure_named
 from evalkit.errors import SettingsError
 from evalkit.settings import read_toml, shown
 from evalkit.text import nearest
@@ -15,21 +15,22 @@ from evalkit.text import nearest
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The expected value of a key: in words, and as a test."""
+    """The expected value of a key: in words, as a test, and as JSON Schema."""
 
     words: str
     holds: Callable[[Any], bool]
+    schema: Mapping[str, Any]
 
 
 def _number(least: int, most: int) -> Expected:
     def holds(value: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
-    return Expected(f"a number from {least} to {most}", holds)
+    return Expected(f"a number from {least} to {most}", holds, {"type": "number", "minimum": least, "maximum": most})
 
 
 def _one_of(*choices: str) -> Expected:
-    return Expected(" or ".join(map(repr, choices)), lambda value: value in choices)
+    return Expected(" or ".join(map(repr, choices)), lambda value: value in choices, {"enum": list(choices)})
 
 
 def _key(default: Any, expected: Expected, *, demand: bool = False) -> Any:
@@ -41,15 +42,17 @@ def _demand(expected: Expected, default: Any = None) -> Any:
     return _key(default, expected, demand=True)
 
 
-TEXT = Expected("text", lambda value: isinstance(value, str) and bool(value))
-FLAG = Expected("true or false", lambda value: isinstance(value, bool))
+TEXT = Expected("text", lambda value: isinstance(value, str) and bool(value), {"type": "string", "minLength": 1})
+FLAG = Expected("true or false", lambda value: isinstance(value, bool), {"type": "boolean"})
 COUNT = Expected(
     "how many are allowed, 0 or more",
     lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+    {"type": "integer", "minimum": 0},
 )
 ENTRIES = Expected(
     'a list of texts like "paper/name of the gold entry"',
     lambda value: isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value),
+    {"type": "array", "minItems": 1, "items": {"type": "string"}},
 )
 
 
@@ -162,7 +165,7 @@ def _rule(where: str, table: Mapping[str, Any]) -> Rule:
     """Return one rule, checked."""
     _check_values(where, table, Rule, "key of a rule")
     metric = table.get("metric", "match_f1")
-    if metric not in COMPARABLE:
+    if figure_named(metric) is None:
         raise SettingsError(f"{where}: no figure is called {metric!r}{nearest(metric, COMPARABLE)}")
     demands = [key for key in table if key in DEMANDS]
     if not demands:

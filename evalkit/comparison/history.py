@@ -27,7 +27,7 @@ from evalkit.comparison.differences import (
 )
 from evalkit.comparison.snapshot import HEAD, paper_sums
 from evalkit.errors import InputError
-from evalkit.metrics.figures import sums_of
+from evalkit.metrics.figures import FIGURES, sums_of
 from evalkit.storage.run_list import RunHead, Scored
 from evalkit.storage.runs import read_columns
 from evalkit.text import nearest
@@ -117,6 +117,8 @@ def history(
     tests: whether to read the papers of the runs for tests and probabilities; without them figures and order remain.
     """
     checked_figures((metric,))
+    if MICRO.get(metric, metric) not in FIGURES:
+        raise InputError(f"{metric}: a figure of another package, which the leaderboards of runs do not hold")
     kept = [run for run in runs if not planner or _fitting(run, planner)]
     if runs and not kept:
         known = list(dict.fromkeys(name for run in runs for name in run.board))
@@ -214,8 +216,9 @@ def _tested(every: Sequence[Line], metric: str, problems: list[tuple[str, str]])
     kinds = [[(number - 1, number) for number in range(1, len(lines))],
              [(at, number) for number, at in enumerate(best) if at is not None]]  # fmt: skip
     previous, leading = (
-        dict(zip([new for _, new in kind], with_verdicts([changes[pair] for pair in kind], metric, (), correction),
-                 strict=True)) for kind in kinds
+        {new: change for (_, new), change in zip(
+            kind, with_verdicts([changes[pair] for pair in kind], metric, (), correction, TARGET), strict=True
+        )} for kind in kinds
     )  # fmt: skip
     chances = _best_probabilities(rows, metric, options)
     names = [lines[at].run.name if at is not None else "" for at in best]
@@ -264,7 +267,7 @@ def _change(
     change = point_change(pair, (base.run.name, new.run.name), metric)
     if change.difference is not None or not change.defined:
         return change
-    return with_difference(change, stats.differences([pair], 0, 1)[0], p, TARGET)
+    return with_difference(change, stats.differences([pair], 0, 1)[0], p)
 
 
 def _aligned(rows: Sequence[pd.DataFrame]) -> list[pd.DataFrame] | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -151,10 +153,19 @@ def _errors(run: Run) -> dict[tuple[str, str], int]:
     owners: dict[str, set[tuple[str, str]]] = {}
     for planner, paper, path in zip(plans["planner"], plans["paper"], plans["path"], strict=True):
         owners.setdefault(path, set()).add((planner, normalise_id(paper)))
+        owners.setdefault(str(PurePath(path).parent), set()).add((planner, ""))
+    known = sorted(map(str, run.papers["planner"].unique()), key=len, reverse=True)
     counts: Counter[tuple[str, str]] = Counter()
-    for path in run.diagnostics.loc[run.diagnostics["severity"] == "error", "path"]:
-        owned = owners.get(path, set())
+    for path in run.diagnostics.loc[run.diagnostics["severity"] == "error", "path"].fillna("").map(str):
+        places = path, str(PurePath(path).parent)
+        owned = owners.get(places[0]) or owners.get(places[1]) or _named_by(places, known)
         planners = {planner for planner, _ in owned}
         one_planner = (next(iter(planners)), "") if len(planners) == 1 else ("", "")
         counts[next(iter(owned)) if len(owned) == 1 else one_planner] += 1
     return dict(sorted(counts.items()))
+
+
+def _named_by(places: Iterable[str], planners: Iterable[str]) -> set[tuple[str, str]]:
+    """Return the planner, the first of these, that the end of a place is called after, if there is one."""
+    named = (one for one in planners if any(f"/{place}/".endswith(f"/{one}/") for place in places))
+    return {(one, "") for one in islice(named, 1)}

@@ -182,7 +182,8 @@ def _expectation(rule: Rule, planner: str, change: Change, variance: float, pape
     error = math.sqrt(variance / papers)
     alarms, *caught = trip_rates(rule, error, papers, tests, (0.0, *DROPS))
     catches = tuple(zip(DROPS, caught, strict=True))
-    return Expectation(rule.name, planner, change, papers, alarms, catches, stats.minimum_detectable(error, papers))
+    could_see = stats.minimum_detectable(error, papers, tests=tests)
+    return Expectation(rule.name, planner, change, papers, alarms, catches, could_see)
 
 
 def _any_alarms(expectations: list[Expectation]) -> dict[str, float | None]:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain
+from types import MappingProxyType
 
 from evalkit.errors import InputError
 from evalkit.formats import json, markdown, reply, shapes, yaml
 from evalkit.formats.diagnostics import CODES, ParseContext, Report
 from evalkit.formats.entries import Node
 from evalkit.formats.layouts import final_lists, read_plans
+from evalkit.plugins import load_plugin, plugin_names, plugin_package
 from evalkit.text import repair_document
 from evalkit.types import Diagnostic, Document, Plan
 
-__all__ = ["CODES", "FORMATS", "Format", "parse_document", "recognise", "write_plans"]
+__all__ = [
+    "CODES",
+    "FORMATS",
+    "Format",
+    "added_formats",
+    "find_format",
+    "parse_document",
+    "recognise",
+    "write_plans",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +46,15 @@ def _data(parse: Callable[[str, Report], list[Node]]) -> Callable[[str, ParseCon
     return lambda text, context: read_plans(final_lists(parse(text, context.report), text, 1, context), context)
 
 
+def _json_values(text: str, report: Report) -> list[Node]:
+    """Return the values of a text in brackets: of YAML where it is that, else of JSON."""
+    return yaml.flow_values(text, report) or json.read_values(text, report)
+
+
 # A reading without entries that reports one of these has taken something else for its format; others say: no entries.
 DOUBTS = frozenset(
     ("text-around-data", "text-between-data", "bare-word", "not-an-entry", "entry-unreadable", "entry-without-content",
-     "unread-line", "plan-heading-missing", "missing-comma", "code-fence", "yaml-requoted")
+     "unread-line", "plan-heading-missing", "missing-comma", "code-fence", "yaml-requoted", "yaml-pieces")
 )  # fmt: skip
 HOSTILE = frozenset(("too-deep", "yaml-aliases", "more-of-the-kind"))  # what reports one of these is read once
 READ = "read are JSON or YAML lists, headings with '- **Action**: ...', '1. **Name** - Action: ...', and tables"
@@ -48,7 +65,7 @@ FORMATS: Mapping[str, Format] = {
         Format("jsonl", "one JSON object a line: entries, or plans", (".jsonl", ".ndjson"),
                json.is_jsonl, _data(json.read_values), json.write_jsonl),
         Format("json", "a list of entries, an object with one, or an object of papers (AblationBench's plans.json)",
-               (".json",), json.is_json, _data(json.read_values), json.write),
+               (".json",), json.is_json, _data(_json_values), json.write),
         Format("yaml", "the same as YAML; read as data only", (".yaml", ".yml"),
                yaml.recognises, _data(yaml.read_values), yaml.write),
         Format("trajectory", "markdown with an 'Ablation Plan', an entry a heading, with or without HTML boxes",
@@ -59,6 +76,25 @@ FORMATS: Mapping[str, Format] = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=1)
+def added_formats() -> Mapping[str, Format]:
+    """Return the formats of other packages, which are loaded for it."""
+    added = {name: load_plugin("formats", name) for name in plugin_names("formats") if name not in FORMATS}
+    for name, format_ in added.items():
+        if not isinstance(format_, Format) or format_.name != name:
+            raise InputError(f"{name!r} of {plugin_package('formats', name)}: expected a Format of that name")
+    return MappingProxyType(added)
+
+
+def find_format(name: str) -> Format:
+    """Return a format by its name, one of another package as well."""
+    if name in FORMATS:
+        return FORMATS[name]
+    if name not in plugin_names("formats"):
+        raise InputError(f"{name}: no such format; there are {', '.join((*FORMATS, *plugin_names('formats')))}")
+    return added_formats()[name]
+
+
 def parse_document(
     document: Document, *, strict: bool = False, gold: bool = False, format_name: str | None = None
 ) -> tuple[Plan, ...]:
@@ -67,8 +103,7 @@ def parse_document(
     Content never raises. `gold` reads reference lists: no planner, and nothing but name or part is asked of an entry.
     `strict` turns repairs into errors; the entries stay. `format_name` overrules what the text looks like.
     """
-    if format_name is not None and format_name not in FORMATS:
-        raise InputError(f"{format_name}: no such format; there are {', '.join(FORMATS)}")
+    named = None if format_name is None else find_format(format_name)
     context = ParseContext(document, strict, gold)
     text, repairs = repair_document(document.text)
     for repair in repairs:
@@ -76,7 +111,7 @@ def parse_document(
     if not text.strip():
         context.report("empty-document", "expected a plan, found an empty document")
         return (context.finish(Plan("", None, ())),)
-    readers = iter([FORMATS[format_name]]) if format_name else _readers(text)
+    readers = iter([named]) if named else _readers(text)
     if strictest := next(readers, None):
         return tuple(_read(text, context, chain([strictest], readers)))
     message = f"expected one of {', '.join(FORMATS)}, found text that begins {text.strip()[:40]!r}"
@@ -85,8 +120,9 @@ def parse_document(
 
 
 def _readers(text: str) -> Iterator[Format]:
-    """Yield the formats that take a text for one of their own, strictest signs first."""
-    return (format_ for format_ in FORMATS.values() if format_.recognises(text))
+    """Yield the formats that take a text for one of their own, strictest signs first, those of other packages last."""
+    yield from (format_ for format_ in FORMATS.values() if format_.recognises(text))
+    yield from (format_ for format_ in added_formats().values() if format_.recognises(text))
 
 
 def recognise(text: str) -> Format | None:
@@ -96,16 +132,24 @@ def recognise(text: str) -> Format | None:
 
 def _read(text: str, context: ParseContext, readers: Iterable[Format]) -> list[Plan]:
     """Return the plans of the first format that finds entries, and of the first format where none does."""
-    repairs, first = context.take(), list[Plan]()
+    repairs, first, settled = context.take(), list[Plan](), list[Plan]()
     for format_ in readers:
+        if settled and format_.name in FORMATS:
+            continue  # only another package's format may know better
         inner = ParseContext(context.document, context.strict, context.gold)
         for item in repairs:
             inner.report(item.code, item.message, item.line)
         plans = format_.read(text, inner)
         codes = {item.code for plan in plans for item in plan.diagnostics}
-        if any(plan.ablations for plan in plans) or not codes & DOUBTS or codes & HOSTILE:
+        if any(plan.ablations for plan in plans) or codes & HOSTILE:
             return plans
+        if not codes & DOUBTS:
+            settled = settled or plans
+            if not plugin_names("formats"):
+                break
         first = first or plans
+    if settled:
+        return settled
     shapes_seen = f"; seen: {shapes.seen(text)}; {READ}"
     return [replace(plan, diagnostics=tuple(_with_shapes(plan.diagnostics, shapes_seen))) for plan in first]
 
@@ -117,7 +161,8 @@ def _with_shapes(items: Iterable[Diagnostic], shapes_seen: str) -> Iterator[Diag
 
 def write_plans(plans: Sequence[Plan], format_name: str) -> str:
     """Write plans in a format that can be written."""
-    writers = {name: format_.write for name, format_ in FORMATS.items() if format_.write}
-    if format_name not in writers:
+    write = find_format(format_name).write if format_name in (*FORMATS, *plugin_names("formats")) else None
+    if write is None:
+        writers = [name for name, format_ in FORMATS.items() if format_.write]
         raise InputError(f"{format_name}: cannot be written; choose one of {', '.join(writers)}")
-    return writers[format_name](plans)
+    return write(plans)

@@ -267,7 +267,7 @@ def _items(node: Node | None, field: str, context: ParseContext) -> tuple[str, .
     elif isinstance(node.value, dict):
         context.report("text-for-list", f"expected a list of {field}, found an object; read key by key", node.line)
         values = [  # {"rate": [0.1, 0.2]} is "rate: 0.1" and "rate: 0.2"
-            (f"{key}: {as_text(item)}", item.line)
+            (key if item.value is None else f"{key}: {as_text(item)}", item.line)  # a set has no values
             for key, inner in node.value.items()
             for item in (inner.value if isinstance(inner.value, tuple) else (inner,))
         ]

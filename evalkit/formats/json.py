@@ -9,47 +9,35 @@ from __future__ import annotations
 
 import json
 import re
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence, Sized
 from typing import Any
 
 from evalkit.formats.diagnostics import Report
-from evalkit.formats.entries import Node, plan_tree, plan_trees
+from evalkit.formats.entries import Node, field_of, plan_tree, plan_trees
+from evalkit.formats.json_strings import BLANK, CLOSING, KEY, UNOPENED, Strings, unambiguous
 from evalkit.types import Plan
 
 DEEPEST = 32
-CLOSING = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`"}
 
-_NEWLINE = re.compile("\n")
-_SPACE = re.compile(r"[ \t\n\ufeff\xa0]*+")
+_SPACE = re.compile(rf"[{BLANK}]*+")
+_BEFORE_KEY = re.compile(r"[ \t](?=[\"“]\w[\w ]{0,40}+[\"”][ \t]*+:)")
 _COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*(?:[^*]++|\*(?!/))*+(?:\*/)?")
 _BARE = re.compile(r"[^,}\]\n]*+")
+_BARE_IN_TUPLE = re.compile(r"[^,}\])\n]*+")
+_NULLS = frozenset(("", "null", "none", "nil", "undefined"))
+_TUPLE = re.compile(r"\([ \t\n]*+[\"'“{\[(\d)]")
+_ELLIPSIS = re.compile(r"(?:\.\.\.|…)(?=[ \t\n]*+(?:[,}\])]|\Z))")
 _BARE_KEY = re.compile(r"[^\s,:{}\[\]\"'][^,:{}\[\]\n]{0,80}(?=:)")
 _LITERAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false")
+_LITERAL_ALONE = re.compile(rf"(?:{_LITERAL.pattern})(?=[ \t\n]++[\"'“]\w[\w ]*+[\"'”][ \t]*+:)")
 # In prose, only what looks like an object, or like a list of objects, is data.
 _DATA = re.compile(r"\{(?=[ \t\n]*+(?:[\"'“}]|\w{1,40}+[ \t]*+:))|\[(?=[ \t\n]*+\{)")
 _LOST = re.compile(r"[\"'”][ \t]*+:")  # a key where no object is
 _BEGIN = re.compile(r"\{|\[[ \t\n]*+(?:[\"'“{\[\]/#]|\Z)")  # at the very start of a text more is data
 _FENCE = re.compile(r"^[ \t]*+(?:```|~~~)[\w-]*+[ \t]*+$", re.MULTILINE)
 
-_STRICT_STRING = re.compile(r'"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)"')
-_STRING_SPACE = re.compile(r"[ \t\n\xa0]*+")
-_NEXT_VALUE = re.compile(
-    r"[ \t\n\xa0]*+(?:[\"'“‘`{\[\d.+-]|true|false|null|None|True|False|[}\]]|//|/\*|#|[A-Za-z_]\w{0,40}+[ \t]*+:|\Z)"
-)
-# What the line after an unclosed string looks like: an end, the next object, the next key.
-_NEXT_LINE = re.compile(r"\n[ \t]*+(?:[}\]]|\{[ \t]*+[\"'}]|[\"'“]?[A-Za-z_][\w ]{0,40}[\"'”]?[ \t]*+:|```|</|\Z)")
 # What tells how deep a value goes: its strings, its brackets, and the next object at a line's start, where it ends.
 _DEPTH = re.compile(r'"(?:[^"\\\n]|\\.)*+"|[{\[]|[}\]]|\n(?=\{)')
-_KEY = re.compile(r"[\"'“][A-Za-z_][\w ]{0,40}+[\"'”][ \t]*+:")
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
-_ESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "'": "'", "\n": "\n"}
-# Commands of LaTeX whose first letter JSON takes for an escape; nobody writes \b or \f on purpose.
-_LATEX = re.compile(
-    r"\\(?:[bf][A-Za-z]|(?:n(?:u|eq|abla)|r(?:ho|angle|ightarrow)|"
-    r"t(?:o|au|op|an|anh|heta|imes|ilde|ext|extbf|extit|extrm|extsc|extsubscript))(?![A-Za-z]))"
-)
-_SPELLED = {"\\n": "\\u000a", "\\t": "\\u0009"}
 
 
 def is_json(text: str) -> bool:
@@ -95,38 +83,16 @@ def write_jsonl(plans: Sequence[Plan]) -> str:
     return "".join(unambiguous(json.dumps(row, ensure_ascii=False)) + "\n" for row in rows)
 
 
-def unambiguous(text: str) -> str:
-    """Spell out every newline or tab of a JSON text that could be taken for the beginning of a LaTeX command."""
-    return _ESCAPE.sub(lambda m: _SPELLED.get(m[0], m[0]) if _LATEX.match(text, m.start()) else m[0], text)
-
-
 class _TooDeep(Exception):
     """Nesting beyond DEEPEST that is not closed again; caught at the value it began in."""
 
 
-class _Parser:
-    """A cursor over the text; `lists` and `objects` count what is open around it."""
-
-    def __init__(self, text: str, report: Report, first_line: int) -> None:
-        self.text, self.report_to, self.first_line = text, report, first_line
-        self.pos = self.lists = self.objects = 0
-        self.before = self.after = 0  # the white space last passed
-        self.newlines = [newline.start() for newline in _NEWLINE.finditer(text)]
-        self.reported: dict[str, int] = {}
-
-    def line(self, pos: int) -> int:
-        return self.first_line + bisect_right(self.newlines, pos - 1)
-
-    def report(self, code: str, message: str, pos: int | None = None) -> None:
-        """Report a departure, each kind once a line."""
-        line = self.line(self.pos if pos is None else pos)
-        if self.reported.get(code) != line:
-            self.reported[code] = line
-            self.report_to(code, message, line)
+class _Parser(Strings):
+    """Reads values at the cursor, whatever brackets, commas and colons are lost or too many."""
 
     def values(self) -> Iterator[Node]:
         while (start := self._next_data()) is not None:
-            self.pos, self.lists, self.objects = start, 0, 0
+            self.pos, self.lists, self.objects, self.tuples, self.guesses = start, 0, 0, 0, 0
             try:
                 yield self.value(0)
             except _TooDeep:
@@ -156,9 +122,6 @@ class _Parser:
                 self.report(code, f"expected data alone, found {rest[:40]!r}", pos)
         return match.start() if match else None
 
-    def peek(self) -> str:
-        return self.text[self.pos : self.pos + 1]
-
     def space(self, *, comments: bool = False) -> None:
         """Pass over white space and, inside data, comments."""
         if self.pos != self.after:
@@ -178,6 +141,8 @@ class _Parser:
             return self._pass_over()
         if c in CLOSING:
             return self._string()
+        if c == "(" and depth <= DEEPEST and (self.lists or self.objects) and _TUPLE.match(self.text, self.pos):
+            return self._tuple(depth)
         return self._object(depth) if c == "{" else self._list(depth) if c == "[" else self._bare()
 
     def _pass_over(self) -> Node:
@@ -195,10 +160,20 @@ class _Parser:
 
     def _bare(self) -> Node:
         """Return a number, true, false, null, or words that lack their quotes."""
-        start, match = self.pos, _BARE.match(self.text, self.pos)
-        word = match.group().strip() if match else ""
-        self.pos = match.end() if match and match.end() > start else start + 1
-        if word in ("null", "None", "undefined", ""):
+        start = self.pos
+        if (match := UNOPENED.match(self.text, start)) and self._is_odd(match.end() - 1):
+            self.pos, word = match.end(), match.group(1).strip()
+            self.report("unclosed-string", f"expected a text in quotes, found {word[:40]!r} with one behind it", start)
+            return Node(self.line(start), word)
+        if match := _LITERAL_ALONE.match(self.text, start):
+            self.pos = match.end()
+            return Node(self.line(start), match.group())
+        match = (_BARE_IN_TUPLE if self.tuples else _BARE).match(self.text, start)
+        word, end = (match.group(), match.end()) if match else ("", start)
+        if following := _BEFORE_KEY.search(word):  # a comma is missing
+            word, end = word[: following.start()], start + following.start()
+        word, self.pos = word.strip(), max(end, start + 1)
+        if word.casefold() in _NULLS:
             if word != "null":
                 message = f"expected a value, found {word or self.text[start]!r}; read as null"
                 self.report("bare-word", message, start)
@@ -207,30 +182,48 @@ class _Parser:
             self.report("bare-word", f"expected a text in quotes, found {word[:40]!r}", start)
         return Node(self.line(start), word)
 
-    def _list(self, depth: int) -> Node:
+    def _tuple(self, depth: int) -> Node:
+        """Return what stands in round brackets, as Python writes it, as a list."""
+        self.report("round-brackets", f"expected '[', found {self._ahead()}")
+        self.tuples += 1
+        node = self._list(depth, ")")
+        self.tuples -= 1
+        return node
+
+    def _list(self, depth: int, bracket: str = "]") -> Node:
         start, items = self.pos, list[Node]()
         self.lists += 1
-        for comma in self._members("]", items):
+        for comma in self._members(bracket, items):
+            is_key = KEY.match(self.text, self.pos) is not None
+            opened = is_key and all(isinstance(item.value, dict) for item in items)
+            if is_key and self.objects and not opened:
+                self.report("unclosed-bracket", f"expected {bracket!r}, found the key {self._ahead()}")
+                break
             if not comma and self._next_entry(items):
                 break
             if not comma:
                 self.report("missing-comma", f"expected a comma before {self._ahead()}")
-            items.append(self.value(depth + 1))
+            self.listed = True
+            if opened:
+                self.report("stray-bracket", f"expected '{{', found the key {self._ahead()}")
+                self.pos -= 1  # as if the bracket stood there
+            items.append(self._object(depth + 1) if opened else self.value(depth + 1))
         self.lists -= 1
         return Node(self.line(start), tuple(items))
 
     def _object(self, depth: int) -> Node:
-        start, items = self.pos, dict[str, Node]()
-        self.objects += 1
+        start, items, guesses = self.pos, dict[str, Node](), self.guesses
+        self.objects, self.guesses = self.objects + 1, 0
+        merged = False
         for comma in self._members("}", items):
             if self.peek() in "{[":
                 self.report("unclosed-bracket", f"expected a key or '}}', found {self._ahead()}", self.before)
                 break
             if not comma:
                 self.report("missing-comma", f"expected a comma before {self._ahead()}")
-            self._member(items, depth)
-        self.objects -= 1
-        return Node(self.line(start), items)
+            merged |= self._member(items, depth)
+        self.objects, self.guesses = self.objects - 1, guesses
+        return Node(self.line(start), None if merged else items)
 
     def _members(self, bracket: str, items: Sized) -> Iterator[bool]:
         """Stop at every member of a container that `bracket` closes, and yield whether a comma led to it."""
@@ -245,6 +238,9 @@ class _Parser:
             elif self.peek() == ":" and bracket == "]":
                 self.report("stray-bracket", "expected a comma, found a colon in a list")
                 self.pos += 1
+            elif dots := _ELLIPSIS.match(self.text, self.pos):
+                self.report("ellipsis", f"expected what {dots.group()!r} stands for, found nothing")
+                self.pos, comma = dots.end(), False
             else:
                 yield comma
                 comma = False
@@ -279,13 +275,15 @@ class _Parser:
             self.report("unclosed-bracket", "expected ']', found the next object", self.before)
         return opens_line
 
-    def _member(self, items: dict[str, Node], depth: int) -> None:
+    def _member(self, items: dict[str, Node], depth: int) -> bool:
+        """Read one member; return whether a lost quotation mark shows to have merged two entries in this object."""
         start = self.pos
+        self.listed = False
         if self.peek() in CLOSING:
             key = str(self._string(key=True).value)
         elif match := _BARE_KEY.match(self.text, self.pos):
             self.report("bare-word", f"expected a key in quotes, found {match.group()!r}")
-            self.pos, key = match.end(), match.group().strip()
+            self.pos, key = match.end(), match.group().strip(" \t\"'”")
         else:
             key = str(self._bare().value or "")
         self.space()
@@ -301,93 +299,12 @@ class _Parser:
             value = Node(self.line(start), None)
         else:
             value = self.value(depth + 1)
+        if key in items and value.value is not None and self.guesses and field_of(key):
+            message = f"expected one {key[:40]!r}, found two: a quotation mark is lost, and two entries stand in one"
+            self.report("entries-merged", message, start)
+            return True
         if key in items:
             self.report("duplicate-key", f"expected one {key[:40]!r}, found another", start)
-        items[key] = value
-
-    def _report_end(self) -> None:
-        self.report("truncated", "expected the data to be closed, found the end of the text", len(self.text))
-
-    def _ahead(self) -> str:
-        return repr(self.text[self.pos : self.pos + 20].split("\n")[0])
-
-    def _string(self, *, key: bool = False) -> Node:
-        """Return a string: a strict one by one pattern, any other in one scan from quotation mark to mark."""
-        start, cut = self.pos, False
-        strict = _STRICT_STRING.match(self.text, start)
-        if strict and self._ends_string(strict.end() - 1, key):
-            body, self.pos = strict.group(1), strict.end()
-        else:
-            body, self.pos, cut = self._scan(start, key)
-        value = self._unescaped(body, start) if "\\" in body else body
-        if cut:
-            self._report_end()
-        return Node(self.line(start), value)
-
-    def _scan(self, start: int, key: bool) -> tuple[str, int, bool]:
-        """Return the body of a string that departs from the standard, its end, and whether the text ended inside it."""
-        text, close = self.text, CLOSING[self.text[start]]
-        if text[start] != '"':
-            self.report("other-quotes", f"expected double quotes, found {text[start]}", start)
-        stops = re.compile(rf"[{re.escape(close)}\\\n]")
-        inside: dict[str, str] = {}
-        pos = start + 1
-        while stop := stops.search(text, pos):
-            index, pos = stop.span()
-            if stop.group() == "\\":
-                pos += 1
-                continue
-            if stop.group() == "\n":
-                unclosed = _NEXT_LINE.match(text, index) is not None
-            else:  # the mark that opens the next key
-                ahead = not key and _KEY.match(text, index) is not None
-                unclosed = ahead and text[start + 1 : index].rstrip().endswith(",")
-            if unclosed:
-                self.report("unclosed-string", f"expected {close}, found what follows the string", start)
-                return text[start + 1 : index].rstrip().removesuffix(","), index, False
-            if stop.group() == "\n":
-                inside["raw-newline"] = "expected a string on one line, found one that runs on"
-            elif self._ends_string(index, key):
-                break
-            else:
-                inside["inner-quotes"] = f"expected \\{close} inside a string, found {close}"
-        for code, message in sorted(inside.items()):
-            self.report(code, message, start)
-        return (text[start + 1 : index], pos, False) if stop else (text[start + 1 :], len(text), True)
-
-    def _ends_string(self, index: int, key: bool) -> bool:
-        """Does the quotation mark at this place end its string? What follows tells; always true of strict JSON."""
-        text, after = self.text, _STRING_SPACE.match(self.text, index + 1)
-        pos = after.end() if after else index + 1
-        following = text[pos : pos + 1]
-        if following == ",":
-            return _NEXT_VALUE.match(text, pos + 1) is not None
-        if following in "}]":  # also true at the end of the text
-            return True
-        if following == ":":
-            return key
-        if following in "#/":
-            return text.startswith(("//", "/*", " #"), pos if following == "/" else pos - 1)
-        return _KEY.match(text, pos) is not None or ("\n" in text[index:pos] and following in "\"'“{[")
-
-    def _unescaped(self, body: str, start: int) -> str:
-        """Resolve escapes; a backslash that escapes nothing, or begins a LaTeX command, stays a backslash."""
-        codes: set[str] = set()
-
-        def resolve(match: re.Match[str]) -> str:
-            escape = match.group(1)
-            if _LATEX.match(body, match.start()):
-                codes.add("latex-escape")
-                return match.group()
-            if len(escape) == 5:
-                return chr(int(escape[1:], 16))
-            if escape not in _ESCAPED:
-                codes.add("bad-escape")
-            return _ESCAPED.get(escape, match.group())
-
-        value = _ESCAPE.sub(resolve, body)
-        for code in sorted(codes):
-            self.report(code, f"expected a doubled backslash, found one in {body[:40]!r}", start)
-        if any("\ud800" <= c <= "\udfff" for c in value):
-            value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        return value
+        if key not in items or value.value is not None:
+            items[key] = value
+        return False

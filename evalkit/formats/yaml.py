@@ -24,16 +24,41 @@ COPIES = 20_000  # values that aliases may stand for in one document
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _STARTS = frozenset(("SequenceStartEvent", "MappingStartEvent"))
 _ENDS = frozenset(("SequenceEndEvent", "MappingEndEvent"))
-_DOCUMENT = re.compile(r"(?:---|\.\.\.)(?:[ \t]*+(?:#.*)?)?$")
+_DOCUMENT = re.compile(r"---(?:[ \t]|$)|\.\.\.[ \t]*+(?:#.*)?$")
+_DIRECTIVE = re.compile(r"%(?:YAML|TAG)\b")
 _LOOSE = re.compile(r"^([ \t]*+(?:- +)*+)([A-Za-z_][\w -]{0,40})?(:[ \t]+)?([^\s\"'\[{|>&*#-].*)$", re.MULTILINE)
-_START = re.compile(r"(?:- )*+(?:[\w.\"'/-]{1,200}+|[Aa]blated [Pp]art):(?:[ \t]|$)|- \{|- &\w{1,80}$|---$|%YAML")
+_FLOW = re.compile(r"\s*+[\[{](?:[\[{\s]|&\w{1,80}\s)*+[A-Za-z_][\w -]{0,80}:\s")
+_SCRIPT = re.compile(r"(?:^|[\s,{\[])(?:/[/*]|undefined\b)|[\"'][ \t]*+:")
+_START = re.compile(
+    r"(?:- )*+(?:[\w.\"'/-]{1,200}+|[Aa]blated [Pp]art|<<):(?:[ \t]|$)|- \{|- &\w{1,80}(?: |$)"
+    r"|---(?: +[{\[&!#-]|$)|%YAML"
+)
 
 
 def recognises(text: str) -> bool:
     """Does the text begin with a key or an item, and hold neither markdown headings nor JSON?"""
     lines = [line for line in text.split("\n") if line.strip() and not line.startswith(("# ", "#!"))]
     begins = bool(lines) and _START.match(lines[0].rstrip()) is not None
-    return begins and not any(line.startswith(("##", "{", "[", "```")) for line in lines)
+    foreign = ("##", "```") if begins and lines[0].startswith(("---", "%")) else ("##", "```", "{", "[")
+    return (begins and not any(line.startswith(foreign) for line in lines)) or _is_flow(text)
+
+
+def _is_flow(text: str) -> bool:
+    """Does the text stand in brackets, with a first key that has no quotes, as YAML has it and JSON has not?
+
+    What JavaScript and Python write in the same way and mean otherwise (comments, escapes in single quotes) is none.
+    """
+    return _FLOW.match(text) is not None and not _SCRIPT.search(text) and not ("\\" in text and "'" in text)
+
+
+def flow_values(text: str, report: Report, first_line: int = 1) -> list[Node]:
+    """Return the documents of a text in brackets that is YAML and not JSON; else nothing."""
+    import yaml
+
+    try:
+        return _documents(text, first_line, report) if _is_flow(text) else []
+    except yaml.YAMLError:
+        return []
 
 
 def write(plans: Sequence[Plan]) -> str:
@@ -51,36 +76,65 @@ def read_values(text: str, report: Report, first_line: int = 1) -> list[Node]:
     """Return every YAML document in a text; when one is broken, what can be read of it."""
     import yaml
 
+    stream = list(_stream(text))
     try:
-        return _documents(text, first_line, report)
+        return _documents(text, first_line, report, refuse=len(stream) > 1)
+    except _Refused:
+        error = ""
     except yaml.YAMLError as problem:
         error = _message(problem)
         if "\t" in text:
             report("yaml-tabs", "expected indentation by spaces, found tabs", first_line)
-            text = text.expandtabs(4)
-    nodes: list[Node] = []
-    for start, document in _stream(text):
-        node = _read_piece(document, first_line + start, 0, report, error if document == text else "")
-        nodes += [] if node is None else [node]
-    return nodes
+            stream = list(_stream(text.expandtabs(4)))
+    single = error if len(stream) == 1 and "\t" not in text else ""  # what is known of the only document
+    nodes = [_read_document(document, first_line + start, report, single) for start, document in stream]
+    return [node for node in nodes if node is not None]
+
+
+def _read_document(text: str, line: int, report: Report, error: str) -> Node | None:
+    """Read one document of a broken stream; say so where it was broken and nothing else is reported of it."""
+    reports: list[tuple[str, str, int]] = []
+    node = _read_piece(text, line, 0, lambda *found: reports.append(found), error)
+    for found in reports:
+        report(*found)
+    if not reports and (problem := error or _problem(text)):
+        report("yaml-pieces", f"expected YAML, the parser says: {problem}; read piece by piece", line)
+    return node
+
+
+def _problem(text: str) -> str:
+    """Return what the parser says of a text; nothing where it is content."""
+    import yaml
+
+    try:
+        _documents(text, 1, lambda *_: None)
+    except yaml.YAMLError as problem:
+        return _message(problem)
+    return ""
 
 
 def _stream(text: str) -> Iterator[tuple[int, str]]:
     """Yield the documents of a stream, each with the number of lines before it."""
     lines = text.split("\n")
-    ends = [i for i, line in enumerate(lines) if _DOCUMENT.match(line)]
-    for start, end in pairwise((-1, *ends, len(lines))):
-        document = "\n".join(lines[start + 1 : end])
-        if document.strip():
-            yield start + 1, document
+    starts = [i for i, line in enumerate(lines) if _DOCUMENT.match(line)]
+    lines = [f"   {line[3:]}" if _DOCUMENT.match(line) else line for line in lines]
+    for start, end in pairwise(dict.fromkeys((0, *starts, len(lines)))):
+        used = ["" if _DIRECTIVE.match(line) else line for line in lines[start:end]]
+        if any(line.strip() and not line.lstrip().startswith("#") for line in used):
+            yield start, "\n".join(used)
 
 
-def _documents(text: str, first_line: int, report: Report) -> list[Node]:
-    """Return the roots of a text that parses as a whole; nothing is reported of one that does not."""
+def _documents(text: str, first_line: int, report: Report, *, refuse: bool = False) -> list[Node]:
+    """Return the roots of a text that parses as a whole; nothing is reported of one that does not.
+
+    What a plan never holds leaves nothing but a finding, or is a _Refused that is raised with `refuse`.
+    """
     reports: list[tuple[str, str, int]] = []
     try:
         roots = list(_roots(text, first_line, lambda *found: reports.append(found)))
     except _Refused as refusal:
+        if refuse:
+            raise
         roots = []
         reports.append(refusal.args)
     for found in reports:
@@ -146,6 +200,8 @@ def _mapping(items: list[Node], report: Report) -> dict[str, Node]:
     mapping: dict[str, Node] = {}
     for key, value in zip(items[::2], items[1::2], strict=True):
         name = key.value if isinstance(key.value, str) else ""
+        if isinstance(key.value, dict | tuple):
+            report("unread-line", f"expected a text as a key, found {key.kind}", key.line)
         if name in mapping:
             report("duplicate-key", f"expected one {name[:40]!r}, found another", key.line)
         mapping[name] = value

@@ -112,7 +112,7 @@ def _fit(pairs: Pairs, model: LogisticModel, truth: Flags, train: Flags, freedom
     # Only weights that the base has may move, so that what it can explain stays the same.
     used = (spread > 1e-9) & np.array([name in model.weights for name in pairs.names]) & bool(freedom)
     scaled = (values[:, used] - means[used]) / spread[used]
-    odds = log_odds(Features(pairs.names, values, pairs.needs[train]), model)
+    odds = log_odds(Features(pairs.names, values, pairs.needs[train], pairs.unnamed[train]), model)
 
     def loss(move: Array) -> tuple[float, Array]:
         stretch, shift, gains = move[0], move[1], move[2:]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from evalkit.errors import InputError
+from evalkit.errors import EvalkitError, InputError
 from evalkit.settings import fingerprint
 from evalkit.storage.discovery import documents
 from evalkit.storage.files import write_text
+from evalkit.storage.folders import locked
 from evalkit.types import Document
 
 Decision = Literal["keep", "drop", "later", "stop"]
@@ -25,6 +27,7 @@ def confirm(source: str | Path, ask: Ask) -> tuple[int, int, int]:
     counts = {"keep": 0, "drop": 0, "later": 0}
     stopped = False
     for path, tree in list(draft_files(source)):
+        before = copy.deepcopy(tree)
         for entry in [item for item in tree["ablations"] if isinstance(item, dict) and item.get("draft")]:
             decision = "later" if stopped else ask(str(tree.get("paper") or Path(path).stem), entry)
             if decision == "stop":
@@ -35,7 +38,8 @@ def confirm(source: str | Path, ask: Ask) -> tuple[int, int, int]:
             elif decision == "drop":
                 tree["ablations"].remove(entry)
             if decision != "later":
-                write_draft(path, tree)
+                write_draft(path, tree, before)
+                before = copy.deepcopy(tree)
     return counts["keep"], counts["drop"], counts["later"]
 
 
@@ -52,9 +56,12 @@ def draft_files(source: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield document.path, tree
 
 
-def write_draft(path: str, tree: Mapping[str, Any]) -> None:
-    """Write a gold file as `gold extract` does."""
-    write_text(path, json.dumps(tree, indent=1, ensure_ascii=False) + "\n")
+def write_draft(path: str, tree: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Write a gold file as `gold extract` does; refuse where it is not any more what it was `before`."""
+    with locked(Path(path).parent):
+        if [json.dumps(found) for _, found in draft_files(path)] != [json.dumps(before)]:
+            raise InputError(f"{path}: was changed by somebody else; nothing was written, start the command again")
+        write_text(path, json.dumps(tree, indent=1, ensure_ascii=False) + "\n")
 
 
 @dataclass(slots=True)
@@ -82,6 +89,7 @@ class DraftSession:
         if not self.items:
             raise InputError(f"{source}: there is no draft entry to confirm")
         self._steps: list[DraftEntry] = []
+        self._written = {item.path: item.tree for item in self.items}
 
     def view(self) -> dict[str, Any]:
         """Return everything the page needs to show the next draft entry."""
@@ -118,20 +126,27 @@ class DraftSession:
         if answer not in DECISIONS or not keys or not set(keys) <= set(known):
             raise InputError("no such entry, or no such answer")
         for item in (known[key] for key in keys):
-            item.decision = DECISIONS[answer]
+            self._decide(item, DECISIONS[answer])
             self._steps.append(item)
-            self._write(item)
 
     def undo(self) -> None:
         """Take the last decision back: the entry is a draft again."""
         if self._steps:
-            item = self._steps.pop()
-            item.decision = ""
-            self._write(item)
+            self._decide(self._steps[-1], "")
+            self._steps.pop()
 
     def export(self) -> int:
         """Return how many entries are decided; the files are written already."""
         return sum(item.decision in ("keep", "drop") for item in self.items)
+
+    def _decide(self, item: DraftEntry, decision: str) -> None:
+        """Write an entry's file with a decision; what cannot be written is not decided."""
+        former, item.decision = item.decision, decision
+        try:
+            self._write(item)
+        except EvalkitError:
+            item.decision = former
+            raise
 
     def _write(self, item: DraftEntry) -> None:
         """Write one file with the decisions on its entries; entries that never were drafts stay as they are."""
@@ -143,4 +158,6 @@ class DraftSession:
                 entries.append({name: value for name, value in entry.items() if name != "draft"})
             elif decision != "drop":
                 entries.append(entry)
-        write_draft(item.path, {**item.tree, "ablations": entries})
+        tree = {**item.tree, "ablations": entries}
+        write_draft(item.path, tree, self._written[item.path])
+        self._written[item.path] = tree

@@ -100,7 +100,7 @@ def _decided(predictions: Sequence[Prediction]) -> dict[str, Any]:
     return result
 
 
-def _matched(one: Prediction, *, labels: bool) -> set[tuple[int, int]]:
+def matched_pairs(one: Prediction, *, labels: bool) -> set[tuple[int, int]]:
     """Return the pairs that are aligned one-to-one and match fully, by the labels or by the matcher."""
     row = one.row
     part, match = (row.part_table.astype(float), row.match_table.astype(float)) if labels else (one.part, one.match)
@@ -110,10 +110,10 @@ def _matched(one: Prediction, *, labels: bool) -> set[tuple[int, int]]:
 
 def _assigned(predictions: Sequence[Prediction]) -> dict[str, float | None]:
     """Compare full matches after assignment with those that the labels' own assignment keeps."""
-    matched = [(one.row, _matched(one, labels=False)) for one in predictions]
+    matched = [(one.row, matched_pairs(one, labels=False)) for one in predictions]
     hits = sum(len(pairs & row.match) for row, pairs in matched)
     decided = sum(len(pairs) for _, pairs in matched)
-    true = sum(len(_matched(one, labels=True)) for one in predictions)
+    true = sum(len(matched_pairs(one, labels=True)) for one in predictions)
     precision, recall = (hits / decided if decided else None), (min(hits / true, 1.0) if true else None)
     return {"precision": precision, "recall": recall, "f1": f1(hits, decided, true)}
 
@@ -125,7 +125,7 @@ def _figures(predictions: Sequence[Prediction]) -> list[PlanFigure]:
             one.row.paper,
             one.row.planner,
             *(
-                2 * len(_matched(one, labels=labels)) / (len(one.row.gold) + len(one.row.plan))
+                2 * len(matched_pairs(one, labels=labels)) / (len(one.row.gold) + len(one.row.plan))
                 for labels in (True, False)
             ),
         )

@@ -21,6 +21,7 @@ from evalkit.storage.discovery import documents
 from evalkit.text import normalise
 from evalkit.types import Action, Diagnostic, Document
 
+FEWEST_WORDS, FEWEST_SIGNS = 3, 10  # of a quote: "Remove the encoder." says what is asked, "..." and "the" do not
 FIELDS = ("quote", "name", "ablated_part", "action", "replacement", "metrics")
 _TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 SCHEMA = list_schema(
@@ -159,15 +160,22 @@ def read_entries(text: str) -> list[dict[str, Any]]:
 
 def draft_of(review: Review, text: str) -> Draft:
     """Return the entries of a reply as gold holds them, without those whose quote is not in the review."""
-    replies, review_words = read_entries(text), " ".join(normalise(review.text).split())
+    replies, review_words = read_entries(text), f" {normalise(review.text)} "
     entries = []
     for reply in replies:
-        if " ".join(normalise(reply["quote"]).split()) in review_words:
+        if _stands_in(reply["quote"], review_words):
             entry = {"name": reply["name"].strip(), "ablated_part": reply["ablated_part"].strip()}
             # What the reviewer left open is left out.
             entry |= {name: reply[name] for name in ("action", "replacement", "metrics") if reply[name]}
             entries.append({**entry, "source": reply["quote"].strip(), "draft": True})
     return Draft(review, tuple(entries), len(replies) - len(entries))
+
+
+def _stands_in(quote: str, review: str) -> bool:
+    """Return whether a quote is a passage of a review, both normalised, and long enough to say something."""
+    words = [word for word in normalise(quote).split() if any(map(str.isalpha, word))]
+    long_enough = len(words) >= FEWEST_WORDS and sum(map(len, words)) >= FEWEST_SIGNS
+    return long_enough and f" {normalise(quote)} " in review
 
 
 def gold_file(draft: Draft, settings: JudgeSettings, prompt: Prompt) -> str:

@@ -77,11 +77,12 @@ class Pairs:
     match: NDArray[np.bool_]
     folds: NDArray[np.intp]
     needs: Needs
+    unnamed: Flags
     weights: Array
 
     def seen(self, rows: Flags | slice = slice(None)) -> Features:
         """Return some of the pairs, as a matcher sees them."""
-        return Features(self.names, self.values[rows], self.needs[rows])
+        return Features(self.names, self.values[rows], self.needs[rows], self.unnamed[rows])
 
     def targets(self) -> dict[str, tuple[Flags, Flags]]:
         """Return what each model predicts, and of which pairs, both `[pair]`."""
@@ -114,6 +115,7 @@ def table_of(rows: Sequence[LabelledPlan], matcher: str, vectors: Vectors | None
         decided(row.match_table for row in rows),
         np.repeat([fold_of(row.paper, seed) for row in rows], [int(where.sum()) for where in known]),
         decided(table.needs for table in tables),
+        decided(table.unnamed for table in tables),
         np.repeat([WRITTEN_WEIGHT if row.task == WRITTEN else 1.0 for row in rows], [int(one.sum()) for one in known]),
     )
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import InputError
 from evalkit.labels.adapt import Adaptation, adapt
-from evalkit.labels.evaluate import Vectors, agreement
+from evalkit.labels.evaluate import Prediction, Vectors, agreement, report
 from evalkit.labels.fitting import calibrate
 from evalkit.matching.calibration import Calibration
 from evalkit.matching.features import needs
+from evalkit.matching.plugged import find_plugin, is_plugin
 from evalkit.scoring.load import Source, former_planners
 from evalkit.scoring.pipeline import Progress, load
 from evalkit.scoring.scorer import calibration_for, encoder_for
@@ -30,6 +31,8 @@ def calibrate_on(
     note: str = "", guarantee: float | None = None,
 ) -> Calibration:  # fmt: skip
     """Fit the settings' matcher to the labels of these files; `note` says what a user of it must know."""
+    if is_plugin(settings.matcher):
+        raise InputError(f"the matcher {settings.matcher!r} is a plug-in, which has no calibration to fit")
     rows, vectors, model = _inputs(paths, settings, store, progress)
     return calibrate(rows, settings.matcher, vectors, _fitted_on(paths, model, note), guarantee)
 
@@ -50,11 +53,20 @@ def agree_with(
     paths: Sequence[str], settings: Settings, store: Store | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Return how well the settings' calibration agrees with the labels of these files."""
-    calibration = calibration_for(settings)
     rows, vectors, model = _inputs(paths, settings, store, progress)
-    fitted = {file["sha256"] for file in calibration.fitted_on.get("labels", ()) if isinstance(file, Mapping)}
+    labels = () if is_plugin(settings.matcher) else calibration_for(settings).fitted_on.get("labels", ())
+    fitted = {file["sha256"] for file in labels if isinstance(file, Mapping)}
     seen_before = any(file_hash(path) in fitted for path in paths)
-    return agreement(rows, calibration, vectors) | {"model": model, "fitted_on_these_labels": seen_before}
+    return _agreement(rows, settings, vectors) | {"model": model, "fitted_on_these_labels": seen_before}
+
+
+def _agreement(rows: Sequence[LabelledPlan], settings: Settings, vectors: Vectors | None) -> dict[str, Any]:
+    """Return how well the settings' matcher agrees with labels, a plug-in as well."""
+    if not is_plugin(settings.matcher):
+        return agreement(rows, calibration_for(settings), vectors)
+    plugin = find_plugin(settings.matcher)
+    limits = plugin.calibration.thresholds
+    return report([Prediction(row, *plugin(row.gold, row.plan), limits) for row in rows], plugin.calibration.id)
 
 
 def agree_with_judge(
@@ -72,7 +84,7 @@ def agree_with_judge(
     if not rows:
         return None
     vectors, model = _vectors(rows, settings, store, progress)
-    return agreement(rows, calibration_for(settings), vectors) | {"model": model, "fitted_on_these_labels": False}
+    return _agreement(rows, settings, vectors) | {"model": model, "fitted_on_these_labels": False}
 
 
 def _judged(judgements: Judgements, gold: Plan, plan: Plan) -> LabelledPlan | None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from evalkit.errors import InputError
 from evalkit.matching.features import FEATURES, Features
-from evalkit.matching.rules import Need
+from evalkit.matching.rules import UNNAMED_COST, Need
 from evalkit.storage.schema import COUNT, GUARANTEE, LINE, NOTHING, check_shape, numbers
 from evalkit.text import readable
 from evalkit.types import Thresholds
@@ -111,7 +111,7 @@ def probabilities(features: Features, calibration: Calibration) -> tuple[Matrix,
 
 def model_probabilities(features: Features, models: Models) -> tuple[Matrix, Matrix]:
     """Return both probabilities by these models and by the rules."""
-    part = sigmoid(log_odds(features, models.part))
+    part = sigmoid(log_odds(features, models.part) - UNNAMED_COST * features.unnamed)
     match = part.copy()
     match[features.needs == Need.IMPOSSIBLE] = 0.0
     for need, model in ((Need.REMOVAL, models.removal), (Need.OVERLAP, models.overlap)):

@@ -13,6 +13,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.errors import InputError
+from evalkit.plugins import load_plugin, plugin_names, plugin_package
 from evalkit.types import RANKS, Action
 
 Values = NDArray[np.float64]
@@ -205,6 +207,16 @@ def sums_of(name: str) -> tuple[str, ...]:
 
     FIGURES[name].formula(Log())
     return tuple(read)
+
+
+def find_figure(name: str) -> Figure | None:
+    """Return a figure by its name, one of another package as well, or None."""
+    if name in FIGURES or name not in plugin_names("figures"):
+        return FIGURES.get(name)
+    figure = load_plugin("figures", name)
+    if not isinstance(figure, Figure) or figure.name != name:
+        raise InputError(f"{name!r} of {plugin_package('figures', name)}: expected a Figure of that name")
+    return figure
 
 
 FIGURES: dict[str, Figure] = _table()

@@ -18,6 +18,8 @@ from evalkit.storage.runs import Run
 from evalkit.text import safe_terminal
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from evalkit.labels.adapt import Adaptation
     from evalkit.matching.calibration import Calibration
 
@@ -59,6 +61,20 @@ def _corrected(run: Run) -> Iterator[Text]:
         value = number(row[name]) + brackets(row.get(f"{name}_low"), row.get(f"{name}_high"))
         corrected = f"{value} (uncorrected {number(row['match_f1'])})"
         yield Text(f"  {safe_terminal(row['planner'])}: {corrected}, {row['labelled_papers']} papers labelled")
+    if (ratio := _width_ratio(run.leaderboard)) is not None:
+        yield Text(
+            f"  corrected intervals are {ratio:.2f} times as wide as the others, which leave the matcher's error out"
+        )
+
+
+def _width_ratio(board: pd.DataFrame) -> float | None:
+    """Return how many times as wide the corrected intervals of match F1 are, on average; None if none."""
+    ends = [f"{name}_{end}" for name in ("match_f1_corrected", "match_f1") for end in ("low", "high")]
+    if not set(ends) <= set(board):
+        return None
+    low, high, plain_low, plain_high = (board[end].astype(float) for end in ends)
+    ratios = ((high - low) / (plain_high - plain_low)).dropna()
+    return float(ratios.mean()) if len(ratios) else None
 
 
 def judges(result: Mapping[str, Any]) -> Iterator[RenderableType]:

@@ -5,7 +5,6 @@ Texts from plans and gold are escaped: in Markdown none becomes a link, an image
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,20 +20,17 @@ from evalkit.report.comparison_text import (
     outlook_sentence,
     paper_cells,
 )
-from evalkit.report.escaping import markdown
+from evalkit.report.escaping import LONGEST_ANNOTATION, command, markdown, xml
 from evalkit.report.json_output import records
 from evalkit.report.values import CORRECTIONS, number, p_value
 from evalkit.storage.files import append_text, write_text
-from evalkit.text import safe_terminal
 
 LIMIT = 1024 * 1024  # bytes of a page of Markdown, and of a whole job summary
 SHORTER, SHORTEST = 64 * 1024, 4 * 1024  # what a summary may still hold when others filled most of it
 ROOM = 256  # bytes kept for saying what was left out
-LONGEST_CELL, LONGEST_ANNOTATION = 600, 4000  # signs; GitHub shows no more of an annotation
+LONGEST_CELL = 600  # signs
 SHOWN = 10  # annotations; GitHub shows ten of a kind for each step
 MARKS = {"pass": "✅", "regressed": "❌", "inconclusive": "⚠️", "better": "✅", "worse": "❌", "no change": "➖"}
-# What XML 1.0 cannot hold, not even escaped.
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write(report: GateReport, junit_file: str | None, markdown_file: str | None, summary_file: str | None) -> None:
@@ -121,12 +117,9 @@ def _bytes(part: str) -> int:
 
 
 def text(value: object, longest: int = LONGEST_CELL) -> str:
-    """Text for a cell: escaped, no mention of a person or an issue, not too long."""
+    """Return text for a cell: escaped and not too long."""
     plain = str(value)
-    escaped = markdown(plain if len(plain) <= longest else f"{plain[:longest]}…")
-    for mention in (r"\@", r"\#", "www"):
-        escaped = escaped.replace(mention, f"{mention}<!-- -->")
-    return escaped
+    return markdown(plain if len(plain) <= longest else f"{plain[:longest]}…")
 
 
 def _compared(result: Comparison) -> Iterator[Section]:
@@ -205,7 +198,7 @@ def _folded(title: str, heads: Sequence[str], rows: Sequence[str]) -> Section:
 
 def junit(report: GateReport) -> str:
     """Render one test suite a planner and one test case a check, with the text in `message` and in the body."""
-    root = ElementTree.Element("testsuites", _counts(report, report.checks) | {"name": "evalkit gate"})
+    root = _root(_counts(report, report.checks))
     for planner in dict.fromkeys(check.planner for check in report.checks):
         checks = tuple(check for check in report.checks if check.planner == planner)
         suite = ElementTree.SubElement(root, "testsuite", _counts(report, checks) | {"name": xml(planner)})
@@ -213,6 +206,12 @@ def junit(report: GateReport) -> str:
             suite.append(_case(report, check))
     ElementTree.indent(root, " ")
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
+
+
+def _root(counts: dict[str, str]) -> ElementTree.Element:
+    """Return the element round all suites; Jenkins' schema knows no `skipped` there."""
+    stated = {name: count for name, count in counts.items() if name != "skipped"}
+    return ElementTree.Element("testsuites", stated | {"name": "evalkit gate"})
 
 
 def _counts(report: GateReport, checks: tuple[Check, ...]) -> dict[str, str]:
@@ -240,18 +239,13 @@ def _case(report: GateReport, check: Check) -> ElementTree.Element:
 def error_junit(error: EvalkitError) -> str:
     """Render one test case with an error where a gate could not be evaluated."""
     counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0", "time": "0", "name": "evalkit gate"}
-    root = ElementTree.Element("testsuites", counts)
+    root = _root(counts)
     suite = ElementTree.SubElement(root, "testsuite", counts)
     case = ElementTree.SubElement(suite, "testcase", classname="evalkit.gate", name="input", time="0")
     message = xml(str(error))
     ElementTree.SubElement(case, "error", message=message, type=type(error).__name__).text = message
     ElementTree.indent(root, " ")
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
-
-
-def xml(text: str) -> str:
-    """Text without what XML cannot hold, and without what steers a terminal that prints it."""
-    return _NOT_XML.sub("\ufffd", safe_terminal(text))
 
 
 def workflow_commands(report: GateReport) -> Iterator[str]:
@@ -266,13 +260,3 @@ def workflow_commands(report: GateReport) -> Iterator[str]:
 def error_command(error: EvalkitError) -> str:
     """Return the annotation of a gate that could not be evaluated."""
     return command("error", "evalkit gate: nothing was checked", str(error))
-
-
-def command(kind: str, title: str, message: str) -> str:
-    """Return a workflow command, with the signs escaped that would end a field or the command."""
-    title = _escaped(safe_terminal(title)[:200]).replace(":", "%3A").replace(",", "%2C")
-    return f"::{kind} title={title}::{_escaped(safe_terminal(message)[:LONGEST_ANNOTATION])}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -27,7 +27,7 @@ SHOWN_DIAGNOSTICS = 8
 SHOWN_RANGES = 4
 TOP = 15  # planners that the leaderboard shows
 PIPE = 200  # columns where the output is no terminal and nothing says how wide it is
-SAID = ("run-folder", "unread-files", "other-language")  # warnings that are printed as errors are
+SAID = ("run-folder", "unread-files", "other-language", "link-outside")  # warnings that are printed as errors are
 
 
 def leaderboard(run: Run, *, wide: bool = False) -> Iterator[RenderableType]:
@@ -237,6 +237,13 @@ def _plain(width: int | None = None) -> Console:
     return Console(width=width, markup=False, emoji=False)
 
 
+def _print(console: Console, part: RenderableType) -> None:
+    """Print a part; of text alone nothing steers the terminal, wherever it came from."""
+    if isinstance(part, str | Text):
+        part = Text(safe_terminal(str(part)), style=part.style if isinstance(part, Text) else "")
+    console.print(part, highlight=False)
+
+
 def show(parts: Iterable[RenderableType], *, wide: bool = False) -> None:
     """Print to standard output; colours and NO_COLOR are rich's business, and pipes get plain text.
 
@@ -246,7 +253,7 @@ def show(parts: Iterable[RenderableType], *, wide: bool = False) -> None:
     if wide or not (console.is_terminal or os.environ.get("COLUMNS", "").isdigit()):
         console = _plain(width=1000 if wide else PIPE)
     for part in parts:
-        console.print(part, highlight=False)
+        _print(console, part)
 
 
 def page(parts: Iterable[RenderableType]) -> None:
@@ -257,7 +264,7 @@ def page(parts: Iterable[RenderableType]) -> None:
         return
     with console.capture() as capture:
         for part in parts:
-            console.print(part, highlight=False)
+            _print(console, part)
     text = capture.get()
     if text.count("\n") > console.height:
         click.echo_via_pager(text.removesuffix("\n"))  # `less` shows colours, other pagers get plain text

@@ -18,6 +18,7 @@ from evalkit.errors import InputError
 from evalkit.metrics import ablationbench
 from evalkit.metrics.ablationbench import COMPAT_FIGURES, AuthorRow, as_names
 from evalkit.metrics.figures import shown_in
+from evalkit.plugins import load_plugin
 from evalkit.report.browser_data import keyed
 from evalkit.report.values import text
 from evalkit.settings import fingerprint
@@ -92,6 +93,14 @@ def _exporter(name: str) -> Callable[[Export], Export]:
         return export
 
     return register
+
+
+def find_exporter(name: str) -> Export:
+    """Return an export by its name, one of another package as well; where it writes is checked."""
+    if name in EXPORTERS:
+        return EXPORTERS[name]
+    export = load_plugin("exporters", name)
+    return lambda run: _distinct((place(path), content) for path, content in export(run).items())
 
 
 def place(*parts: str) -> str:

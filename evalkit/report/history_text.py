@@ -225,8 +225,8 @@ def run_rows(result: History) -> list[dict[str, Any]]:
     return [
         {
             "run": line.run.name, "time": line.run.time if line.run.says_time else None, "planner": line.planner,
-            result.metric: line.scored.value, f"{result.metric}_low": line.scored.low,
-            f"{result.metric}_high": line.scored.high, **_change("previous", line.previous),
+            "metric": result.metric, "value": line.scored.value, "low": line.scored.low, "high": line.scored.high,
+            **_change("previous", line.previous),
             **_change("best", line.best), "best_before": line.best_run or None,
             "best_probability": line.best_probability, "papers": line.scored.papers,
             "planners": len(line.run.board), "tags": tags(line), "note": line.run.note, "group": number,

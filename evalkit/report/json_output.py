@@ -11,13 +11,14 @@ from typing import Any
 import pandas as pd
 
 from evalkit.comparison import Check, Comparison, GateReport, GateStudy, Snapshot, scores
+from evalkit.report.escaping import json_text
 from evalkit.scoring.load import LoadedPlans
 from evalkit.storage.runs import SCHEMA_VERSION, Run
 
 
 def dump(content: Mapping[str, Any]) -> str:
     """Return JSON with its schema version first; undefined numbers are null."""
-    return json.dumps({"schema_version": SCHEMA_VERSION} | _plain(content), indent=1, ensure_ascii=False)
+    return json_text(json.dumps({"schema_version": SCHEMA_VERSION} | _plain(content), indent=1, ensure_ascii=False))
 
 
 def run(result: Run) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 import pandas as pd
 
 from evalkit import stats
+from evalkit.comparison.differences import figure_named, per_paper
 from evalkit.errors import InputError
-from evalkit.metrics.figures import FIGURES, TITLES, shown_in
+from evalkit.metrics.figures import TITLES, shown_in
 from evalkit.report import escaping, json_output
 from evalkit.report.values import CORRECTIONS, brackets, defined, number
 from evalkit.storage.runs import Run
@@ -99,6 +100,7 @@ def table(
 
     Side by side, the first run sets the order of planners.
     """
+    runs = {name: _with_added(run, columns) for name, run in runs.items()}
     cells = [_cells(run, name, columns, intervals) for name, run in runs.items()]
     planners = dict.fromkeys(planner for own in cells for planner in own)
     nothing: tuple[Cell | None, ...] = (None,) * len(columns)
@@ -116,6 +118,19 @@ def table(
     chosen = {run.meta.get("settings", {}).get("correction", "shaffer") for run in runs.values()}
     corrections = sorted(chosen & CORRECTIONS.keys())
     return Table(tuple(runs), signatures, tuple(columns), rows, tuple(corrections), is_long)
+
+
+def _with_added(run: Run, columns: Sequence[str]) -> Run:
+    """Return the run with the figures of other packages that are asked for: means over papers, and ratios of sums."""
+    board, papers = run.leaderboard, run.papers.assign(papers=1.0)
+    added = [name for name in columns if name not in board and figure_named(name)]
+    for name in added:
+        papers = papers.assign(**{name: per_paper(papers, name)})
+        totals = papers.groupby("planner").sum(numeric_only=True)
+        micro = name.endswith("_micro")
+        values = per_paper(totals.drop(columns=name), name) if micro else papers.groupby("planner")[name].mean()
+        board = board.assign(**{name: board["planner"].map(values)})
+    return run.replace(leaderboard=board, papers=papers.drop(columns="papers")) if added else run
 
 
 def _cells(run: Run, name: str, columns: Sequence[str], intervals: bool) -> dict[str, tuple[Cell | None, ...]]:
@@ -138,7 +153,7 @@ def _cells(run: Run, name: str, columns: Sequence[str], intervals: bool) -> dict
 def _cell(row: Mapping[Any, Any], column: str, mark: str, intervals: bool) -> Cell:
     bounded = intervals and column != "rank"
     low, high = (defined(row.get(f"{column}_{end}")) if bounded else None for end in ("low", "high"))
-    figure = FIGURES.get(column.removesuffix("_micro"))
+    figure = figure_named(column)
     digits = 0 if column in COUNTS else figure.digits if figure else 3
     return Cell(defined(row[column]), low, high, mark, digits)
 
@@ -146,7 +161,7 @@ def _cell(row: Mapping[Any, Any], column: str, mark: str, intervals: bool) -> Ce
 def _marks(run: Run, column: str) -> list[str]:
     """For each planner "best", "tied" or nothing; only ratios of papers can be tested, and only figures have a best."""
     values = run.leaderboard[column]
-    if column.removesuffix("_micro") not in FIGURES or values.isna().all():
+    if figure_named(column) is None or values.isna().all():
         return [""] * len(values)
     best = values == values.max()
     marks = ["best" if is_best else "" for is_best in best]
@@ -178,14 +193,17 @@ def markdown(board: Table, standalone: bool) -> str:
     for labels, cells in board.rows:
         texts = [f"{cell.marked('**{}**', '†')} {cell.interval}".strip() if cell else "" for cell in cells]
         lines.append("| " + " | ".join([*map(escaping.markdown, labels), *texts]) + " |")
-    return "\n".join([*lines, "", _legend(board, "**bold**", "†"), "", *_signed(board, "`", "`")]) + "\n"
+    return "\n".join([*lines, "", _legend(board, "**bold**", "†"), "", *map(escaping.code, _signed(board))]) + "\n"
 
 
 @_renderer
 def latex(board: Table, standalone: bool) -> str:
-    """Return a booktabs table; as a document of its own, or to paste into one that loads booktabs."""
+    """Return a booktabs table; as a document of its own, or to paste into one that loads booktabs and graphicx.
+
+    A table that is wider than the page is scaled to its width.
+    """
     width = len(board.columns)
-    body = [r"\begin{tabular}{" + "l" * len(board.heads) + "r" * len(board.titles) + "}", r"\toprule"]
+    body = [r"\sbox0{\begin{tabular}{" + "l" * len(board.heads) + "r" * len(board.titles) + "}", r"\toprule"]
     if board.groups:
         groups = [rf"\multicolumn{{{width}}}{{c}}{{{escaping.latex(run)}}}" for run in board.groups]
         ends = [(start, start + width - 1) for start in range(2, 2 + len(board.titles), width)]
@@ -196,14 +214,16 @@ def latex(board: Table, standalone: bool) -> str:
     body += [
         " & ".join([*map(escaping.latex, labels), *map(_latex_cell, cells)]) + r" \\" for labels, cells in board.rows
     ]
-    body += [r"\bottomrule", r"\end{tabular}"]
+    body += [r"\bottomrule", r"\end{tabular}}"]
     caption = escaping.latex(_legend(board, "Bold", "dagger")).replace("dagger", r"$\dagger$")
-    inside = [r"\begin{table}[t]", r"\centering", r"\small", *body, rf"\caption{{{caption}}}", r"\end{table}"]
+    fitted = [r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"]
+    inside = [r"\begin{table}[t]", r"\centering", r"\small", *body, *fitted,
+              rf"\caption{{{caption}}}", r"\end{table}"]  # fmt: skip
     comments = [f"% {line}" for line in _signed(board)]
     if not standalone:
-        return "\n".join([*comments, r"% needs \usepackage{booktabs}", *inside]) + "\n"
+        return "\n".join([*comments, r"% needs \usepackage{booktabs,graphicx}", *inside]) + "\n"
     frame = [r"\documentclass{article}", r"\usepackage[T1]{fontenc}", r"\usepackage[landscape,margin=2cm]{geometry}",
-             r"\usepackage{booktabs}", r"\begin{document}"]  # fmt: skip
+             r"\usepackage{booktabs,graphicx}", r"\begin{document}"]  # fmt: skip
     return "\n".join([*comments, *frame, *inside, r"\end{document}"]) + "\n"
 
 
@@ -285,9 +305,6 @@ def _legend(board: Table, best: str, dagger: str) -> str:
     return "; ".join(notes) + "."
 
 
-def _signed(board: Table, before: str = "", after: str = "") -> list[str]:
+def _signed(board: Table) -> list[str]:
     """Return what pins the numbers, one line a run."""
-    return [
-        f"{before}{escaping.plain(run).replace('`', ' ')} {sign}{after}"
-        for run, sign in zip(board.runs, board.signatures, strict=True)
-    ]
+    return [escaping.plain(f"{run} {sign}") for run, sign in zip(board.runs, board.signatures, strict=True)]

@@ -1,7 +1,8 @@
 """Correct figures of the matcher by labels of a random sample of papers, with intervals.
 
-Prediction-powered: the labels say how far the matcher is off, its figures of all papers say the rest. A macro figure
-corrects per-paper ratios, a micro figure per-paper sums; denominators are known everywhere.
+Prediction-powered: the labels say how far the matcher is off, its figures of all papers say the rest. Of matches, the
+figure to be expected by its probabilities is taken: it follows the labels more closely than the one of its decisions. A
+macro figure corrects per-paper ratios, a micro figure per-paper sums; denominators are known everywhere.
 """
 
 from __future__ import annotations
@@ -74,17 +75,26 @@ def _corrected(own: pd.DataFrame, *, seed: int, resamples: int) -> dict[str, Any
 def measure(tables: Sequence[pd.DataFrame], name: str, labelled: Flags, *, micro: bool) -> Measure:
     """Return a corrected figure of one planner or several on the same papers, in the same order."""
     if micro:  # the ratio of corrected sums of hits to the known sums of entries
-        hits = np.stack([_stack(tables, hit) for hit in HITS], axis=2)
+        hits = np.stack([_predicted(tables, hit) for hit in HITS], axis=2)
         truth = np.stack([_zero(_stack(tables, f"label_{hit}")) for hit in HITS], axis=2)
         sums, _ = stats.corrected_sums(hits, truth, labelled, doubtful(tables))
         columns = {hit: sums[:, :, index] for index, hit in enumerate(HITS)}
         return stats.formula_measure(columns | {size: _stack(tables, size) for size in SIZES}, FIGURES[name].formula)
     # The mean over papers of a ratio; whether it is defined depends on the lists alone, so it is known everywhere.
-    ratios, truth = _stack(tables, name), _stack(tables, f"label_{name}")
-    values = _zero(ratios)[:, :, None], _zero(truth)[:, :, None]
-    sums, _ = stats.corrected_sums(*values, labelled, doubtful(tables))
-    defined = ~np.isnan(ratios)[:, :, None]
+    predicted, truth = _zero(_predicted(tables, name)), _zero(_stack(tables, f"label_{name}"))
+    sums, _ = stats.corrected_sums(predicted[:, :, None], truth[:, :, None], labelled, doubtful(tables))
+    defined = ~np.isnan(_stack(tables, name))[:, :, None]
     return stats.micro(np.concatenate([sums, defined], axis=2), lambda sums: stats.divide(sums[..., 0], sums[..., 1]))
+
+
+def _predicted(tables: Sequence[pd.DataFrame], name: str) -> Array:
+    """Return what the matcher says of a figure or sum [paper, planner]: by its probabilities, where they are kept."""
+    known = all(f"{hits}_expected" in table for table in tables for hits in HITS[:2])
+    if not name.startswith("match_") or not known:
+        return _stack(tables, name)
+    columns = {hits: _stack(tables, f"{hits}_expected") for hits in HITS[:2]}
+    columns |= {size: _stack(tables, size) for size in SIZES}
+    return columns[name] if name in columns else FIGURES[name].formula(columns)
 
 
 def doubtful(tables: Sequence[pd.DataFrame]) -> Flags:

@@ -1,7 +1,8 @@
 """Run work and return its results in order: in this process, in several of this machine, or on a Dask or Ray cluster.
 
 Work that died with its worker is handed out again, and ends in one clear error when it kills its worker every time; no
-result is ever left out. Work is pickled once for all items, and items and results travel as bytes.
+result is ever left out. Work is pickled once for all items, and items and results travel as bytes. Each result comes
+with what its worker runs; one that was made by other code or libraries than ours ends the run.
 
 joblib's own generator (`Parallel(return_as="generator")`) is not used: it hands out all items however slowly results
 are taken, so that memory has no bound, and it does not survive a killed worker.
@@ -9,6 +10,7 @@ are taken, so that memory has no bound, and it does not survive a killed worker.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -18,7 +20,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -27,10 +29,12 @@ from queue import Empty
 from typing import Any
 
 from evalkit.errors import EngineError, install_command
+from evalkit.storage.cache import environment
 
 ATTEMPTS = 3
 MOST_WORKERS = 256
 AHEAD = 16  # batches for each worker that may be pending: what bounds memory
+ANSWER = 5  # seconds that a cluster has to answer
 IDLE = 300  # seconds after which a process without work goes; that is also how long one outlives a killed parent
 # With these, several workers do not each start a thread a core for products of small matrices.
 THREADS = (
@@ -88,7 +92,7 @@ class Executor:
     def _results(self, work: bytes, rest: Iterator[Any], pending: deque[tuple[bytes, Wait]]) -> Iterator[Any]:
         try:
             while pending:
-                yield pickle.loads(self._first(work, pending))
+                yield _value(self._first(work, pending))
                 pending.popleft()
                 self._fill(work, rest, pending)
         finally:
@@ -116,8 +120,23 @@ class Executor:
 
 
 def _run(work: bytes, item: bytes) -> bytes:
-    """Do the work on one item, in a worker."""
-    return pickle.dumps(_unpacked(work)(pickle.loads(item)), protocol=5)
+    """Do the work on one item, in a worker; return the result with what the worker runs."""
+    result = pickle.dumps(_unpacked(work)(pickle.loads(item)), protocol=5)
+    return pickle.dumps((environment(), result), protocol=5)
+
+
+def _value(content: bytes) -> Any:
+    """Return the result that a worker sent; refuse one that was made by other code or libraries than ours."""
+    there, result = pickle.loads(content)
+    here = environment()
+    if there != here:
+        names = (name for name in {**here, **there} if here.get(name) != there.get(name))
+        other = ", ".join(f"{name} {there.get(name, 'absent')} (here {here.get(name, 'absent')})" for name in names)
+        raise EngineError(
+            f"a worker of the engine runs other code or versions than this process, so its scores may differ: {other}; "
+            "install the same on all of them; nothing was written"
+        )
+    return pickle.loads(result)
 
 
 @lru_cache(maxsize=2)
@@ -142,6 +161,7 @@ def _open_processes(workers: int, address: str) -> Iterator[Map]:
         return
     pool = Pool(count)
     try:
+        pool.start()  # in the block, so that a signal which comes while they start ends them too
         yield Executor(count, (BrokenProcessPool,), pool.submit, pool.close, shared_fate=True)
     finally:
         pool.close()
@@ -152,27 +172,28 @@ class Pool:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._pool = self._open()
+        self._pool: Any = None
 
-    def _open(self) -> Any:
+    def start(self) -> None:
+        """Start the processes."""
         from joblib.externals.loky import ProcessPoolExecutor
 
         threads = str(max(1, (os.cpu_count() or 1) // self._workers))
-        pool = ProcessPoolExecutor(
+        self._pool = ProcessPoolExecutor(
             self._workers,
             timeout=IDLE,
             env={name: os.environ.get(name, threads) for name in THREADS},
             initializer=_preload,
         )
         with _ignored_interrupts():
-            pool.submit(os.getpid)  # starts them all
-        return pool
+            self._pool.submit(os.getpid)  # starts them all
 
     def submit(self, work: bytes, item: bytes) -> Wait:
         """Hand out one item; that there is nobody left to take it shows when its result is waited for."""
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
-        self._pool = self._pool or self._open()
+        if self._pool is None:
+            self.start()
         try:
             future: Future[bytes] = self._pool.submit(_run, work, item)
         except BrokenProcessPool as error:
@@ -182,13 +203,19 @@ class Pool:
 
     def close(self) -> None:
         """Let the processes go, whatever they are doing."""
+        from joblib.externals.loky.backend.utils import kill_process_tree
+
         if self._pool is not None:
             # Stopped with work that nobody has taken, its thread would end in a KeyError that Python prints.
             waiting = getattr(self._pool, "_work_ids", None)
             while waiting is not None and not waiting.empty():
                 with suppress(Empty):
                     waiting.get_nowait()
+            # One that was stopped while it started has nobody yet who would end its processes.
+            started = list((getattr(self._pool, "_processes", None) or {}).values())
             self._pool.shutdown(kill_workers=True)
+            for process in started:
+                kill_process_tree(process)
             self._pool = None
 
 
@@ -226,6 +253,8 @@ def _open_dask(workers: int, address: str) -> Iterator[Map]:
         if not address:
             one_each = {"n_workers": workers or os.cpu_count() or 1, "threads_per_worker": 1, "processes": True}
             cluster = stack.enter_context(LocalCluster(**one_each, dashboard_address=None))
+        if address:
+            _reach(address)
         client = stack.enter_context(Client(address or cluster, set_as_default=False))
         count = workers or len(client.scheduler_info()["workers"]) or 1
 
@@ -235,6 +264,32 @@ def _open_dask(workers: int, address: str) -> Iterator[Map]:
 
         # The scheduler hands lost work out again by itself, and forgets what nobody waits for.
         yield Executor(count, (KilledWorker,), submit, cancel=lambda: None, attempts=1)
+
+
+def _reach(address: str) -> None:
+    """Refuse an address where no scheduler answers, whatever is wrong with it and whatever else listens there.
+
+    A `Client` would ask for half a minute, wait for ever where a connection is taken and nothing said, and end in
+    tracebacks of its threads.
+    """
+    from distributed.comm import connect  # type: ignore[import-untyped,unused-ignore]
+
+    async def connected() -> None:
+        comm = await asyncio.wait_for(connect(address, timeout=ANSWER), ANSWER)
+        comm.abort()
+
+    with _answered(address, "Dask scheduler"), ThreadPoolExecutor(1) as beside:  # a notebook has a loop of its own here
+        beside.submit(asyncio.run, connected()).result()
+
+
+@contextmanager
+def _answered(address: str, what: str) -> Iterator[None]:
+    """Turn what a library says of an address where nobody answers into one error that names it."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0][:200] or f"nothing within {ANSWER} s"
+        raise EngineError(f"--address {address}: no {what} answers there ({reason})") from error
 
 
 @contextmanager
@@ -248,7 +303,8 @@ def _open_ray(workers: int, address: str) -> Iterator[Map]:
     ours = not ray.is_initialized()
     if ours:
         where = {"address": address} if address else {"num_cpus": workers or os.cpu_count(), "include_dashboard": False}
-        ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+        with _answered(address, "Ray cluster") if address else nullcontext():
+            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
     try:
         count = workers or int(ray.cluster_resources()["CPU"])
         remote = ray.remote(max_retries=0)(_run)

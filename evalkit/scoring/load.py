@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -12,15 +13,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from evalkit.errors import InputError
-from evalkit.formats import FORMATS, parse_document, write_plans
+from evalkit.formats import find_format, parse_document, write_plans
+from evalkit.plugins import plugin_names, plugin_package
 from evalkit.scoring.given import plans_given
 from evalkit.scoring.pair import PlanRef, gold_by_paper
 from evalkit.settings import Settings, content_digest
 from evalkit.storage.cache import WRONG_CONTENT, PathName, Store, decode_plans, dependencies, encode_plans
-from evalkit.storage.discovery import documents
+from evalkit.storage.discovery import documents, paper_name
 from evalkit.storage.files import write_texts
-from evalkit.text import readable
-from evalkit.types import Diagnostic, Document, Plan
+from evalkit.text import normalise_id, readable
+from evalkit.types import Diagnostic, Document, Plan, Unread
 
 Source = Any
 """A path, plans, or what `plans_given` reads."""
@@ -32,8 +34,9 @@ BATCH = 128  # documents, or plans, that a worker takes at a time
 LARGEST_CACHED = 10_000_000  # characters of a document
 
 # What a parsed plan depends on: our code, the libraries, and Python's tables of characters.
-PARSING_CODE = ("formats", "storage/cache", "text", "types")
+PARSING_CODE = ("formats", "plugins", "storage/cache", "text", "types")
 PARSING_PACKAGES = ("python", "ftfy", "pyyaml")
+_SAMPLE = re.compile(r"\.\d+$")
 _PLANNER, _PAPER = PathName("planner"), PathName("paper")
 
 
@@ -66,12 +69,12 @@ def read_plans(
         plans = [_named(plan, None if gold else plan.planner, plan.paper) for plan in given]
         return LoadedPlans(tuple(plans), tuple(item for plan in plans for item in plan.diagnostics))
     plans, diagnostics = [], []
-    for batch in batched(documents(source, planners=not gold), BATCH):
+    for batch in batched(documents(source, planners=not gold, strict=settings.strict), BATCH):
         for item in _parsed(batch, settings, cache, gold=gold):
             if isinstance(item, Diagnostic):
                 diagnostics.append(item)
             else:
-                of_document, _ = item
+                of_document, _, _ = item
                 plans.extend(of_document)
                 diagnostics.extend(problem for plan in of_document for problem in plan.diagnostics)
     return LoadedPlans(tuple(plans), tuple(diagnostics))
@@ -102,7 +105,7 @@ def read_plan_refs(source: Source, settings: Settings, executor: Map, cache: Sto
     if not isinstance(source, str | Path):
         given = plans_given(source, strict=settings.strict)
         return executor(partial(_given_batch, settings=settings), batched(given, BATCH))
-    batches = batched(documents(source, planners=True), BATCH)
+    batches = batched(documents(source, planners=True, strict=settings.strict), BATCH)
     return executor(partial(_read_batch, settings=settings, cache=cache), batches)
 
 
@@ -120,31 +123,46 @@ def _read_batch(items: list[Document | Diagnostic], settings: Settings, cache: S
     """Read a batch of documents in a worker."""
     result: list[ReadItem] = []
     for item in _parsed(items, settings, cache):
-        if isinstance(item, Diagnostic):
+        if isinstance(item, Unread):
+            plan = _unread_plan(item, settings)
+            result.append((plan_ref(plan, settings, plan.planner), _encode(plan)))
+        elif isinstance(item, Diagnostic):
             result.append(item)
         else:
-            plans, content = item
+            plans, content, of_path = item
             # A document of many plans is cut up, so that a worker decodes only the plan that it scores.
             contents = [content] if content is not None and len(plans) == 1 else map(_encode, plans)
-            result.extend((plan_ref(plan, settings), one) for plan, one in zip(plans, contents, strict=True))
+            result.extend((plan_ref(plan, settings, of_path), one) for plan, one in zip(plans, contents, strict=True))
     return result
+
+
+def _unread_plan(item: Unread, settings: Settings) -> Plan:
+    """Return the plan that a document would have held, so that it counts as unreadable and not as missing."""
+    problem = Diagnostic(item.severity, item.code, item.message, item.path)
+    return _renamed(Plan(item.paper, item.planner, (), (problem,), item.path), settings, item.planner)
 
 
 def _encode(plan: Plan) -> bytes:
     return encode_plans([replace(plan, about=()) if plan.about else plan])
 
 
-def plan_ref(plan: Plan, settings: Settings) -> PlanRef:
-    """Return what pairing must know of a plan."""
+def plan_ref(plan: Plan, settings: Settings, of_path: str | None = None) -> PlanRef:
+    """Return what pairing must know of a plan, whose path names the planner `of_path`."""
     digest = content_digest(plan.ablations)
     scored = digest if settings.top_k is None else content_digest(plan.ablations[: settings.top_k])
-    return PlanRef(plan.paper, plan.planner, plan.sample, plan.path, digest, scored, plan.diagnostics)
+    stem = paper_name(plan.path)
+    of_paper = normalise_id(plan.paper) in (normalise_id(stem), normalise_id(_SAMPLE.sub("", stem)))
+    named = 2 * (of_path is not None and of_path == plan.planner) + of_paper
+    return PlanRef(plan.paper, plan.planner, plan.sample, plan.path, digest, scored, plan.diagnostics, None, named)
 
 
 def _parsed(
     items: Sequence[Document | Diagnostic], settings: Settings, cache: Store | None, *, gold: bool = False
-) -> Iterator[Diagnostic | tuple[list[Plan], bytes | None]]:
-    """Yield the plans of each document under the names of the settings, with their cached encoding, and diagnostics."""
+) -> Iterator[Diagnostic | tuple[list[Plan], bytes | None, str | None]]:
+    """Yield diagnostics, and the plans of each document under the names of the settings.
+
+    With them come their cached encoding and the planner that the path names.
+    """
     texts = [item for item in items if isinstance(item, Document)]
     contents = (
         iter(parse_documents(texts, cache, strict=settings.strict, gold=gold)) if cache is not None else repeat(None)
@@ -158,7 +176,8 @@ def _parsed(
             plans = parse_document(item, strict=settings.strict, gold=gold)
         else:
             plans, content = _decoded(content, item, settings, cache, gold=gold)
-        yield [_renamed(plan, settings, item.planner) for plan in plans], content
+        planner = _mapped(item.planner, item.path, settings.planners)
+        yield [_renamed(plan, settings, item.planner) for plan in plans], content, planner and readable(planner)
 
 
 def _decoded(
@@ -199,10 +218,16 @@ def _without_path(document: Document) -> Document:
     return Document("", document.text, planner, _PAPER if document.paper else document.paper)
 
 
+def _parsers() -> str:
+    """Return what reading depends on: our code, the libraries, and the packages that add formats."""
+    added = [f"{name} {plugin_package('formats', name)}" for name in plugin_names("formats")]
+    return " ".join((dependencies(PARSING_CODE, PARSING_PACKAGES), *added))
+
+
 def _cache_key(document: Document, strict: bool, gold: bool) -> bytes:
     """Hash a text and everything besides its path that decides what it is read as."""
     how = (strict, gold, document.planner, document.paper)
-    digest = hashlib.sha256(f"plans\0{dependencies(PARSING_CODE, PARSING_PACKAGES)}\0{how}\0".encode())
+    digest = hashlib.sha256(f"plans\0{_parsers()}\0{how}\0".encode())
     digest.update(document.text.encode("utf-8", "surrogatepass"))
     return digest.digest()
 
@@ -271,7 +296,7 @@ def convert(source: str, target: str, name: str, *, gold: bool = False, force: b
     sources: dict[Path, str] = {}
     for path, plans in by_document.items():
         inside = Path(path).relative_to(top) if is_folder else Path(Path(path).name)
-        place = Path(target) / inside.with_suffix(FORMATS[name].suffixes[0])
+        place = Path(target) / inside.with_suffix(find_format(name).suffixes[0])
         if place in sources:
             raise InputError(f"{sources[place]} and {path}: both would be written to {place}; rename one of them")
         sources[place], texts[place] = path, write_plans(plans, name)

@@ -24,7 +24,8 @@ from evalkit.types import Diagnostic, Plan, Portable
 class PlanRef(Portable):
     """A plan that lies on disk: its names, the hash of its entries and of those that are scored, and its place.
 
-    A missing plan has no place; the hashes of a plan without entries are empty.
+    A missing plan has no place; the hashes of a plan without entries are empty. `named_by_path` is 2 where the path
+    names the planner that the document names, and 1 more where it names the paper.
     """
 
     paper: str
@@ -35,6 +36,7 @@ class PlanRef(Portable):
     scored_digest: str = ""
     diagnostics: tuple[Diagnostic, ...] = ()
     place: Place | None = None
+    named_by_path: int = 0
 
 
 PlanTable = dict[str, dict[str, list[PlanRef]]]
@@ -64,7 +66,7 @@ def _decode_gold(content: bytes) -> Plan:
 def decode_plan(content: bytes | None, ref: PlanRef, top_k: int | None = None) -> Plan:
     """Return the plan of a reference; a missing plan has no content."""
     if content is None:
-        return Plan(ref.paper, ref.planner, (), ref.diagnostics, sample=ref.sample)
+        return Plan(ref.paper, ref.planner, (), ref.diagnostics, ref.path, sample=ref.sample)
     (plan,) = decode_plans(content, ref.path)
     return replace(plan, paper=ref.paper, planner=ref.planner, sample=ref.sample, ablations=plan.ablations[:top_k])
 
@@ -86,7 +88,8 @@ class Work:
     @property
     def missing(self) -> list[Diagnostic]:
         """The diagnostics of plans that do not exist."""
-        return [item for _, ref in self.pairs if ref.place is None for item in ref.diagnostics]
+        absent = (MISSING_PLAN, LOST_SAMPLE)
+        return [item for _, ref in self.pairs for item in ref.diagnostics if item.code in absent]
 
     def digests(self) -> list[tuple[str, str]]:
         """Return the hashes of what gold and plan say, pair by pair."""
@@ -108,7 +111,10 @@ class Work:
 
 
 def gold_by_paper(plans: Iterable[Plan]) -> tuple[dict[str, Plan], list[Diagnostic]]:
-    """Return gold under normalised paper ids: the first list of a paper; one without entries cannot be scored."""
+    """Return gold under normalised paper ids; one without entries cannot be scored.
+
+    Of several lists of a paper, the one whose file is called after it counts, else the first.
+    """
     gold: dict[str, Plan] = {}
     problems: list[Diagnostic] = []
     for plan in plans:
@@ -116,43 +122,86 @@ def gold_by_paper(plans: Iterable[Plan]) -> tuple[dict[str, Plan], list[Diagnost
         if not plan.ablations:
             message = f"expected gold entries for {plan.paper!r}, found none; the paper is not scored"
             problems.append(Diagnostic("error", "no-gold", message, plan.path))
-        elif key in gold:
-            message = f"gold for {plan.paper!r} was given in {gold[key].path} already; this one is not used"
-            problems.append(Diagnostic("error", "duplicate-gold", message, plan.path))
-        else:
-            gold[key] = plan
+            continue
+        first = gold.setdefault(key, plan)
+        if first is plan:
+            continue
+        if _is_file_of(plan.path, key) and not _is_file_of(first.path, key):
+            gold[key], plan, first = plan, first, plan
+        message = f"gold for {plan.paper!r} was read from {first.path}; this one is not used"
+        problems.append(Diagnostic("error", "duplicate-gold", message, plan.path))
     return gold, problems
+
+
+def _is_file_of(path: str, key: str) -> bool:
+    """Return whether a file is called after the paper of this normalised id."""
+    return normalise_id(paper_name(path)) == key
 
 
 def plans_by_paper(refs: Iterable[PlanRef], gold: Mapping[str, Plan]) -> tuple[PlanTable, list[Diagnostic]]:
     """Return planner -> paper -> its plans (several only as different samples), and what could not be placed."""
     table: PlanTable = {}
+    claims: dict[tuple[str, str, str], list[PlanRef]] = {}
     problems: list[Diagnostic] = []
     for original in refs:
         ref = as_sample(original, gold)
         if ref.paper != original.paper:
             message = f"read as sample {ref.sample!r} of {ref.paper!r}, because gold knows no paper {original.paper!r}"
             problems.append(Diagnostic("note", "sample-in-name", message, ref.path))
-        key, papers = normalise_id(ref.paper), table.setdefault(ref.planner or "", {})
-        twin = next((other for other in papers.get(key, ()) if other.sample == ref.sample), None)
-        if key not in gold:
-            problems.append(_unknown_paper(ref, gold))
-        elif twin is None:
-            papers.setdefault(key, []).append(ref)
-        elif ref.digest and not twin.digest:
-            papers[key][papers[key].index(twin)] = ref
-            problems.append(_duplicate(twin, ref))
+        key, planner = normalise_id(ref.paper), ref.planner or ""
+        table.setdefault(planner, {})
+        if key in gold:
+            claims.setdefault((planner, key, ref.sample), []).append(ref)
         else:
-            problems.append(_duplicate(ref, twin))
+            problems.append(_unknown_paper(ref, gold))
+    at_home = {planner for (planner, _, _), found in claims.items() if any(map(_lies_with_planner, found))}
+    for (planner, key, _), claimants in claims.items():
+        if planner in at_home and not any(map(_lies_with_planner, claimants)):
+            problems.extend(map(_elsewhere, claimants))
+            continue
+        ref, found = _settled(claimants) if len(claimants) > 1 else (claimants[0], [])
+        table[planner].setdefault(key, []).append(ref)
+        problems.extend(found)
     return table, problems
 
 
-def _duplicate(ref: PlanRef, first: PlanRef) -> Diagnostic:
+def _lies_with_planner(ref: PlanRef) -> bool:
+    return ref.named_by_path >= 2
+
+
+def _elsewhere(ref: PlanRef) -> Diagnostic:
+    """Report a plan of a planner that has a folder, for a paper or sample that the folder lacks, in another place."""
+    message = f"{ref.planner!r} has a folder of that name; its plan for {ref.paper!r} in another place is not used"
+    hint = "; move it there, or let [planners] in the settings name the planner of this path"
+    return Diagnostic("error", "plan-elsewhere", message + hint, ref.path)
+
+
+def _settled(claimants: Sequence[PlanRef]) -> tuple[PlanRef, list[Diagnostic]]:
+    """Return which of several plans of one planner, paper and sample counts, and what is said of the others.
+
+    Those count whose path names the planner, before those whose path names the paper only, whatever they hold: a file
+    speaks for nobody in whose place it does not lie. Several files of equal right that differ are all refused.
+    """
+    right = max(ref.named_by_path for ref in claimants)
+    heirs = [ref for ref in claimants if ref.named_by_path == right]
+    first = next((ref for ref in heirs if ref.digest), heirs[0])
+    rival = next((ref for ref in heirs if ref.digest not in ("", first.digest) and ref.path != first.path), None)
+    if rival is None:
+        return first, [_duplicate(ref, first) for ref in claimants if ref is not first]
+    others = [(ref, rival if ref.digest == first.digest else first) for ref in claimants]
+    problems = [_duplicate(ref, other, neither=True) for ref, other in others]
+    error = _duplicate(first, rival, neither=True)
+    return PlanRef(first.paper, first.planner, first.sample, first.path, diagnostics=(error,)), problems
+
+
+def _duplicate(ref: PlanRef, other: PlanRef, *, neither: bool = False) -> Diagnostic:
     """Report a second plan of a paper: only a note where both say the same, or this one nothing."""
-    message = f"a plan of {ref.planner!r} for {ref.paper!r} was read from {first.path} already; this one is not used"
-    if not ref.digest or ref.digest == first.digest:
+    used = "neither is used" if neither else "this one is not used"
+    message = f"a plan of {ref.planner!r} for {ref.paper!r} was read from {other.path} as well; {used}"
+    if not ref.digest or (ref.digest == other.digest and not neither):
         return Diagnostic("note", "repeats", f"{message}; it says {'the same' if ref.digest else 'nothing'}", ref.path)
-    hint = "" if PurePath(ref.path).parent == PurePath(first.path).parent else (
+    same_place = PurePath(ref.path).parent == PurePath(other.path).parent
+    hint = "" if same_place or not neither else (
         "; if these are plans of different prompts under one heading, --planner-from path tells them apart"
     )  # fmt: skip
     return Diagnostic("error", "duplicate-plan", message + hint, ref.path)

@@ -30,7 +30,7 @@ from evalkit.scoring.load import (
 from evalkit.scoring.pair import PlanRef, PlanTable, Task, Work, decode_plan, lost_samples, paired, plans_by_paper
 from evalkit.scoring.reference_labels import SAMPLING, reference_labels
 from evalkit.scoring.rows import BatchResult, batch_result, score_columns
-from evalkit.scoring.scorer import Matcher, RecordedMatcher, calibration_for, encoder_for, texts_of
+from evalkit.scoring.scorer import Matcher, RecordedMatcher, encoder_for, matcher_for, texts_of
 from evalkit.settings import Settings, content_digest
 from evalkit.storage.cache import CACHE_FILE, Store
 from evalkit.storage.files import Spool, cache_folder
@@ -138,7 +138,7 @@ def score_run(
             work, matcher, facts = _recorded_matcher(loaded, named, settings)
         else:
             vectors = stack.enter_context(encoder_for(settings, cache, encoder))
-            calibrated = Matcher(settings, calibration_for(settings), vectors, None if panel else cache)
+            calibrated = matcher_for(settings, vectors, None if panel else cache)
             work, matcher, facts = _asked_matcher(loaded, calibrated, panel, executor, progress)
             if labels is None and panel is None and settings.compat == "none":
                 labels = reference_labels(work)
@@ -320,7 +320,7 @@ def open_questions(
     """Return what `score_run` would ask a panel about; nothing is scored and nobody is asked."""
     work = load(pred, gold, settings, executor, cache).work(settings)
     with encoder_for(settings, cache, encoder) as vectors:
-        matcher = Matcher(settings, calibration_for(settings), vectors)
+        matcher = matcher_for(settings, vectors)
         encode_texts(work, matcher, executor, progress)
         return list(_questions(work, matcher, executor))
 

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.errors import EvalkitError, InputError
+from evalkit.errors import EvalkitError, InputError, SettingsError
 from evalkit.formats import parse_document
 from evalkit.matching.assign import (
     Matrix,
@@ -26,9 +26,10 @@ from evalkit.matching.calibration import Calibration, load_calibration, probabil
 from evalkit.matching.embeddings import CachedEncoder, find_encoder, find_encoder_here, is_minilm, is_stored
 from evalkit.matching.explain import explain
 from evalkit.matching.features import alike, batch_features, features, needs
+from evalkit.matching.plugged import Decide, find_plugin, is_encoded, is_plugin
 from evalkit.metrics import ablationbench
 from evalkit.metrics.counts import plan_status, score_paper
-from evalkit.metrics.figures import FIGURES, figures
+from evalkit.metrics.figures import FIGURES, figures, find_figure
 from evalkit.scoring.feedback import feedback
 from evalkit.settings import Settings
 from evalkit.storage.cache import CACHE_FILE, Store, decode_score, dependencies, encode_score
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 BATCH = 64  # plans whose texts are encoded together
 # What a decision or a count depends on besides gold and plan; Python's tables of characters are part of it.
-DECIDING_CODE = ("types", "text", "matching", "metrics", "scoring/scorer", "storage/cache")
+DECIDING_CODE = ("types", "text", "plugins", "matching", "metrics", "scoring/scorer", "storage/cache")
 DECIDING_PACKAGES = ("python", "ftfy", "numpy", "rapidfuzz", "scipy")
 
 
@@ -86,7 +87,7 @@ class Scorer:
             if cache is None:
                 self._folder = temporary_folder()
             store = Store(Path(self._folder.name if cache is None else cache_folder(str(cache))) / CACHE_FILE)
-        self._matcher = Matcher(self.settings, calibration_for(self.settings), _cached_encoder(self.settings, store))
+        self._matcher = matcher_for(self.settings, _cached_encoder(self.settings, store))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _scorer, (self.settings, self.cache)
@@ -132,7 +133,7 @@ class Scorer:
         if not isinstance(plan_text, str):
             given = f"{type(plan_text).__name__} {str(plan_text)[:60]!r}"
             raise TypeError(f"plan_text: expected the text of a reply, found {given}")
-        if figure not in FIGURES:
+        if (wanted := find_figure(figure)) is None:
             raise InputError(f"no figure is called {figure!r}; there are {', '.join(FIGURES)}")
         try:
             document = Document("reply", plan_text, "reply", gold.paper)
@@ -144,7 +145,7 @@ class Scorer:
         if not plan.ablations:
             return Reward(0.0, f"no entries: {problems or 'the text holds no plan'}")
         scored = self.score(replace(plan, paper=gold.paper), gold)
-        value = figures_of(scored)[figure]
+        value = _defined(wanted.formula(_sums(scored)))
         if value is None:
             return Reward(0.0, f"{figure} is undefined", scored)
         counts = scored.score.counts
@@ -159,14 +160,21 @@ def _scorer(settings: Settings, cache: str | Path | None) -> Scorer:
 
 def figures_of(scored: ScoredPlan) -> dict[str, float | None]:
     """Return every figure of one plan; None is undefined."""
-    sums = dict(zip(COUNT_NAMES, scored.score.counts.values(), strict=True))
-    return {name: None if value != value else float(value) for name, value in figures(sums).items()}
+    return {name: _defined(value) for name, value in figures(_sums(scored)).items()}
+
+
+def _sums(scored: ScoredPlan) -> dict[str, float]:
+    return dict(zip(COUNT_NAMES, scored.score.counts.values(), strict=True))
+
+
+def _defined(value: Any) -> float | None:
+    return None if value != value else float(value)
 
 
 class Matcher:
     """Decide by features and a calibration which entries match, and count; opinions of judges overrule it.
 
-    `cache` holds decisions of earlier runs; None keeps none.
+    `cache` holds decisions of earlier runs; None keeps none. `decide` is a plug-in that gives the probabilities.
     """
 
     def __init__(
@@ -177,14 +185,15 @@ class Matcher:
         cache: Store | None = None,
         opinions: Mapping[Question, Opinion] | None = None,
         judge: str = "none",
+        decide: Decide | None = None,
     ) -> None:
-        self.settings, self.calibration, self.encoder = settings, calibration, encoder
-        self.cache = cache if settings.compat == "none" else None
+        self.settings, self.calibration, self.encoder, self.decide = settings, calibration, encoder, decide
+        self.cache = cache if settings.compat == "none" and decide is None else None
         self.opinions, self.judge = opinions or {}, judge
 
     def with_opinions(self, opinions: Mapping[Question, Opinion], judge: str) -> Matcher:
         """Return a matcher that these opinions of a judge overrule; nothing it decides is cached."""
-        return Matcher(self.settings, self.calibration, self.encoder, None, opinions, judge)
+        return Matcher(self.settings, self.calibration, self.encoder, None, opinions, judge, self.decide)
 
     @property
     def thresholds(self) -> Thresholds:
@@ -260,6 +269,8 @@ class Matcher:
 
     def score(self, work: Sequence[tuple[Plan, Plan]]) -> list[ScoredPlan]:
         """Score pairs of gold and plan."""
+        if self.decide is not None:
+            return [self._aligned(gold, plan, *self.decide(gold.ablations, plan.ablations)) for gold, plan in work]
         vectors = self.vectors(work)
         scored: dict[int, ScoredPlan] = {}
         with one_blas_thread():
@@ -278,9 +289,12 @@ class Matcher:
         low, high = (0.0, 1.0) if self.settings.judge.everything else (limits.low, limits.high)
         result = []
         for gold, plan in work:
-            _, match = probabilities(features(gold.ablations, plan.ablations, vectors), self.calibration)
+            if self.decide is None:
+                _, match = probabilities(features(gold.ablations, plan.ablations, vectors), self.calibration)
+            else:
+                _, match = self.decide(gold.ablations, plan.ablations)
             for g, p in zip(*((match >= low) & (match <= high)).nonzero(), strict=True):
-                result.append(Question(gold.paper, gold.ablations[g], plan.ablations[p]))
+                result.append(Question(gold.paper, gold.ablations[g], plan.ablations[p], plan.planner or ""))
         return result
 
     def _score_together(self, work: Sequence[tuple[Plan, Plan]], vectors: Vectors | None) -> list[ScoredPlan]:
@@ -352,8 +366,20 @@ class RecordedMatcher:
         return scored
 
 
+def matcher_for(settings: Settings, encoder: CachedEncoder | None, cache: Store | None = None) -> Matcher:
+    """Return the matcher of the settings: a calibration's, or a plug-in."""
+    if not is_plugin(settings.matcher):
+        return Matcher(settings, calibration_for(settings), encoder, cache)
+    if settings.calibration:
+        raise SettingsError(f"calibration: the matcher {settings.matcher!r} is a plug-in, which has none")
+    plugin = find_plugin(settings.matcher)
+    return Matcher(settings, plugin.calibration, None, decide=plugin)
+
+
 def calibration_for(settings: Settings) -> Calibration:
     """Return the calibration that the settings name, else the one shipped for their matcher and model."""
+    if is_plugin(settings.matcher):
+        raise InputError(f"the matcher {settings.matcher!r} is a plug-in, which has no calibration")
     name = "hybrid-minilm" if settings.matcher == "hybrid" and is_minilm(settings.model) else settings.matcher
     path = settings.calibration or shipped(f"configs/calibration/{name}.json")
     return load_calibration(read_text(path), str(path))
@@ -373,12 +399,12 @@ def encoder_for(
 
 def _stores(settings: Settings, encoder: Encoder | None = None) -> bool:
     """Return whether there is an encoder whose vectors go to a store; that of a caller's own encoder do."""
-    return settings.matcher != "lexical" and (encoder is not None or is_stored(settings.model))
+    return is_encoded(settings.matcher) and (encoder is not None or is_stored(settings.model))
 
 
 def _cached_encoder(settings: Settings, store: Store | None, encoder: Encoder | None = None) -> CachedEncoder | None:
     """Return the encoder of the settings' model, or the one given, with its vectors kept in the store."""
-    if settings.matcher == "lexical":
+    if not is_encoded(settings.matcher):
         return None
     find: Callable[[str], Encoder] = find_encoder_here if settings.offline else find_encoder
     kept = store if _stores(settings, encoder) else None

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -51,6 +52,15 @@ KEYS_PER_QUERY = 500
 MOST = 1e9  # that a cached count may be
 CACHE_FILE = "vectors.sqlite"
 
+# What a score depends on, for those who work on one run together.
+SCORING_CODE = ("errors", "formats", "judges", "matching", "metrics", "scoring", "settings", "stats", "storage", "text",
+                "types")  # fmt: skip
+SCORING_PACKAGES = (
+    "ftfy", "numpy", "onnxruntime", "pandas", "pyyaml", "rapidfuzz", "scipy", "sentence-transformers", "tokenizers",
+    "torch", "transformers",
+)  # fmt: skip
+_MODULE = {"pyyaml": "yaml"}
+
 # What decoding raises for content that nobody encoded.
 WRONG_CONTENT = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 
@@ -74,6 +84,14 @@ def dependencies(modules: tuple[str, ...], packages: tuple[str, ...] = ()) -> st
             source.update(f"{path.name}\0".encode() + path.read_bytes())
     versions = [platform.python_version() if name == "python" else version(name) for name in packages]
     return " ".join((source.hexdigest(), *versions))
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Return what a score depends on besides its input, by name: our code, Python, and the libraries that are here."""
+    here = [name for name in SCORING_PACKAGES if find_spec(_MODULE.get(name, name.replace("-", "_")))]
+    versions = {name: platform.python_version() if name == "python" else version(name) for name in ("python", *here)}
+    return {"evalkit's code": dependencies(SCORING_CODE)[:12], **versions}
 
 
 class Store:

@@ -11,10 +11,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from evalkit.errors import InputError
-from evalkit.formats import FORMATS, arrow
+from evalkit.formats import FORMATS, added_formats, arrow
 from evalkit.storage.files import error_reason
 from evalkit.text import readable
-from evalkit.types import Diagnostic, Document
+from evalkit.types import Diagnostic, Document, Unread
 
 TEXTS = frozenset(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
 SUFFIXES = TEXTS | arrow.SUFFIXES
@@ -27,39 +27,47 @@ NAMED = 5
 LARGEST = 16 * 1024 * 1024
 
 
-def documents(root: str | Path, *, planners: bool) -> Iterator[Document | Diagnostic]:
+def documents(root: str | Path, *, planners: bool, strict: bool = False) -> Iterator[Document | Diagnostic]:
     """Yield every document below a folder in the order of their paths, or the one file named.
 
     With `planners`, the folders below `root` name the planner; a file at the top belongs to the planner that `root`
-    itself is called after. Paths and the names they give are readable text from here on, and no longer to be opened.
+    itself is called after. A link to a file outside the folder is told, and with `strict` refused. Paths and the names
+    they give are readable text from here on, and no longer to be opened.
     """
     top = Path(root)
     if not top.exists():
         raise InputError(f"{root}: no such file or folder")
     passed = list[Diagnostic]()
     empty, planner = True, lru_cache(maxsize=16)(partial(_planner, top))
-    for item in [(str(top), None)] if top.is_file() else _walk(top):
+    for item in [(str(top), None, False)] if top.is_file() else _walk(top):
         if isinstance(item, Diagnostic):
             passed.append(item)
             empty = empty and item.code in ("run-folder", "unread-files")
             yield replace(item, path=readable(item.path), message=readable(item.message))
             continue
         empty = False
-        path, folder = item
-        text, problem = _read_document(path)
-        path = readable(path)
-        if problem is not None:
+        path, folder, leads_out = item
+        text, problem = (None, None) if leads_out and strict else _read_document(path)
+        path, of_path = readable(path), planner(folder) if planners else None
+        if leads_out and problem is None:
+            found = f"expected a file of this folder, found a link to one outside it; {'refused' if strict else 'read'}"
+            yield Diagnostic("error" if strict else "warning", "link-outside", found, path)
+        if problem is not None and text is None:
+            yield Unread(problem.severity, problem.code, problem.message, path, None, of_path, paper_name(path))
+        elif problem is not None:
             yield replace(problem, path=path)
         if text is not None:
-            yield Document(path, text, planner(folder) if planners else None, paper_name(path))
+            yield Document(path, text, of_path, paper_name(path))
     if empty:
         passed_over = "".join(f"; {item.message}" for item in passed)
         kinds = ", ".join(sorted(SUFFIXES))
         raise InputError(f"{root}: holds no documents (looked for {kinds}; README files do not count){passed_over}")
 
 
-def _walk(top: Path) -> Iterator[tuple[str, str] | Diagnostic]:
-    """Yield the documents of a folder, sorted, each with its own folder; leave out hidden files and READMEs.
+def _walk(top: Path) -> Iterator[tuple[str, str, bool] | Diagnostic]:
+    """Yield the documents of a folder, sorted, each with its own folder and whether it is a link that leads outside.
+
+    Hidden files and READMEs are left out.
 
     Links to folders are not followed. Paths are texts from here on: a `Path` for each takes 1.7 times as long.
     """
@@ -68,7 +76,7 @@ def _walk(top: Path) -> Iterator[tuple[str, str] | Diagnostic]:
     waiting = [str(top)]  # `os.walk` calls itself for each level, which deep folders exhaust
     while waiting:
         folder = waiting.pop()
-        folders, names = _listed(folder, refused)
+        folders, names, links = _listed(folder, refused)
         if {"run.json", "leaderboard.csv"} <= {*names}:
             message = "expected plans, found a run that evalkit wrote; passed over"
             yield Diagnostic("warning", "run-folder", message, folder)
@@ -79,8 +87,8 @@ def _walk(top: Path) -> Iterator[tuple[str, str] | Diagnostic]:
             stem, suffix = os.path.splitext(name)  # noqa: PTH122 - see above
             if name in repeats:
                 yield Diagnostic("note", "repeats", f"repeats what {repeats[name]} says; passed over", begin + name)
-            elif suffix.lower() in SUFFIXES and not name.startswith(".") and stem.upper() != "README":
-                yield begin + name, folder
+            elif is_read(suffix.lower()) and not name.startswith(".") and stem.upper() != "README":
+                yield begin + name, folder, name in links and not _lies_below(begin + name, top)
             elif suffix.lower() in UNREAD and not name.startswith("."):
                 unread.append(begin + name)
     if unread:
@@ -92,19 +100,33 @@ def _walk(top: Path) -> Iterator[tuple[str, str] | Diagnostic]:
         yield Diagnostic("error", "unreadable", message, str(error.filename))
 
 
-def _listed(folder: str, refused: list[OSError]) -> tuple[list[str], list[str]]:
-    """Return the names of the folders to look into, and of the files, in a folder; note where it cannot be read."""
-    folders, names = list[str](), list[str]()
+def is_read(suffix: str) -> bool:
+    """Return whether files of an ending are read; formats of other packages are loaded for one that is not known."""
+    if suffix in SUFFIXES or not suffix:
+        return bool(suffix)
+    return any(suffix in format_.suffixes for format_ in added_formats().values())
+
+
+def _lies_below(path: str, top: Path) -> bool:
+    """Return whether a file lies below a folder when all links are followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(top))
+
+
+def _listed(folder: str, refused: list[OSError]) -> tuple[list[str], list[str], set[str]]:
+    """Return the names of the folders to look into, of the files, and of links to files; note what cannot be read."""
+    folders, names, links = list[str](), list[str](), set[str]()
     try:
         with os.scandir(folder) as entries:
             for item in entries:
                 if not item.is_dir():
                     names.append(item.name)
+                    if item.is_symlink():
+                        links.add(item.name)
                 elif not item.is_symlink() and not item.name.startswith("."):
                     folders.append(item.name)
     except OSError as error:
         refused.append(error)
-    return folders, names
+    return folders, names, links
 
 
 def _unread(top: Path, paths: list[str]) -> Diagnostic:
@@ -145,7 +167,7 @@ def _is_empty(path: Path) -> bool:
 def paper_name(path: str | Path) -> str:
     """Return the paper that a file is named after: its name without known endings, also in `paper.json.log`."""
     name = os.path.basename(path)  # noqa: PTH119 - this is done for every plan, and a Path costs ten times as much
-    while (dot := name.rfind(".")) > 0 and name[dot:].lower() in SUFFIXES:
+    while (dot := name.rfind(".")) > 0 and is_read(name[dot:].lower()):
         name = name[:dot]
     return name
 

@@ -79,7 +79,7 @@ def building(path: str | Path, *, force: bool = False) -> Iterator[Building]:
     place = Path(path)
     with writing(path):
         place.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(place.parent):
+        with locked(place.parent):
             _remove_leftovers(place)
             check_place(place, force=force)
             temporary, lock = _new_hidden_folder(place)
@@ -87,7 +87,7 @@ def building(path: str | Path, *, force: bool = False) -> Iterator[Building]:
     try:
         yield folder
         folder.finish()
-        with writing(path), _locked(place.parent):
+        with writing(path), locked(place.parent):
             check_place(place, force=force)  # another run may have been faster
             temporary.chmod(0o777 & ~umask())
             _move(temporary, place)
@@ -137,12 +137,13 @@ def _hidden_name(place: Path, mark: str) -> str:
 
 
 @contextmanager
-def _locked(parent: Path) -> Iterator[None]:
-    """Keep other runs from looking at a place in this folder and moving something there in between."""
+def locked(parent: Path) -> Iterator[None]:
+    """Keep other processes from looking at a place in this folder and moving something there in between."""
     if fcntl is None:
         yield
         return
-    lock = os.open(parent, os.O_RDONLY)
+    with writing(parent):
+        lock = os.open(parent, os.O_RDONLY)
     try:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(lock, fcntl.LOCK_EX)

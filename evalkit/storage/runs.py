@@ -38,7 +38,7 @@ KEYS = {
 }  # fmt: skip
 
 
-SCORING_VERSION = "2"  # raised when a score of the same plans, gold, settings and calibration can move
+SCORING_VERSION = "3"  # raised when a score of the same plans, gold, settings and calibration can move
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def _is_within(value: Any, least: float, most: float, *, whole: bool) -> bool:
 def is_time(text: str) -> bool:
     """Return whether a text is a time in UTC to the second, as runs carry it."""
     try:
-        return bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", text)) and bool(datetime.fromisoformat(text))
+        return bool(re.fullmatch(TIME_PATTERN[1:-1], text)) and bool(datetime.fromisoformat(text))
     except ValueError:
         return False
 
@@ -195,10 +195,10 @@ Shape = Any
 
 
 class Kind:
-    """A kind of value: a test, and its name in messages."""
+    """A kind of value: a test, its name in messages, and what JSON Schema can say of it."""
 
-    def __init__(self, words: str, holds: Callable[[Any], bool]) -> None:
-        self.words, self.holds = words, holds
+    def __init__(self, words: str, holds: Callable[[Any], bool], schema: Mapping[str, Any]) -> None:
+        self.words, self.holds, self.schema = words, holds, schema
 
 
 def numbers(least: float, most: float, *, whole: bool = False) -> Kind:
@@ -208,19 +208,22 @@ def numbers(least: float, most: float, *, whole: bool = False) -> Kind:
         real = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
         return real and least <= value <= most and math.isfinite(value)
 
-    return Kind(f"a {'whole ' * whole}number from {least:g} to {most:g}", holds)
+    schema = {"type": "integer" if whole else "number", "minimum": least, "maximum": most}
+    return Kind(f"a {'whole ' * whole}number from {least:g} to {most:g}", holds, schema)
 
 
-TEXT = Kind("text", lambda value: isinstance(value, str))
-LINE = Kind("one line of text without control characters", is_line)
-STATE = Kind(f"one of {', '.join(STATES)}", lambda value: value in STATES)
-FLAG = Kind("true or false", lambda value: isinstance(value, bool))
-NOTHING = Kind("null", lambda value: value is None)
-ANYTHING = Kind("anything", lambda _: True)
+TEXT = Kind("text", lambda value: isinstance(value, str), {"type": "string"})
+LINE = Kind("one line of text without control characters", is_line, {"type": "string", "pattern": r"^[^\n\r]*$"})
+STATE = Kind(f"one of {', '.join(STATES)}", lambda value: value in STATES, {"enum": list(STATES)})
+FLAG = Kind("true or false", lambda value: isinstance(value, bool), {"type": "boolean"})
+NOTHING = Kind("null", lambda value: value is None, {"type": "null"})
+ANYTHING = Kind("anything", lambda _: True, {})
 COUNT = numbers(0, LARGEST, whole=True)
 RATIO = numbers(-1, 1)
 DIGEST = {"digest": LINE, "path?": LINE}
-TIME = Kind("a time in UTC, as in 2026-01-31T12:00:00Z", lambda value: isinstance(value, str) and is_time(value))
+TIME_PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
+TIME = Kind("a time in UTC, as in 2026-01-31T12:00:00Z", lambda value: isinstance(value, str) and is_time(value),
+            {"type": "string", "pattern": TIME_PATTERN})  # fmt: skip
 PROVENANCE = {
     str: ANYTHING,
     "time?": TIME,
@@ -286,6 +289,25 @@ def _fits(value: Any, shape: Shape, place: str) -> bool:
     except Misfit:
         return False
     return True
+
+
+def shape_schema(shape: Shape) -> dict[str, Any]:
+    """Return the JSON Schema of a shape."""
+    if isinstance(shape, Kind):
+        return dict(shape.schema)
+    if isinstance(shape, tuple):
+        return {"anyOf": [shape_schema(one) for one in shape]}
+    if isinstance(shape, list):
+        return {"type": "array", "items": shape_schema(shape[0])}
+    named = {key: inner for key, inner in shape.items() if isinstance(key, str)}
+    schema: dict[str, Any] = {"type": "object"}
+    if named:
+        schema["properties"] = {key.removesuffix("?"): shape_schema(inner) for key, inner in named.items()}
+        schema["required"] = [key for key in named if not key.endswith("?")]
+    for key in (str, object):
+        if key in shape:
+            schema["additionalProperties"] = shape_schema(shape[key])
+    return schema
 
 
 def check_meta(meta: Mapping[str, Any], path: str) -> None:

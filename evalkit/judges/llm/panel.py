@@ -30,12 +30,13 @@ from evalkit.types import Opinion, Question
 
 Progress = Callable[[str, int, int, str], None]
 Verdicts = dict[Question, Verdict]
+Owners = Mapping[Question, tuple[str, ...]]
 MOST_FAILURES = 8  # batches that fail one after another before the rest is left alone
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Questions of one paper that go to one model in one call."""
+    """Questions of one paper and the same planners that go to one model in one call."""
 
     model: str
     questions: tuple[Question, ...]
@@ -77,9 +78,10 @@ class Panel:
 
     def ask(self, questions: Iterable[Question]) -> Mapping[Question, Opinion]:
         """Return the opinions on all questions that were decided; the others are left to the matcher, and counted."""
-        asked = sorted(set(questions), key=content)
+        owners = _owners(questions)
+        asked = sorted(owners, key=content)
         fair = [question for question in asked if not speaks_to_judge(question)]
-        verdicts, batches = self._cached_and_open(fair)
+        verdicts, batches = self._cached_and_open(fair, owners)
         for outcome in self._outcomes(batches):
             verdicts[outcome.batch.model].update(outcome.verdicts)
         opinions = {item: opinion for item in fair if (opinion := vote(item, verdicts)) is not None}
@@ -88,8 +90,9 @@ class Panel:
 
     def estimate(self, questions: Iterable[Question]) -> list[dict[str, Any]]:
         """Return per judge what `ask` would send: pairs, calls, about how many tokens and how much money."""
-        fair = [question for question in sorted(set(questions), key=content) if not speaks_to_judge(question)]
-        verdicts, batches = self._cached_and_open(fair)
+        owners = _owners(questions)
+        fair = [question for question in sorted(owners, key=content) if not speaks_to_judge(question)]
+        verdicts, batches = self._cached_and_open(fair, owners)
         rows = []
         for model, cached in verdicts.items():
             own = [batch.questions for batch in batches if batch.model == model]
@@ -100,7 +103,9 @@ class Panel:
                          "tokens_in": used[0], "tokens_out": used[1], "money": money})  # fmt: skip
         return rows
 
-    def _cached_and_open(self, questions: Sequence[Question]) -> tuple[dict[str, Verdicts], list[Batch]]:
+    def _cached_and_open(
+        self, questions: Sequence[Question], owners: Owners
+    ) -> tuple[dict[str, Verdicts], list[Batch]]:
         """Return what each judge has answered before, and batches of what is left to ask."""
         verdicts: dict[str, Verdicts] = {}
         batches: list[Batch] = []
@@ -108,7 +113,7 @@ class Panel:
             keys = {self._cache_key(model, question): question for question in questions}
             verdicts[model] = {keys[key]: verdict for key, verdict in self.cache.verdicts(keys).items()}
             rest = [item for item in questions if item not in verdicts[model]]
-            batches += batches_of(model, rest, self.settings.pairs_per_call)
+            batches += batches_of(model, rest, owners, self.settings.pairs_per_call)
         return verdicts, batches
 
     def report(self) -> Mapping[str, Any]:
@@ -206,9 +211,24 @@ class Panel:
         return {reason: count for reason, count in self._missing.items() if reason and count}
 
 
-def batches_of(model: str, questions: Sequence[Question], size: int) -> Iterator[Batch]:
-    """Yield batches of at most `size` questions, each of one paper."""
-    for _, group in groupby(questions, key=lambda question: question.paper):
+def _owners(questions: Iterable[Question]) -> Owners:
+    """Return whose entries each question is about; equal questions of several planners are one."""
+    owners: dict[Question, set[str]] = {}
+    for question in questions:
+        owners.setdefault(question, set()).add(question.planner)
+    return {question: tuple(sorted(planners)) for question, planners in owners.items()}
+
+
+def batches_of(model: str, questions: Sequence[Question], owners: Owners, size: int) -> Iterator[Batch]:
+    """Yield batches of at most `size` questions, each of one paper and one set of planners.
+
+    So no text of one planner stands in a call that decides about an entry of another.
+    """
+
+    def place(question: Question) -> tuple[str, tuple[str, ...]]:
+        return question.paper, owners[question]
+
+    for _, group in groupby(sorted(questions, key=place), key=place):
         items = tuple(group)
         yield from (Batch(model, items[start : start + size]) for start in range(0, len(items), size))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,14 +20,25 @@ from evalkit.settings import fingerprint, read_toml
 from evalkit.types import Ablation, Question
 
 Messages = list[dict[str, str]]
-# Texts that speak to a judge instead of describing an ablation; such a pair is never sent.
+# Texts that speak to a judge instead of describing an ablation, once they are `_folded`; such a pair is not sent. There
+# are other ways to say so: this list spares calls and catches the plain ones, and what guards the verdicts is the rest.
 _SPEAKS_TO_JUDGE = re.compile(
-    r"\b(ignore|disregard|forget|override)\b.{0,40}\b(instruction|rule|prompt|above|previous|criteria)"
-    r"|\b(answer|reply|respond|output|return|say)\b.{0,20}\b(match|true|yes|same_part)\b"
+    r"\b(ignore|disregard|forget|override|bypass)\b.{0,40}\b(instruction|rule|prompt|above|previous|criteria|guideline)"
+    r"|\b(do not|don.?t|never) (follow|obey|apply)\b.{0,30}\b(instruction|rule|prompt|criteria|guideline)"
+    r"|\bpay no attention\b|\bnew instructions? ?:"
+    r"|\b(answer|reply|respond|output|return|say)\b.{0,20}\b(match|true|yes|same part)\b"
+    r"|\b(match|same part|verdict|answer)\b.{0,12}(\bis|\bto|=|:)[ \"']*(true|yes|match)\b"
     r"|\b(system|developer) prompt\b|\bas (a|an|the) (judge|evaluator|grader|ai|language model)\b"
-    r"|\bmark\b.{0,30}\b(as )?(a )?(match|true|correct)\b|[\"']?same_part[\"']?\s*:",
-    re.IGNORECASE | re.DOTALL,
+    r"|\b(dear|note to|attention|hello|hey)\b.{0,8}\b(judge|grader|evaluator|assistant)\b"
+    r"|\byou (are|must|should|will|have to)\b.{0,40}\b(judge|grader|evaluator|accept|agree|match|true)\b"
+    r"|\b(both|two|these) (entries|pairs)\b.{0,40}\b(identical|equivalent|same|match)\b"
+    r"|\b(always|please)\b.{0,20}\b(choose|pick|accept|decide)\b.{0,20}\b(true|match|everything)\b"
+    r"|\bmark\b.{0,30}\b(as )?(a )?(match|true|correct)\b|[\"']?same part[\"']? ?:",
+    re.DOTALL,
 )
+# Letters of other scripts, and digits, that stand for a Latin letter in a word that is to look like another one.
+_LOOKALIKES = str.maketrans("аеорсухіјѕԁһӏкмтвнԛԝαεορτυικνχη0134@$5!", "aeopcyxijsdhlkmtbhqwaeoptuikvxnoieaassi")
+_SPACED = re.compile(r"(?<!\w)(?:\w[\s.\-*]+){3,}\w(?!\w)")
 
 
 class Verdict(NamedTuple):
@@ -93,7 +105,18 @@ def parse_prompt(text: str, path: str, places: Sequence[str]) -> Prompt:
 def speaks_to_judge(question: Question) -> bool:
     """Return whether one of the two entries speaks to the judge; such a pair is not asked about."""
     texts = (text for e in (question.gold, question.plan) for text in (e.name, e.part, *e.replacements))
-    return any(_SPEAKS_TO_JUDGE.search(text) for text in texts)
+    return any(_SPEAKS_TO_JUDGE.search(form) for text in texts for form in _folded(text))
+
+
+def _folded(text: str) -> tuple[str, str]:
+    """Return a text without case, compatibility forms, accents and format characters; then with lookalikes folded too.
+
+    Underscores are spaces, and letters that stand apart are one word.
+    """
+    kept = (c for c in unicodedata.normalize("NFKD", text).casefold() if unicodedata.category(c) not in ("Cf", "Mn"))
+    plain = " ".join("".join(kept).replace("_", " ").split())
+    joined = _SPACED.sub(lambda letters: re.sub(r"\W", "", letters[0]), plain)
+    return plain, re.sub(r"\S*[^\W\d_]\S*", lambda word: word[0].translate(_LOOKALIKES), joined)
 
 
 def content(question: Question) -> tuple[Any, ...]:

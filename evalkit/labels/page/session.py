@@ -1,53 +1,24 @@
-"""One annotator at work on pairs: show what is next, keep answers on disk, write the labels they make.
-
-A journal has one JSON object a line and is only ever added to. The first says whose it is and how pairs were chosen;
-then each has the `keys` of the pairs that were answered alike, or `undo`. A line that a crash cut off is no answer.
-"""
+"""One annotator at work on pairs: show what is next, keep answers on disk, write the labels they make."""
 
 from __future__ import annotations
 
-import json
+import glob
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import InputError
+from evalkit.errors import InputError, OutputError
+from evalkit.labels.page.journal import ANSWERS, Journal, open_journal, read_journal
 from evalkit.labels.page.tasks import LabelTask, Queue, Screen
 from evalkit.metrics.agreement import cohen_kappa
-from evalkit.storage.files import append_line, read_lines, write_text
-from evalkit.storage.label_files import LabelledPlan, write_labels
+from evalkit.storage.files import is_there, write_text
+from evalkit.storage.folders import locked
+from evalkit.storage.label_files import LabelledPlan, read_labels, write_labels
+from evalkit.text import normalise_id
 from evalkit.types import entry_tree
 
-ANSWERS = ("match", "part", "different", "skip")
-VERSION = 1
-
-
-@dataclass(slots=True)
-class Journal:
-    """The answers of one annotator, oldest first."""
-
-    path: Path
-    annotator: str
-    sampling: str
-    steps: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
-
-    def add(self, keys: Sequence[str], answer: str) -> None:
-        """Keep one answer to one or several pairs; it is on disk when this returns."""
-        append_line(self.path, json.dumps({"keys": list(keys), "answer": answer}))
-        self.steps.append((tuple(keys), answer))
-
-    def undo(self) -> None:
-        """Take the last answer back, if there is one."""
-        if self.steps:
-            append_line(self.path, json.dumps({"undo": True}))
-            self.steps.pop()
-
-    @property
-    def answers(self) -> dict[str, str]:
-        """Return the answer of every pair that has one."""
-        return {key: answer for keys, answer in self.steps for key in keys}
+PlanKey = tuple[str, str, str]  # normalised paper, planner, sample
 
 
 class LabelSession:
@@ -59,18 +30,25 @@ class LabelSession:
         self._keys = {(screen.task, screen.gold, p): self.tasks[screen.task].key((screen.gold, p))
                       for screen in queue.screens for p in screen.candidates}  # fmt: skip
         self._known = frozenset(self._keys.values())
+        self._asked: dict[int, set[str]] = {}
+        for (task, _, _), key in self._keys.items():
+            self._asked.setdefault(task, set()).add(key)
+        self._problem = ""  # why the label file could not be written
 
     def view(self) -> dict[str, Any]:
         """Return everything the page needs to show what is to be answered now."""
+        self.journal.reload()
         answers = self.journal.answers
+        agreement, damaged = self._agreement()
         head = {
             "annotator": self.journal.annotator,
             "sampling": self.queue.sampling,
             "answered": sum(key in answers for key in self._known),
             "total": len(self._known),
-            "can_undo": bool(self.journal.steps),
-            "agreement": self.agreement(),
+            "can_undo": bool(self.journal.undoable),
+            "agreement": agreement,
             "out": str(self.out),
+            "problem": "; ".join([self._problem] * bool(self._problem) + damaged),
         }
         screen = next((screen for screen in self.queue.screens if not self._is_finished(screen, answers)), None)
         return head | ({"done": True} if screen is None else {"done": False, **self._shown(screen, answers)})
@@ -94,44 +72,72 @@ class LabelSession:
         """Keep one answer; unknown pairs and answers are refused."""
         if answer not in ANSWERS or not keys or not set(keys) <= self._known:
             raise InputError("no such pair, or no such answer")
+        self.journal.reload()
         finished = self._finished()
         self.journal.add(keys, answer)
         if self._finished() > finished:
-            self.export()
+            try:
+                self.export()
+                self._problem = ""
+            except (InputError, OutputError) as error:  # the answer is in the journal all the same
+                self._problem = f"answers are kept in {self.journal.path}, labels cannot be written: {error}"
 
     def undo(self) -> None:
         """Take the last answer back."""
         self.journal.undo()
 
-    def agreement(self) -> list[dict[str, Any]]:
-        """Return how far the other annotators of the same file agree, over the pairs that both answered."""
+    def _agreement(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """Return how far others agree on what both answered, and which journals beside this one are damaged."""
         own = {key: answer for key, answer in self.journal.answers.items() if answer != "skip"}
         annotator = self.journal.annotator
         stem = self.out.name.removesuffix(".jsonl")
         stem = stem.removesuffix(f".{annotator}") if annotator else stem
-        result = []
-        for path in sorted(self.out.parent.glob(f"{stem}*.answers.jsonl")):
+        result, damaged = [], []
+        for path in sorted(self.out.parent.glob(f"{glob.escape(stem)}*.answers.jsonl")):
             if path == self.journal.path:
                 continue
-            other = read_journal(path)
+            try:
+                other = read_journal(path)
+            except InputError as error:
+                damaged.append(f"no agreement with {error}")
+                continue
             shared = [(own[key], answer) for key, answer in other.answers.items() if key in own and answer != "skip"]
             if shared:
                 kappa = cohen_kappa(*zip(*shared, strict=True))
                 same = sum(a == b for a, b in shared)
                 result.append({"annotator": other.annotator, "pairs": len(shared), "same": same, "kappa": kappa})
-        return result
+        return result, damaged
 
     def export(self) -> int:
-        """Write the labels that the answers amount to; return how many plans have any."""
-        answers = self.journal.answers
-        rows = [row for index in range(len(self.tasks)) if (row := self._labels(index, answers)) is not None]
-        write_text(self.out, write_labels(rows))
-        return len(rows)
+        """Write the labels that the answers amount to beside those of other plans; return how many plans have any."""
+        with locked(self.out.parent):
+            self.journal.reload()
+            answers, rows = self.journal.answers, dict[PlanKey, LabelledPlan | None]()
+            for index, task in enumerate(self.tasks):
+                row = self._labels(index, answers)
+                if row is not None or self._asked.get(index, set()) & self.journal.touched:
+                    rows[normalise_id(task.paper), task.planner, task.sample] = row
+            made = [row for row in rows.values() if row is not None]
+            write_text(self.out, write_labels([*made, *self._others(rows)]))
+        return len(made)
+
+    def _others(self, rows: Mapping[PlanKey, LabelledPlan | None]) -> Iterator[LabelledPlan]:
+        """Yield what the label file says of plans that these rows are not about."""
+        for old in read_labels([self.out]) if is_there(self.out) else []:
+            key = normalise_id(old.paper), old.planner, old.sample
+            new = rows.get(key)
+            if key not in rows:
+                yield old
+            elif new is not None and (old.gold, old.plan) != (new.gold, new.plan):
+                message = f"{self.out}: has labels of other entries of {old.planner!r} on {old.paper!r}"
+                raise InputError(f"{message}; choose another --out")
 
     def _labels(self, index: int, answers: dict[str, str]) -> LabelledPlan | None:
         """Return the labels of one task; None while no pair of it is decided."""
         task = self.tasks[index]
-        given = {pair: answers.get(self._keys.get((index, *pair), ""), "skip") for pair in task.pairs}
+        elsewhere = not answers.keys() <= self._known  # pairs that another page asked about
+        keys = {pair: self._keys.get((index, *pair)) or (task.key(pair) if elsewhere else "") for pair in task.pairs}
+        given = {pair: answers.get(key, "skip") for pair, key in keys.items()}
         if all(answer == "skip" for answer in given.values()):
             return None
         match, part, undecided = (
@@ -165,36 +171,3 @@ def open_session(tasks: Sequence[LabelTask], queue: Queue, out: str | Path, anno
     session = LabelSession(tasks, queue, journal, path.with_name(f"{stem}.jsonl"))
     session.export()
     return session
-
-
-def open_journal(path: Path, annotator: str, sampling: str) -> Journal:
-    """Open the journal at a path, or begin it; one that was begun for another sampling is refused."""
-    if not path.exists():
-        head = {"evalkit_labels": VERSION, "annotator": annotator, "sampling": sampling}
-        append_line(path, json.dumps(head, ensure_ascii=False))
-    journal = read_journal(path)
-    if journal.sampling != sampling:
-        raise InputError(
-            f"{path}: holds answers on {journal.sampling!r}, not on {sampling!r}; choose another --out for those"
-        )
-    return journal
-
-
-def read_journal(path: Path) -> Journal:
-    """Read a journal as it stands."""
-    trees: list[dict[str, Any]] = []
-    for _, number, line in read_lines([path]):
-        try:
-            trees += [dict(json.loads(line))] if line.endswith("}") else []  # a line cut off was never confirmed
-        except (ValueError, TypeError, RecursionError) as error:
-            raise InputError(f"{path}:{number}: not an answer that evalkit label wrote") from error
-    head = trees[0] if trees else {}
-    if head.get("evalkit_labels") != VERSION:
-        raise InputError(f"{path}: not a journal of evalkit label")
-    journal = Journal(path, str(head.get("annotator", "")), str(head.get("sampling", "")))
-    for tree in trees[1:]:
-        if tree.get("undo"):
-            journal.steps[-1:] = []
-        elif tree.get("answer") in ANSWERS and isinstance(tree.get("keys"), list):
-            journal.steps.append((tuple(map(str, tree["keys"])), tree["answer"]))
-    return journal

@@ -18,7 +18,7 @@ from evalkit.matching.features import coverage, options, removals, semantic, tra
 from evalkit.matching.features.registry import Feature
 from evalkit.matching.features.semantic import COMPOSED, ListVectors
 from evalkit.matching.features.words import SOURCES, Expansions, expansions_in, texts_of
-from evalkit.matching.rules import Needs, gold_as_read, needs_of, plan_as_read
+from evalkit.matching.rules import Needs, gold_as_read, needs_of, plan_as_read, unnamed
 from evalkit.matching.tokens import expansions
 from evalkit.types import Ablation
 
@@ -48,12 +48,13 @@ LEXICAL = tuple(name for name, feature in FEATURES.items() if feature.family != 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What is known about every pair: `values` [gold, plan, feature], and what it `needs` to match [gold, plan]; of
-    several lists (see `batch_features`) with one more axis before these."""
+    """What is known about every pair: `values` [gold, plan, feature], what it `needs` to match and whether the plan's
+    entry is `unnamed` [gold, plan]; of several lists (see `batch_features`) with one more axis before these."""
 
     names: tuple[str, ...]
     values: NDArray[np.float64]
     needs: Needs
+    unnamed: NDArray[np.bool_]
 
 
 def needs(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> list[str]:
@@ -64,7 +65,7 @@ def needs(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> list[str]:
 def features(gold: Sequence[Ablation], plan: Sequence[Ablation], vectors: Mapping[str, TextVectors] | None) -> Features:
     """Return every feature of every pair; without vectors those that need no embedding."""
     of_lists = batch_features([(gold, plan)], vectors)
-    return Features(of_lists.names, of_lists.values[0], of_lists.needs[0])
+    return Features(of_lists.names, of_lists.values[0], of_lists.needs[0], of_lists.unnamed[0])
 
 
 def alike(lists: Sequence[tuple[Sequence[Ablation], Sequence[Ablation]]]) -> Iterator[list[int]]:
@@ -90,7 +91,7 @@ def batch_features(
     names = tuple(FEATURES) if vectors is not None else LEXICAL
     shape = (len(lists), len(lists[0][0]), len(lists[0][1]))
     if not all(shape):
-        return Features(names, np.zeros((*shape, len(names))), np.zeros(shape, np.int8))
+        return Features(names, np.zeros((*shape, len(names))), np.zeros(shape, np.int8), np.zeros(shape, np.bool_))
     as_read = [(gold_as_read(gold), plan_as_read(plan)) for gold, plan in lists]
     tables = [_tables(gold, plan) for gold, plan in as_read]
     in_vectors = None
@@ -110,7 +111,8 @@ def batch_features(
     values *= GRID
     np.round(values, out=values)
     values /= GRID
-    return Features(names, values, np.array([needs_of(gold, plan) for gold, plan in as_read]))
+    needed = np.array([needs_of(gold, plan) for gold, plan in as_read])
+    return Features(names, values, needed, np.array([unnamed(gold, plan) for gold, plan in as_read]))
 
 
 def _tables(gold: tuple[Ablation, ...], plan: tuple[Ablation, ...]) -> tuple[ListTables, ListTables]:

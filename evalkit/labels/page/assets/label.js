@@ -32,7 +32,8 @@ async function go(path, body) {
     if (!same) at("planner").open = false;
     const open = view.candidates ? view.candidates.findIndex((one) => !one.answer) : 0;
     current = same || open >= 0 ? Math.max(0, open) : 0;
-    at("error").hidden = true;
+    at("error").textContent = view.problem || "";
+    at("error").hidden = !view.problem;
     draw();
   } catch (problem) {
     at("error").textContent = `Not kept: ${problem.message}`;

@@ -1,0 +1,154 @@
+"""Write the pages of docs/reference from the code: commands and options, columns of tables, the Python interface.
+
+docs/conf.py calls it; the pages are not kept in git.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+import evalkit
+from evalkit.cli import COMMANDS, group
+from evalkit.report.columns import meaning
+from evalkit.report.escaping import markdown
+from evalkit.storage.label_files import Labels, read_labels
+
+SHOWN = ("leaderboard", "papers", "pairs", "plans", "diagnostics")
+
+
+def run_with_every_column() -> evalkit.Run:
+    """Return a small run with all that adds columns: a baseline, labels, and AblationBench's figures."""
+    work = Path(tempfile.mkdtemp())
+    try:
+        papers = {
+            f"paper-{n}": [{"name": f"No gate {n}", "ablated_part": "gate", "action": "REMOVE"}] for n in (1, 2, 3)
+        }
+        rows = [{"paper": name, "planner": "a", "gold": entries, "plan": entries, "match": [[0, 0]], "same_part": []}
+                for name, entries in papers.items()]  # fmt: skip
+        labels = work / "labels.jsonl"
+        labels.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        settings = evalkit.Settings(matcher="lexical", resamples=9, baseline="a", compat="ablationbench")
+        return evalkit.score(
+            {"a": papers, "b": papers}, papers, settings, labels=Labels(read_labels([labels])), cache=None
+        )
+    finally:
+        shutil.rmtree(work)
+
+
+def sentence(text: str) -> str:
+    """Return a help text for a line of Markdown: code stays code, everything else is plain text."""
+    parts = re.split(r"(`[^`]+`|\s+)", text.strip())
+    return "".join(_part(part) for part in parts)
+
+
+def _part(part: str) -> str:
+    if part.isspace():
+        return " "
+    if part.startswith("--"):
+        part = f"`{part}`" if part[-1].isalnum() else f"`{part[:-1]}`{part[-1]}"
+    return part.replace("|", "\\|") if part.startswith("`") else markdown(part)
+
+
+def walk(command: click.Command, words: str) -> Iterator[tuple[str, click.Command]]:
+    """Yield commands with their full names, those of groups behind them."""
+    yield words, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if child := command.get_command(context, name):
+                yield from walk(child, f"{words} {name}")
+
+
+def command_section(name: str, command: click.Command) -> Iterator[str]:
+    """Yield the lines about one command."""
+    context = click.Context(command, info_name=name)
+    yield from (f"## {name}", "", "```text", command.get_usage(context).removeprefix("Usage: "), "```", "")
+    for paragraph in (command.help or "").split("\n\n"):
+        yield from (sentence(paragraph.replace("\b", "")), "")
+    options = [item for item in command.get_params(context) if isinstance(item, click.Option)]
+    if options:
+        yield from ("| option | what it does |", "|---|---|")
+    for option in options:
+        if record := option.get_help_record(context):
+            names = record[0].replace("|", "\\|")
+            yield f"| `{names}` | {sentence(record[1])} |"
+    yield ""
+
+
+def commands() -> str:
+    """Return the page of all commands and options."""
+    lines = ["# Commands and options", "", "What `evalkit COMMAND --help` says, for all commands.", ""]
+    for name in COMMANDS:
+        command = group.get_command(click.Context(group), name)
+        for words, one in walk(command, f"evalkit {name}") if command else ():
+            lines += command_section(words, one)
+    return "\n".join(lines)
+
+
+def columns() -> str:
+    """Return the page of all columns of all tables."""
+    figures = "[What the numbers mean](../numbers.md#the-figures) explains the figures."
+    lines = ["# Columns of the tables", "", "Every column of every table in a run folder, in order.", figures, ""]
+    run = run_with_every_column()
+    for table in SHOWN:
+        names = [*map(str, getattr(run, table).columns), "signature"]
+        lines += [f"## {table}.csv", "", "| column | what it says |", "|---|---|"]
+        lines += [f"| `{name}` | {sentence(meaning(name))} |" for name in names]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def python() -> str:
+    """Return the page of the public names, for autodoc."""
+    lines = [
+        "# The Python interface",
+        "",
+        "Everything that `import evalkit` offers. [In Python](../python.md) shows it at work.",
+        "",
+    ]
+    for name in evalkit.__all__:
+        item = getattr(evalkit, name)
+        kind = (
+            "autofunction"
+            if not isinstance(item, type)
+            else "autoexception"
+            if issubclass(item, Exception)
+            else "autoclass"
+        )
+        members = "   :members:\n   :undoc-members:\n" if kind == "autoclass" else ""
+        lines += [f"## {name}", "", "```{eval-rst}", f".. {kind}:: evalkit.{name}\n{members}```", ""]
+    return "\n".join(lines)
+
+
+def llms(index: str) -> str:
+    """Return llms.txt, the list of pages for language models: the first page with links to the pages as Markdown."""
+    head, _, rest = index.partition("\n## ")
+    title, summary = head.split("\n\n")[:2]
+    made = "".join(f"\n- [{name}](reference/{name}.md)" for name in PAGES)
+    lists = f"## {rest.strip()}\n{made}\n"
+    linked = re.sub(r"\]\(([\w/-]+\.md)\)", r"](_sources/\1.txt)", lists)
+    return f"{title}\n\n> {' '.join(summary.split())}\n\n{linked}"
+
+
+PAGES = {"commands": commands, "columns": columns, "python": python}
+
+
+def write(folder: Path) -> None:
+    """Write the pages that are not what they were, so that an unchanged page is not built again."""
+    folder.mkdir(exist_ok=True)
+    for name, make in PAGES.items():
+        path, text = folder / f"{name}.md", make()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+    (folder / "llms.txt").write_text(llms((folder.parent / "index.md").read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(__file__).resolve().parent.parent / "docs" / "reference")
