@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 MARKS = {"better": "▲", "worse": "▼", "no change": "=", "inconclusive": "?"}
 MARKS_SAID = "▲ better, ▼ worse, ? not told apart, = no change, after correction for all looks"
 SHOWN_ENTRIES = 20
+_OWN = re.compile(r"~?\d{4}-\d\d-\d\d|[-+]?\d\.\d{3}( \[\d\.\d\d, \d\.\d\d\]| [▲▼?=])?|[●· ]+|\d+( of \d+)?|\d+%|–")
 ENTRY_HEADS = ("gold entry", "paper", "turns", "found in", "runs", "first found", "last lost", "found again")
 SHOWN_TRENDS = 8
 
@@ -264,9 +266,17 @@ def markdown(result: History, entries: bool) -> str:
         heads = ENTRY_HEADS if entries else ("run", *_heads(result, wide=True))
         rows = _entry_table(group) if entries else _run_table(group)
         lines += ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
-        lines += ["| " + " | ".join(escaping.markdown(str(cell)) for cell in row) + " |" for row in rows]
+        lines += ["| " + " | ".join(map(_markdown_cell, row)) + " |" for row in rows]
         lines += ["", *(escaping.markdown(line) + "  " for line in conclusions(result, group) if not entries), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_cell(cell: object) -> str:
+    """Return a cell for Markdown: the best figure bold, our own numbers and marks as they are, other texts escaped."""
+    text = str(cell).strip()
+    if isinstance(cell, Text) and cell.style == "bold":
+        return f"**{text.removesuffix('*')}**"
+    return text if _OWN.fullmatch(text) else escaping.markdown(text)
 
 
 def _run_table(group: Group) -> Iterator[list[object]]:
