@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from evalkit.errors import SettingsError
 from evalkit.plugins import plugin_names
-from evalkit.types import Ablation
+from evalkit.types import Ablation, Plan
 
 MATCHERS = ("hybrid", "lexical", "embedding")
 MOST = 1_000_000  # of resamples, of entries, and of other counts that only have to be possible
@@ -422,3 +422,10 @@ def content_digest(entries: Iterable[Ablation]) -> str:
     """Return the sha256 of what entries say; empty where there are none."""
     contents = [(entry.name, entry.part, entry.action, entry.replacements, entry.metrics) for entry in entries]
     return fingerprint(contents) if contents else ""
+
+
+def gold_digest(gold: Plan) -> str:
+    """Return the sha256 of what a gold list says, with its weights where one of them is not 1."""
+    weights = [float(weight) for weight in (gold.weight, *(entry.weight for entry in gold.ablations))]
+    digest = content_digest(gold.ablations)
+    return digest if set(weights) == {1.0} else fingerprint([digest, weights])

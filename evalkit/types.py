@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
+Meta = tuple[tuple[str, str], ...]  # what gold says of a paper or an entry: (field, value), each field once
+LEAST_WEIGHT, LARGEST_WEIGHT = 1e-6, 1e6
 
 
 class Action(StrEnum):
@@ -61,8 +63,9 @@ class Unread(Diagnostic):
 class Ablation(Portable):
     """One entry of a plan or of gold. `action` None and empty tuples are unspecified: they agree with everything.
 
-    `draft`: nobody has confirmed it yet; `source`: the sentence that it was taken from. Neither is part of what it
-    says, so entries are equal without them.
+    `draft`: nobody has confirmed it yet; `source`: the sentence that it was taken from; `weight`: how important a gold
+    entry is; `meta`: what gold says about it, as (field, value). None of them is part of what it says, so entries are
+    equal without them.
     """
 
     name: str
@@ -72,6 +75,8 @@ class Ablation(Portable):
     metrics: tuple[str, ...] = ()
     draft: bool = field(default=False, compare=False)
     source: str = field(default="", compare=False)
+    weight: float = field(default=1.0, compare=False)
+    meta: Meta = field(default=(), compare=False)
 
     @property
     def ablated_part(self) -> str:
@@ -102,7 +107,8 @@ def entry_tree(entry: Ablation) -> dict[str, Any]:
 class Plan(Portable):
     """One planner's list for one paper, or the gold list of that paper (planner None).
 
-    `about`: what else the document says of the whole list (title, source, review_text, ...), for `convert`.
+    `about`: what else the document says of the whole list (title, source, review_text, ...), for `convert`. `weight`
+    and `meta`: how important a gold paper is, and what gold says about it.
     """
 
     paper: str
@@ -113,6 +119,8 @@ class Plan(Portable):
     trace: str = ""
     sample: str = ""
     about: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    weight: float = field(default=1.0, compare=False)
+    meta: Meta = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +243,9 @@ class Counts:
     match_plan_if_all: float = 0
     match_gold_expected: float = 0
     match_plan_expected: float = 0
+    paper_weight: float = 0
+    gold_weight: float = 0
+    match_weight: float = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, name) + getattr(other, name) for name in COUNT_NAMES))

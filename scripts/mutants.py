@@ -25,6 +25,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "metrics/figures": ("figures", "scoring"),
     "matching/assign": ("alignment",),
     "metrics/set_overlap": ("overlap", "scoring"),
+    "metrics/metric_names": ("metric_names", "overlap"),
     "scoring/pair": ("pairing",),
     "matching/calibration": ("matching",),
     "matching/explain": ("matching",),

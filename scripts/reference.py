@@ -9,15 +9,18 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 import evalkit
 from evalkit.cli import COMMANDS, group
+from evalkit.formats import CODES
 from evalkit.report.columns import meaning
 from evalkit.report.escaping import markdown
+from evalkit.report.schemas import make_schema
 from evalkit.storage.label_files import Labels, read_labels
 
 SHOWN = ("leaderboard", "papers", "pairs", "plans", "diagnostics")
@@ -127,6 +130,54 @@ def python() -> str:
     return "\n".join(lines)
 
 
+def settings() -> str:
+    """Return the page of all settings and of all keys of a gate's file."""
+    table, gate = make_schema("settings")["properties"], make_schema("gate")["properties"]
+    judge = table.pop("judge")["properties"]
+    files = "[settings file](../settings.md#the-settings-file)", "[gate's file](../comparing-and-ci.md#a-gate)"
+    lines = ["# Settings and rules", "", f"Every key of a {files[0]} and of a {files[1]}.", ""]
+    parts = {"Settings": table, "[judge]": judge, "[gate]": gate["gate"]["properties"],
+             "[[rule]]": gate["rule"]["items"]["properties"]}  # fmt: skip
+    for title, keys in parts.items():
+        lines += [f"## {title}", "", "| key | value | default | what it is |", "|---|---|---|---|"]
+        for name, schema in keys.items():
+            default = f"`{json.dumps(schema['default'])}`" if "default" in schema else ""
+            about = sentence(schema.get("description", ""))
+            lines.append(f"| `{name}` | {sentence(_value(schema))} | {default} | {about} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _value(schema: Mapping[str, Any]) -> str:
+    """Return in words what a value may be."""
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    if "anyOf" in schema:
+        return f"{_value(schema['anyOf'][0])} or the name of a plug-in"
+    if "exclusiveMinimum" in schema:
+        return f"number between {schema['exclusiveMinimum']} and {schema['exclusiveMaximum']}"
+    words = {
+        "string": "text",
+        "integer": "whole number",
+        "array": "list",
+        "object": "table",
+        "boolean": "true or false",
+    }
+    least, most = schema.get("minimum"), schema.get("maximum")
+    bounds = "" if least is None else f", from {least}" + (f" to {most}" if most is not None and most < 2**62 else "")
+    return f"{words.get(schema['type'], schema['type'])}{bounds}"
+
+
+def diagnostics() -> str:
+    """Return the page of all diagnostics of reading."""
+    what = "What `evalkit validate` and `diagnostics.csv` say of documents."
+    severities = "An error is something left out, a warning a doubt, a note a repair; `--strict` makes errors of notes."
+    lines = ["# Diagnostics of reading", "", what, severities, ""]
+    lines += ["| code | severity | what it means |", "|---|---|---|"]
+    lines += [f"| `{name}` | {code.severity} | {sentence(code.meaning)} |" for name, code in sorted(CODES.items())]
+    return "\n".join(lines) + "\n"
+
+
 def llms(index: str) -> str:
     """Return llms.txt, the list of pages for language models: the first page with links to the pages as Markdown."""
     head, _, rest = index.partition("\n## ")
@@ -137,7 +188,7 @@ def llms(index: str) -> str:
     return f"{title}\n\n> {' '.join(summary.split())}\n\n{linked}"
 
 
-PAGES = {"commands": commands, "columns": columns, "python": python}
+PAGES = {"commands": commands, "settings": settings, "columns": columns, "diagnostics": diagnostics, "python": python}
 
 
 def write(folder: Path) -> None:

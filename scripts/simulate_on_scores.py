@@ -15,6 +15,7 @@ import argparse
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,10 @@ Population = tuple[Array, Array]  # match F1 [paper, planner], and its counts [p
 COUNTS = ("match_gold", "match_plan", "gold_entries", "plan_entries")
 SIZES = (10, 17, 30, 50, 100, 350)
 MARGIN, MAX_DROP = 0.05, 0.02  # of the shipped gate's headline rule
+COVERED = ("macro F1", "micro F1", "difference, macro", "difference, micro")
+TESTED = ("one test, macro", "one test, micro", "any of all pairs")
+GATED = ("alarms, one planner", "alarms, all planners", "catches -.05", "catches -.10", "could see, one test",
+         "could see, one of several")  # fmt: skip
 BATCH = 250  # simulated runs whose levels are computed together
 
 
@@ -179,29 +184,25 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--sims", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=("", "coverage", "sizes", "gate", "many"), default="")
     asked = parser.parse_args()
     sims, seed = asked.sims, asked.seed
     populations = [population(run) for run in asked.runs]
     print(f"\n{sims} draws a cell and population, in percent")
-    table(
-        "Coverage of nominal 95% intervals", ("macro F1", "micro F1", "difference, macro", "difference, micro"),
-        populations, lambda one, papers: coverage(one, papers, sims, seed),
-    )  # fmt: skip
-    table(
-        "Nothing changed: share of tests with p < .05", ("one test, macro", "one test, micro", "any of all pairs"),
-        populations, lambda one, papers: sizes(one, papers, sims, seed),
-    )  # fmt: skip
-    table(
-        "The shipped gate, and what could be seen",
-        ("alarms, one planner", "alarms, all planners", "catches -.05", "catches -.10", "could see, one test",
-         "could see, one of several"),
-        populations, lambda one, papers: gate(one, papers, sims, seed),
-    )  # fmt: skip
-    print("\n## Many planners: half of them are worse by .05 on average\n")
-    row("planners", "papers", "seconds", "pairs of unlike planners told apart, percent")
-    row(*["---"] * 4)
-    for line in many(populations[0][0], seed):
-        row(*line)
+    shown = {
+        "coverage": ("Coverage of nominal 95% intervals", COVERED, coverage),
+        "sizes": ("Nothing changed: share of tests with p < .05", TESTED, sizes),
+        "gate": ("The shipped gate, and what could be seen", GATED, gate),
+    }
+    for name, (title, columns, simulate) in shown.items():
+        if asked.only in ("", name):
+            table(title, columns, populations, partial(simulate, sims=sims, seed=seed))
+    if asked.only in ("", "many"):
+        print("\n## Many planners: half of them are worse by .05 on average\n")
+        row("planners", "papers", "seconds", "pairs of unlike planners told apart, percent")
+        row(*["---"] * 4)
+        for line in many(populations[0][0], seed):
+            row(*line)
 
 
 if __name__ == "__main__":

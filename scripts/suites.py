@@ -23,8 +23,8 @@ import yaml
 
 from evalkit.formats import parse_document
 from evalkit.formats import yaml as our_yaml
-from evalkit.formats.entries import Node
 from evalkit.formats.json import read_values
+from evalkit.formats.tree import Node
 from evalkit.storage.discovery import documents
 from evalkit.types import Document
 

@@ -69,7 +69,8 @@ class Repository:
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "GITHUB_ACTIONS": "true",
             "GITHUB_OUTPUT": str(self.top / "output"), "GITHUB_STEP_SUMMARY": str(self.top / "summary.md"), **variables,
         }  # fmt: skip
-        return subprocess.run([str(SCRIPT), step], cwd=self.checkout, env=env, capture_output=True, text=True)
+        words = [str(SCRIPT), step] if step in ("check", "comment") else ["bash", "-e", "-c", step]
+        return subprocess.run(words, cwd=self.checkout, env=env, capture_output=True, text=True)
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -143,10 +144,8 @@ def test_without_plans_in_the_base_there_is_a_leaderboard(repository: Repository
 def test_a_baseline_takes_the_bases_place(repository: Repository) -> None:
     repository.commit(plans=6, entries=3)
     repository.clone()
-    settings = {"EVALKIT_PLANS": "plans", "EVALKIT_GOLD": "references"}
-    assert repository.run("check", **settings).returncode == 0
-    words = [sys.executable, "-m", "evalkit", "baseline", "set", ".evalkit/out/head"]
-    subprocess.run(words, cwd=repository.checkout, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    done = repository.run("evalkit score --pred plans --gold references --out base && evalkit baseline set base")
+    assert done.returncode == 0, done.stderr
     shutil.rmtree(repository.checkout / "plans" / "model")
     for number in range(6):
         write(repository.checkout / "plans" / "model" / f"paper-{number}.json", ENTRIES[:1])
@@ -160,6 +159,22 @@ def test_plans_that_cannot_be_scored_leave_a_comment(repository: Repository) -> 
     done = repository.run("check", EVALKIT_PLANS="no such folder")
     assert (done.returncode, repository.outputs["verdict"]) == (2, "error")
     assert repository.read("comment.md").startswith("evalkit could not score the plans of head")
+
+
+@pytest.mark.parametrize("has_baseline", [False, True])
+def test_gitlab_compares_with_a_baseline_or_the_base(repository: Repository, has_baseline: bool) -> None:
+    job = yaml.safe_load((ROOT / "docs" / "ci" / "gitlab.yml").read_text(encoding="utf-8"))["plans"]
+    base = repository.commit(plans=6, entries=3)
+    shutil.copy(ROOT / "configs" / "gate.toml", repository.origin)
+    repository.commit(plans=6, entries=1)
+    repository.clone()
+    lines, sha = "\n".join(job["script"]), {"CI_MERGE_REQUEST_DIFF_BASE_SHA": base}
+    if has_baseline:  # of head itself, so that nothing has changed
+        done = repository.run(f"{job['script'][0]} && evalkit baseline set run && rm -r run")
+        assert done.returncode == 0, done.stderr
+    done = repository.run(lines, **sha)
+    assert done.returncode == (0 if has_baseline else 3), done.stderr
+    assert all((repository.checkout / name).exists() for name in job["artifacts"]["paths"])
 
 
 class GitHub(ThreadingHTTPServer):

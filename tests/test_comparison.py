@@ -201,7 +201,7 @@ def test_another_judge_is_refused_without_its_settings() -> None:
     assert "10.0.0.1" not in baseline_text(base, "main")
     asked = [replace(item, signature=replace(item.signature, judge=f"a@1{left}")) for item, left in
              ((base, ""), (new, " (2 of 7 left)"))]  # fmt: skip
-    assert compare(*asked).warnings == ("new: the judge's answers are incomplete (2 of 7 left to the matcher)",)
+    assert compare(*asked).warnings[0] == "new: the judge's answers are incomplete (2 of 7 left to the matcher)"
 
 
 def test_forced_over_other_gold_compares_shared_papers() -> None:
@@ -314,3 +314,18 @@ def test_plan_texts_cannot_begin_lines_or_steer_terminals(capsys: pytest.Capture
     assert "[red]gate[/red]" in text
     assert not [line for line in text.splitlines() if line.lstrip().startswith("::")]
     assert not set(text) & {"\x1b", "\u202e"}
+
+
+def test_few_papers_that_differ_are_named() -> None:
+    """Of four papers that differ, the least p is 1/16; of five 1/32, which two tests double."""
+    few = compare(side(plans()), side(plans(**dict.fromkeys("abcd", (GATE,)))), resamples=4096)
+    assert few.headline[0].p == 1 / 16
+    assert "p: 4 of 12 papers differ; with so few no p can be below 0.05" in few.warnings
+    five = dict.fromkeys("abcde", (GATE,))
+    assert not any("differ" in warning for warning in compare(side(plans()), side(plans(**five))).warnings)
+    two = compare(side([*plans(), *plans(planner="q")]), side([*plans(**five), *plans(planner="q", a=(GATE,))]))
+    told = [warning for warning in two.warnings if "differ" in warning]
+    assert told == [
+        f"{planner}: {count} of 12 papers differ; with so few, corrected over 2 planners, no p can be below 0.05"
+        for planner, count in (("p", 5), ("q", 1))
+    ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from damaged_runs import COMMANDS, project, try_one, whole, write
+from damaged_runs import COMMANDS, project, run_quietly, try_one, whole, write
 
 import evalkit
 from evalkit.comparison.baseline import parse_baseline
@@ -139,6 +139,21 @@ def replaced(text: str, path: tuple[Any, ...], value: Any) -> str:
         inner = inner[key]
     inner[last] = value
     return json.dumps(tree[""])
+
+
+def test_a_run_that_lacks_a_fact_is_refused_or_read_without_it(place: Path) -> None:
+    """Every key of run.json is taken out in turn."""
+    (place / "lacking").mkdir()
+    write(place / "lacking", {Path(name).name: content for name, content in whole()["csv"].items()})
+    text = (place / "lacking" / "run.json").read_text(encoding="utf-8")
+    for *way, last in (path for path in leaves(json.loads(text)) if path):
+        inner = tree = json.loads(text)
+        for key in way:
+            inner = inner[key]
+        del inner[last]
+        (place / "lacking" / "run.json").write_text(json.dumps(tree), encoding="utf-8")
+        for words in (["table", "lacking", "csv"], ["show", "lacking", "--json"]):
+            run_quietly(words)
 
 
 WRONG = ([[[]]], {"\x1b": {}}, 10**400, float("nan"))

@@ -27,6 +27,7 @@ GOLDENS = ROOT / "tests" / "goldens"
 NOT_RUN = {
     "evalkit view": "serves a page until it is stopped",
     "evalkit label": "serves a page until it is stopped",
+    "evalkit watch": "scores until it is stopped",
     "evalkit gold extract": "needs a model that drafts entries",
     "evalkit gold confirm": "asks the reader",
     "--base default": "is refused when the labels do not help, as those here",
@@ -73,6 +74,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for source, names in (("plans", ("plans", "new-plans", "its-plans")), ("gold", ("references",))):
             for name in names:
                 shutil.copytree(demo / source, work / name)
+        for path in (work / "references").glob("*.json"):  # for docs/slices.md
+            tree = json.loads(path.read_text(encoding="utf-8")) | {"year": 2021 + len(path.stem) % 2}
+            path.write_text(json.dumps(tree), encoding="utf-8")
         for name in ("run", "new-run"):
             shutil.copytree(demo / "run", work / name)
         for name in ("first", "second", "third", "fourth"):

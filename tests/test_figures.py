@@ -91,11 +91,13 @@ SUMS = Counts(
     hits_at_3=6, hits_at_5=9, slots_at_1=12, slots_at_3=16, slots_at_5=25, ndcg_at_1=1.5, ndcg_at_3=2.5, ndcg_at_5=3.5,
     average_precision=4.5, borderline_pairs=34, match_gold_if_none=1, match_plan_if_none=2, match_gold_if_all=15,
     match_plan_if_all=18, match_gold_expected=12.5, match_plan_expected=14.5,
+    paper_weight=20, gold_weight=44, match_weight=22,
 )  # fmt: skip
 # F1 is 2ab / (a gold + b plan), with a the plan's hits and b gold's.
 WORKED = {
     "match_precision": ("match", 13 / 50), "match_recall": ("match", 11 / 40),
     "match_f1": ("match", 2 * 13 * 11 / (13 * 40 + 11 * 50)),
+    "weighted_recall": ("weight", 22 / 44), "weighted_f1": ("weight", 2 * 13 * 22 / (13 * 44 + 22 * 50)),
     "part_precision": ("part", 23 / 50), "part_recall": ("part", 21 / 40),
     "part_f1": ("part", 2 * 23 * 21 / (23 * 40 + 21 * 50)),
     "action_agreement": ("action", 17 / 19),
@@ -126,7 +128,15 @@ def test_every_figure_by_hand() -> None:
 def test_which_averages_make_sense() -> None:
     """A mean over papers of kappa does not, nor do sums of figures that are themselves per paper."""
     assert [name for name, figure in FIGURES.items() if not figure.macro] == ["action_kappa"]
-    per_paper = ["ndcg_at_1", "ndcg_at_3", "ndcg_at_5", "average_precision", "coverage"]
+    per_paper = [
+        "weighted_recall",
+        "weighted_f1",
+        "ndcg_at_1",
+        "ndcg_at_3",
+        "ndcg_at_5",
+        "average_precision",
+        "coverage",
+    ]
     assert [name for name, figure in FIGURES.items() if not figure.micro] == per_paper
 
 
@@ -161,13 +171,16 @@ def test_small_sums_and_mixed_shapes() -> None:
 def test_each_output_has_its_figures_in_order() -> None:
     """F1 stands before the precision and recall that it is the mean of; papers.csv has them the other way round."""
     assert shown_in("table") == (
-        "match_f1", "match_precision", "match_recall", "part_f1", "action_agreement", "metric_f1", "coverage"
+        "match_f1", "match_precision", "match_recall", "weighted_f1", "weighted_recall", "part_f1", "action_agreement",
+        "metric_f1", "coverage",
     )  # fmt: skip
     assert [FIGURES[name].title for name in shown_in("console")] == [
-        "match F1", "P", "R", "part F1", "action", "options F1", "metrics F1", "nDCG@5", "coverage"
+        "match F1", "P", "R", "weighted F1", "weighted R", "part F1", "action", "options F1", "metrics F1", "nDCG@5",
+        "coverage",
     ]  # fmt: skip
     assert [FIGURES[name].capital for name in shown_in("page")][1:] == [
-        "P", "R", "Part F1", "Action", "Options F1", "Metrics F1", "nDCG@5", "AP", "Coverage"
+        "P", "R", "Weighted F1", "Weighted R", "Part F1", "Action", "Options F1", "Metrics F1", "nDCG@5", "AP",
+        "Coverage",
     ]  # fmt: skip
     assert [FIGURES[name].words for name in shown_in("browser")] == ["F1", "precision", "recall", "part F1"]
     assert (shown_in("beside"), shown_in("corrected")) == (

@@ -270,7 +270,7 @@ def test_shipped_rules_pass_themselves_and_name_every_demand() -> None:
     shown = re.sub(r"^# (?=\[\[rule\]\]|\w+ = )", "", text, flags=re.MULTILINE)
     from evalkit.comparison.gate_rules import DEMANDS
 
-    assert len(parse_gate(shown, "shown").rules) == len(gate.rules) + 2
+    assert len(parse_gate(shown, "shown").rules) == len(gate.rules) + 3
     assert all(f"{demand} = " in shown for demand in DEMANDS)
 
 

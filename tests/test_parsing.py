@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from evalkit.errors import InputError
 from evalkit.formats import CODES, FORMATS, parse_document, recognise, write_plans
-from evalkit.formats.entries import Node
 from evalkit.formats.json import read_values
 from evalkit.formats.json_strings import unambiguous
 from evalkit.formats.layouts import ABOUT
+from evalkit.formats.tree import Node
 from evalkit.storage.discovery import documents
 from evalkit.text import repair
 from evalkit.types import Ablation, Action, Document, Plan

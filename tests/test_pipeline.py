@@ -200,6 +200,18 @@ def test_few_papers_are_a_warning() -> None:
     assert run.meta["warnings"] == [f"{answer}: planner 1 of 1 gold and 1 of 1 plan entries"]
 
 
+def test_too_few_papers_for_many_planners_are_a_warning() -> None:
+    """The least p of six papers is 1/64: three planners are three tests, 3/64 < 0.05; four are six, 6/64."""
+    golds = [gold(entry("gate"), paper=f"p{n}") for n in range(6)]
+    told = [
+        score_run(
+            [plan(entry("gate"), paper=item.paper, planner=name) for item in golds for name in names], golds, LEXICAL
+        ).meta["warnings"][1:]
+        for names in ("abc", "abcd")
+    ]
+    assert told == [[], ["with 6 papers no test can tell two of 4 planners apart at 5%"]]
+
+
 def test_nothing_to_score_is_an_error_with_the_reason() -> None:
     with pytest.raises(InputError, match="no gold paper with entries"):
         score_run([plan(entry("gate"))], [gold()], LEXICAL)

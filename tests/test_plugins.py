@@ -90,23 +90,21 @@ def test_thresholds_of_the_settings_hold_for_plugins(installed: Path, project: P
 
 
 def test_figures_and_exports_of_ones_own(installed: Path, project: Path) -> None:
+    """In base, one of two shared parts matches on both papers. In new, both do on the second: 3/4 on the mean."""
     evalkit(project, *SCORE, "--out", "base", site=installed)
-    (project / "plans" / "model" / "two.plan").write_text("%plan\nREMOVE gradient clipping\n")
+    (project / "plans" / "model" / "two.plan").write_text("%plan\nREMOVE sparse gate\nREMOVE weight decay\n")
     evalkit(project, *SCORE, "--out", "new", site=installed)
-    # One of three is found on both papers, then on one: 2/3 are missed, then 1 on the other; 5/6 on the mean.
-    table = evalkit(project, "table", "new", "--columns", "missed_share,missed_share_micro", site=installed)
-    assert table.count("0.833") == 2
-    text = evalkit(project, "compare", "base", "new", "--metric", "missed_share", "--json", site=installed)
+    table = evalkit(project, "table", "new", "--columns", "match_given_part,match_given_part_micro", site=installed)
+    assert table.count("0.750") == 2
+    text = evalkit(project, "compare", "base", "new", "--metric", "match_given_part", "--json", site=installed)
     (change,) = json.loads(text)["planners"]
-    assert (change["base"], change["new"]) == (pytest.approx(2 / 3), pytest.approx(5 / 6))
-    (project / "gate.toml").write_text('[[rule]]\nmetric = "missed_share"\nfloor = 0.9\n')
-    assert "missed_share at least 0.9" in evalkit(
-        project, "gate", "base", "new", "--config", "gate.toml", site=installed, code=3
-    )
+    assert (change["base"], change["new"]) == (pytest.approx(1 / 2), pytest.approx(3 / 4))
+    (project / "gate.toml").write_text('[[rule]]\nmetric = "match_given_part"\nfloor = 0.9\n')
+    words = ("gate", "base", "new", "--config", "gate.toml")
+    assert "match_given_part at least 0.9" in evalkit(project, *words, site=installed, code=3)
     evalkit(project, "export", "new", "--to", "missed", "--out", "out", site=installed)
-    lines = ["one: Decay", "one: Warmup", "two: Gate", "two: Decay", "two: Warmup"]
     found = (project / "out" / "model.txt").read_text().splitlines()
-    assert sorted(found) == sorted(line for line in lines if line != "one: Decay")  # its part was found
+    assert sorted(found) == ["one: Warmup", "two: Warmup"]
 
 
 def test_agreement_is_measured_and_nothing_is_fitted(installed: Path, project: Path) -> None:
@@ -141,11 +139,11 @@ gold = evalkit.read_plans("gold/one.json", gold=True).plans[0]
 own = evalkit.Settings(matcher="lexical")
 assert "evalkit_example" not in sys.modules, "loaded without need"
 reply = '[{"ablated_part": "sparse gate", "action": "REMOVE"}]'
-print(evalkit.Scorer(own, cache=None).reward(reply, gold, "missed_share"))
+print(evalkit.Scorer(own, cache=None).reward(reply, gold, "match_given_part"))
 """
     env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(installed), str(ROOT)))}
     done = subprocess.run([sys.executable, "-c", code], cwd=project, env=env, capture_output=True, text=True)
-    assert float(done.stdout) == pytest.approx(2 / 3), done.stderr
+    assert float(done.stdout) == 1, done.stderr
 
 
 def test_a_plugin_that_cannot_be_loaded_is_named(installed: Path, project: Path, tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ CONTEST = run_of(
 
 def test_best_is_bold_and_ties_are_marked() -> None:
     made = leaderboard_tables.table({"run": CONTEST}, ["match_f1"])
-    assert [(labels, cells[0].mark) for labels, cells in made.rows if cells[0]] == [
-        (("first",), "best"), (("close",), "tied"), (("far",), ""),
+    assert [(planner, cells[0].mark) for (planner,), cells in made.rows if cells[0]] == [
+        ("first", "best"), ("close", "tied"), ("far", ""),
     ]  # fmt: skip
     assert leaderboard_tables.markdown(made, False).splitlines()[:5] == [
         "| planner | Match F1 |",

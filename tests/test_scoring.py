@@ -43,6 +43,9 @@ def test_the_worked_example() -> None:
         "match_precision": 3 / 5,
         "match_recall": 3 / 4,
         "match_f1": 6 / 9,
+        # All weights are 1.
+        "weighted_recall": 3 / 4,
+        "weighted_f1": 6 / 9,
         "part_precision": 4 / 5,
         "part_recall": 4 / 4,
         "part_f1": 8 / 9,

@@ -89,6 +89,9 @@ def test_reference_has_every_command_option_and_name(site: Path) -> None:
     text = (site / "reference" / "commands.html").read_text(encoding="utf-8")
     assert "--part-threshold" not in text  # a setting without an option
     assert "--planner-from" in text
+    settings = (site / "reference" / "settings.html").read_text(encoding="utf-8")
+    assert all(f">{name}</span>" in settings for name in ("part_threshold", "budget_money", "must_match"))
+    assert ">entry-unreadable</span>" in (site / "reference" / "diagnostics.html").read_text(encoding="utf-8")
 
 
 def test_language_models_find_the_pages(site: Path) -> None:

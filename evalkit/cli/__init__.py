@@ -21,6 +21,7 @@ from evalkit.errors import DISTRIBUTION, EvalkitError, OutputError, Stopped
 WORDS = "evalkit.words"  # under which a context keeps the words of the command line
 COMMANDS = {
     "score": "score plans against gold; the main job",
+    "watch": "score again whenever a plan is saved",
     "show": "gold and a plan side by side",
     "report": "a run as one HTML page to open, read and send",
     "table": "the leaderboard for a paper or a pull request",

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from evalkit.cli.options import (
+    BY,
     JSON,
     MARKDOWN,
     Number,
@@ -26,6 +27,7 @@ from evalkit.cli.options import (
 @click.option("--metric", default="match_f1", help="The figure that decides; add _micro for sums.  [default: match_f1]")
 @click.option("--target", type=Number(float, 0, 1), default=0.05, help="The difference worth seeing.  [default: 0.05]")
 @click.option("--corrected", is_flag=True, help="Correct the metric by the labels that both runs were scored with.")
+@BY
 @pairing_options
 @scoring_options
 @cache_options
@@ -33,7 +35,7 @@ from evalkit.cli.options import (
 @MARKDOWN
 def command(
     places: tuple[str, ...], pred_base: str | None, pred_new: str | None, gold: str | None, metric: str, target: float,
-    corrected: bool, renamed: tuple[str, ...], force: bool, rescore_base: str | None, as_json: bool,
+    corrected: bool, by: str | None, renamed: tuple[str, ...], force: bool, rescore_base: str | None, as_json: bool,
     markdown_file: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Compare two runs on the papers that both have: BASE and NEW are run folders, or baselines by file or by name.
@@ -49,7 +51,7 @@ def command(
     comparison = compare(
         base, new, metric=metric, target=target, renamed=renamed_planners(renamed), force=force,
         corrected=(metric,) if corrected else (), resamples=options["resamples"] or None, seed=options["seed"],
-        doubts=doubts, correction=options["correction"],
+        doubts=doubts, correction=options["correction"], by=(by,) if by else (),
     )  # fmt: skip
     if markdown_file:
         write_text(markdown_file, ci.comparison_markdown(comparison))

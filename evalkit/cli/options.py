@@ -236,6 +236,7 @@ CONFIG = click.option("--config", metavar="FILE", help="Settings in TOML; option
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 WIDE = click.option("--wide", is_flag=True, help="Print every planner and column, however wide the terminal is.")
 VERBOSE = click.option("--verbose", is_flag=True, help="Print the whole signature.")
+BY = click.option("--by", metavar="FIELD", help="Every figure by a field of gold's metadata too, as in --by venue.")
 JUDGEMENTS = click.option(
     "--judgements",
     multiple=True,

@@ -17,9 +17,9 @@ import pandas as pd
 
 from evalkit.comparison.snapshot import GOLD_TEXTS, SUMMED_FIGURES, Snapshot, paper_sums, snapshot_of
 from evalkit.errors import InputError, SettingsError
-from evalkit.metrics.figures import MACRO, shown_in
+from evalkit.metrics.figures import MACRO, WEIGHT_COUNTS, WEIGHTED, shown_in
 from evalkit.scoring.correction import HITS, LABELLED
-from evalkit.scoring.run_writer import COUNTED
+from evalkit.scoring.run_writer import COUNTED, macro_means
 from evalkit.settings import check_known, shown
 from evalkit.storage.files import names_device, read_text
 from evalkit.storage.runs import Run, Signature, load_run
@@ -55,6 +55,7 @@ BASELINE = {
     "matched": {str: {str: {object: numbers(0, 1)}}},
     "errors": {str: {str: COUNT}},
     "doubts?": {str: TEXT},
+    "fields?": {str: {str: {str: LINE}}},
 }
 
 
@@ -70,6 +71,7 @@ def baseline_text(snapshot: Snapshot, name: str) -> str:
         "papers": {planner: _papers(rows) for planner, rows in snapshot.papers.groupby("planner", sort=True)},
         "matched": _matched(snapshot),
         "errors": _nested((planner, key, count) for (planner, key), count in sorted(snapshot.errors.items())),
+        **({"fields": about} if (about := _fields(snapshot.gold)) else {}),
         **({"doubts": {str(n): doubt for n, doubt in enumerate(snapshot.doubts, start=1)}} if snapshot.doubts else {}),
     }
     return _json(content) + "\n"
@@ -77,8 +79,10 @@ def baseline_text(snapshot: Snapshot, name: str) -> str:
 
 def scores(snapshot: Snapshot) -> dict[str, dict[str, float | None]]:
     """Return each planner's headline figures, macro, with ten digits."""
-    means = snapshot.papers.groupby("planner", sort=True)[list(SCORES)].mean()
-    return {str(planner): {name: _number(row[name]) for name in SCORES} for planner, row in means.iterrows()}
+    papers = snapshot.papers.rename(columns={"paper_weight": "sum paper_weight"})
+    means = macro_means(papers)[[name for name in SCORES if name in papers]]
+    rows = ((str(planner), row.to_dict()) for planner, row in means.iterrows())
+    return {planner: {str(name): _number(value) for name, value in row.items()} for planner, row in rows}
 
 
 def _number(value: float) -> float | None:
@@ -94,15 +98,26 @@ def _gold(gold: pd.DataFrame) -> dict[str, dict[str, str]]:
     return _nested(sorted(zip(gold["paper"], gold.index.get_level_values("id"), gold["gold_name"], strict=True)))
 
 
+def _fields(gold: pd.DataFrame) -> dict[str, dict[str, dict[str, str]]]:
+    """Return paper -> id -> the entry's metadata; below "*" where all entries of a paper have the same."""
+    papers: dict[str, dict[str, dict[str, str]]] = {}
+    for paper, rows in gold.groupby("paper", sort=True):
+        own = dict(zip(rows.index.get_level_values("id"), rows["fields"], strict=True))
+        same = all(fields == rows["fields"].iloc[0] for fields in own.values())
+        if any(own.values()):
+            papers[str(paper)] = {"*": rows["fields"].iloc[0]} if same else own
+    return papers
+
+
 def _papers(rows: pd.DataFrame) -> dict[str, dict[str, object]]:
     """Return paper -> its status and the counts that are not 0; figures only where counts do not give them."""
     papers: dict[str, dict[str, object]] = {}
     for row in rows.to_dict("records"):
         facts: dict[str, object] = {"status": row["status"]}
-        facts |= {name: _number(row[name]) for name in (*COUNTED, *SUMMED_FIGURES) if row[name]}
+        facts |= {name: _number(row[name]) for name in (*COUNTED, *SUMMED_FIGURES) if row.get(name)}
         if row["samples"] > 1:
             facts |= {"samples": int(row["samples"])}
-            facts |= {name: _number(row[name]) for name in MACRO if name not in SUMMED_FIGURES}
+            facts |= {name: _number(row[name]) for name in MACRO if name in row and name not in SUMMED_FIGURES}
         if row.get("labelled"):
             names = LABEL_HITS if row["samples"] == 1 else LABELLED
             facts |= {"labelled": True} | {name: _number(row[name]) for name in names if row[name]}
@@ -193,9 +208,9 @@ def parse_baseline(text: str, path: str) -> Snapshot:
 
 def _same_scores(stated: Mapping[str, Mapping[str, Any]], derived: Mapping[str, Mapping[str, Any]]) -> bool:
     """Tell whether two tables of scores agree, machines' last digits left aside."""
-    if stated.keys() != derived.keys() or any(row.keys() != set(SCORES) for row in stated.values()):
+    if stated.keys() != derived.keys() or any(stated[name].keys() != derived[name].keys() for name in derived):
         return False
-    pairs = [(stated[planner][name], derived[planner][name]) for planner in stated for name in SCORES]
+    pairs = [(stated[planner][name], derived[planner][name]) for planner in derived for name in derived[planner]]
     return all(a is b is None if None in (a, b) else abs(a - b) < 1e-6 for a, b in pairs)
 
 
@@ -206,8 +221,16 @@ def _snapshot(content: Mapping[str, Any]) -> Snapshot:
     if (again := papers.duplicated(["planner", "key"])).any():
         raise Misfit(f"baseline.papers: two papers of one id, {papers['paper'][again].iloc[0]!r}")
     keys = dict(zip(papers["paper"], papers["key"], strict=True))
+    about = content.get("fields", {})
     gold = [
-        {"key": keys[paper], "id": entry, "paper": paper, **dict.fromkeys(GOLD_TEXTS, ""), "gold_name": name}
+        {
+            "key": keys[paper],
+            "id": entry,
+            "paper": paper,
+            **dict.fromkeys(GOLD_TEXTS, ""),
+            "gold_name": name,
+            "fields": about.get(paper, {}).get("*") or about.get(paper, {}).get(entry, {}),
+        }
         for paper, names in content["gold"].items()
         for entry, name in names.items()
     ]
@@ -221,7 +244,10 @@ def _paper_frame(planners: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.
     """Return the rows of papers.csv that a baseline holds; what is not written is 0, or an undefined figure."""
     blank: dict[str, Any] = {"status": "planned", "samples": 1} | dict.fromkeys(MACRO, math.nan)
     blank |= dict.fromkeys((*COUNTED, *SUMMED_FIGURES), 0.0)
-    if any("labelled" in facts for papers in planners.values() for facts in papers.values()):
+    given = {name for papers in planners.values() for facts in papers.values() for name in facts}
+    if "gold_weight" not in given:
+        blank = {name: value for name, value in blank.items() if name not in (*WEIGHTED, *WEIGHT_COUNTS)}
+    if "labelled" in given:
         blank |= {"labelled": False, **dict.fromkeys(LABELLED, math.nan)}
     rows = [
         blank | (dict.fromkeys(LABELLED, 0.0) if facts.get("labelled") else {})

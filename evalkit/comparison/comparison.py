@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from evalkit.comparison.comparable import (
 )
 from evalkit.comparison.corrected_differences import corrected_changes, correction_warnings
 from evalkit.comparison.differences import (
+    LEVEL,
     SECONDARY_FIGURES,
     FigureChange,
     ResamplingOptions,
@@ -30,7 +31,9 @@ from evalkit.comparison.differences import (
     figure_changes,
     per_paper,
     with_verdicts,
+    with_weights,
 )
+from evalkit.comparison.slices import SliceChanges, slice_changes
 from evalkit.comparison.snapshot import Snapshot
 from evalkit.settings import bounds_of, check_value
 from evalkit.storage.runs import Run, reporting
@@ -47,7 +50,7 @@ class Comparison:
     longer there. `only_planners`, `only_papers`: what base alone has, and what new alone has. `forced`: in what the
     signatures differ beside the plans, name -> (base, new); not empty only where the user said to go on. `corrected`:
     figures that labels of some papers correct, `<figure>_corrected`, where they were asked for. `correction`: how p is
-    corrected, "holm" or "bh".
+    corrected, "holm" or "bh". `slices`: field of gold's metadata -> value -> changes, where they were asked for.
     """
 
     base: Snapshot
@@ -67,6 +70,7 @@ class Comparison:
     warnings: tuple[str, ...]
     corrected: tuple[FigureChange, ...] = ()
     correction: str = "holm"
+    slices: Mapping[str, SliceChanges] = field(default_factory=dict)
 
     @property
     def headline(self) -> tuple[FigureChange, ...]:
@@ -107,6 +111,7 @@ def compare(
     corrected: Sequence[str] = (),
     doubts: Sequence[str] = (),
     correction: str | None = None,
+    by: Sequence[str] = (),
 ) -> Comparison:
     """Compare `new` with `base`, planner by planner on shared papers.
 
@@ -123,13 +128,14 @@ def compare(
     corrected: figures to correct by the labels that both were scored with.
     doubts: warnings that join those of the comparison.
     correction: "shaffer", which is Holm's here, or "bh"; that of base where it is left out.
+    by: fields of gold's metadata by whose values the figures are compared too.
     """
     for name, number in (("resamples", resamples), ("seed", seed)):
         check_value(name, number, bounds_of(name))
     check_value("target", target, {"least": 0, "most": 1})
     base, new = as_snapshot(base, "base"), as_snapshot(new, "new")
     forced = signature_differences(base, new, force)
-    names = checked_figures((metric, *tested, *figures))
+    names = with_weights(checked_figures((metric, *tested, *figures)), metric, (base.papers, new.papers))
     pairs = planner_pairs(base, new, renamed or {})
     shared = {pair: shared_papers(base, new, pair) for pair in pairs}
     options = _resampling_options(base, resamples, seed)
@@ -155,10 +161,12 @@ def compare(
         warnings=(
             *doubts,
             *_warnings(base, new, changes, metric, any(unshared)),
+            *_unreachable(changes, papers, metric),
             *correction_warnings(base, new, by_labels),
         ),
         corrected=by_labels,
         correction="bh" if chosen == "bh" else "holm",
+        slices={name: slice_changes(base, new, shared, names, name) for name in dict.fromkeys(by)},
     )
 
 
@@ -168,6 +176,17 @@ def _resampling_options(base: Snapshot, resamples: int | None, seed: int | None)
         resamples=int(base.settings.get("resamples") or stats.RESAMPLES) if resamples is None else resamples,
         seed=int(base.settings.get("seed") or 0) if seed is None else seed,
     )
+
+
+def _unreachable(changes: Sequence[FigureChange], papers: pd.DataFrame, metric: str) -> Iterator[str]:
+    """Yield which planners differ on so few papers that no test of theirs can reach 5%."""
+    tests = [item for item in changes if item.figure == metric and item.p is not None]
+    differing = papers.loc[papers["difference"].notna() & (papers["difference"] != 0), "planner"].value_counts()
+    for item in tests:
+        count = int(differing.get(item.planner, 0))
+        if item.difference and len(tests) * stats.least_p(count) >= LEVEL:
+            over = f", corrected over {len(tests)} planners," if len(tests) > 1 else ""
+            yield f"{item.planner}: {count} of {item.papers} papers differ; with so few{over} no p can be below {LEVEL}"
 
 
 def _warnings(

@@ -13,7 +13,7 @@ import pandas as pd
 from evalkit import stats
 from evalkit.comparison.comparable import Pair, PaperRows
 from evalkit.errors import InputError
-from evalkit.metrics.figures import FIGURES, HEADLINES, Figure, find_figure, shown_in
+from evalkit.metrics.figures import FIGURES, HEADLINES, WEIGHTED, Figure, find_figure, shown_in
 from evalkit.text import nearest
 
 Outcome = Literal["better", "worse", "inconclusive", "no change", "exploratory"]
@@ -109,6 +109,15 @@ def checked_figures(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def with_weights(names: tuple[str, ...], metric: str, sides: Sequence[pd.DataFrame]) -> tuple[str, ...]:
+    """Return the figures without weighted ones where a side has no weights; refuse to decide by such a one."""
+    if all("gold_weight" in papers for papers in sides):
+        return names
+    if metric in WEIGHTED:
+        raise InputError(f"{metric}: gold has no weights in one of the two runs")
+    return tuple(name for name in names if name not in WEIGHTED)
+
+
 def per_paper(rows: pd.DataFrame, figure: str) -> pd.Series:
     """Return one figure of every paper; of a micro figure, what it is on that paper alone."""
     if figure in rows:
@@ -124,10 +133,13 @@ def figure_measure(rows: Sequence[pd.DataFrame], figure: str) -> stats.Measure:
     """
     known = _figure(figure)
     if figure == known.name and known.macro:
-        return stats.macro(np.stack([per_paper(side, figure) for side in rows], axis=1).astype(np.float64))
+        columns = (figure, "paper_weight") if figure in WEIGHTED else (figure,)
+        return stats.macro(
+            *(np.stack([per_paper(side, name) for side in rows], axis=1).astype(np.float64) for name in columns)
+        )
     counts = [name for name in rows[0].select_dtypes("number") if all(name in side for side in rows)]
-    columns = {str(name): np.stack([side[name] for side in rows], axis=1).astype(np.float64) for name in counts}
-    return stats.formula_measure(columns, known.formula)
+    sums = {str(name): np.stack([side[name] for side in rows], axis=1).astype(np.float64) for name in counts}
+    return stats.formula_measure(sums, known.formula)
 
 
 def figure_changes(

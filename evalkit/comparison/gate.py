@@ -21,6 +21,7 @@ from evalkit.comparison.differences import SECONDARY_FIGURES, FigureChange, per_
 from evalkit.comparison.gate_rules import Gate, Rule
 from evalkit.comparison.outlook import Outlook, gate_outlooks
 from evalkit.errors import InputError
+from evalkit.metrics.figures import WEIGHTED
 from evalkit.stats import Verdict
 from evalkit.text import nearest, normalise, normalise_id
 
@@ -72,18 +73,22 @@ class GateReport:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One rule on one planner; `required` is where gold has the entries that must match."""
+    """One rule on one planner, in one slice where it has `by`; `required` is where gold has what must match."""
 
     comparison: Comparison
     rule: Rule
     planner: str
     strict: bool
     required: Mapping[str, tuple[str, str]]
+    value: str = ""
 
     @property
     def change(self) -> FigureChange:
         """Return the change of the rule's figure."""
-        return self.comparison.change(self.planner, self.rule.figure)
+        if not self.rule.by:
+            return self.comparison.change(self.planner, self.rule.figure)
+        changes = self.comparison.slices[self.rule.by][self.value]
+        return next(item for item in changes if (item.planner, item.figure) == (self.planner, self.rule.figure))
 
     @property
     def pair(self) -> tuple[str, str]:
@@ -93,6 +98,10 @@ class _Case:
     def check(self, demand: str, verdict: Verdict, message: str, details: Sequence[str] = ()) -> Check:
         """Return the check that came of this case, with the first of the details and how many more there are."""
         more = (f"… and {len(details) - LISTED} more",) if len(details) > LISTED else ()
+        if self.rule.by:
+            demand = f"{demand}, {self.rule.by} {self.value or '–'}"
+            if self.change.papers < stats.FEWEST_PAPERS:
+                verdict, details = "inconclusive", (f"fewer than {stats.FEWEST_PAPERS} papers say too little",)
         return Check(self.rule.name, demand, self.planner, verdict, message, (*details[:LISTED], *more))
 
     def papers(self) -> pd.DataFrame:
@@ -107,7 +116,7 @@ def compare_for_gate(base: Any, new: Any, gate: Gate, **choices: Any) -> Compari
     """Compare what `evalkit.compare` takes, in all that a gate's rules look at."""
     return compare(
         base, new, metric=gate.metrics[0], figures=(*SECONDARY_FIGURES, *gate.metrics), tested=gate.tested,
-        target=gate.target or TARGET, corrected=gate.corrected, correction=gate.correction, **choices,
+        target=gate.target or TARGET, corrected=gate.corrected, correction=gate.correction, by=gate.by, **choices,
     )  # fmt: skip
 
 
@@ -120,11 +129,26 @@ def evaluate_gate(comparison: Comparison, gate: Gate, *, strict: bool = False) -
         if not planners and not any(fnmatchcase(name, rule.planner) for name in comparison.only_planners[0]):
             raise InputError(f"{rule.name}: no planner is like {rule.planner!r}{nearest(rule.planner, known)}")
         required = {text: _gold_entry(comparison, rule, text) for text in rule.must_match}
-        cases = [_Case(comparison, rule, planner, strict, required) for planner in planners]
+        values = _slices_of(comparison, rule) if rule.by else ("",)
+        cases = [_Case(comparison, rule, name, strict, required, value) for name in planners for value in values]
+        if rule.figure in WEIGHTED and rule.figure not in {change.figure for change in comparison.changes}:
+            raise InputError(f"{rule.name}: {rule.figure}: gold has no weights in one of the two runs")
         demanded = [demand for demand in DEMANDS if getattr(rule, demand) not in (None, ())]
         checks.extend(DEMANDS[demand](case) for demand in demanded for case in cases)
     checks.extend(_missing_planners(comparison, gate))
     return GateReport(comparison, tuple(checks), strict or gate.inconclusive == "fail", gate_outlooks(comparison, gate))
+
+
+def _slices_of(comparison: Comparison, rule: Rule) -> Sequence[str]:
+    """Return the values of a rule's field; refuse a figure that its slices do not have."""
+    slices = comparison.slices[rule.by]
+    known = {change.figure for changes in slices.values() for change in changes}
+    if known and rule.figure not in known:
+        raise InputError(
+            f"{rule.name}: slices by {rule.by} are of gold entries, which have {', '.join(sorted(known))} and no"
+            f" {rule.figure}"
+        )
+    return tuple(slices)
 
 
 def _missing_planners(comparison: Comparison, gate: Gate) -> Iterator[Check]:

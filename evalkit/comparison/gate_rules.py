@@ -65,6 +65,7 @@ class Rule:
     metric: str = _key("match_f1", TEXT)
     significant: bool = _key(False, FLAG)
     corrected: bool = _key(False, FLAG)
+    by: str = _key("", TEXT)
     margin: float | None = _demand(_number(0, 1))
     max_drop: float | None = _demand(_number(0, 1))
     floor: float | None = _demand(_number(-1, 1))
@@ -81,7 +82,8 @@ class Rule:
 
 
 DEMANDS = tuple(item.name for item in fields(Rule) if item.metadata["demand"])
-OF_FIGURE = ("margin", "max_drop", "floor")  # demands on a planner's figure itself, which labels can correct
+# Demands on a planner's figure itself, which labels can correct, and which slices have.
+OF_FIGURE = ("margin", "max_drop", "floor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,11 @@ class Gate:
     def tests(self, rule: Rule, planners: int) -> int:
         """Return how many tests the p of a rule's figure is corrected for, with so many planners."""
         return planners * len(self.tested) if rule.metric in self.tested else planners
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """Return the fields of gold's metadata whose slices a rule looks at."""
+        return tuple(dict.fromkeys(rule.by for rule in self.rules if rule.by))
 
     @property
     def corrected(self) -> tuple[str, ...]:
@@ -172,14 +179,14 @@ def _rule(where: str, table: Mapping[str, Any]) -> Rule:
         raise SettingsError(f"{where}: demands nothing; give it one of {', '.join(DEMANDS)}")
     if table.get("significant") and "max_drop" not in table:
         raise SettingsError(f"{where}: significant belongs to max_drop, which is not there")
-    if table.get("corrected"):
-        if metric not in CORRECTABLE:
-            raise SettingsError(f"{where}: labels do not correct {metric!r}, only {', '.join(CORRECTABLE)}")
-        # Other demands would look at what is not corrected, and nobody would notice.
-        if others := [key for key in demands if key not in OF_FIGURE]:
-            raise SettingsError(
-                f"{where}: corrected goes with {', '.join(OF_FIGURE)}; give {others[0]} a rule of its own"
-            )
+    if table.get("corrected") and metric not in CORRECTABLE:
+        raise SettingsError(f"{where}: labels do not correct {metric!r}, only {', '.join(CORRECTABLE)}")
+    # Other demands would look at what is not corrected, or at all papers, and nobody would notice.
+    for key in ("corrected", "by"):
+        if table.get(key) and (others := [demand for demand in demands if demand not in OF_FIGURE]):
+            raise SettingsError(f"{where}: {key} goes with {', '.join(OF_FIGURE)}; give {others[0]} a rule of its own")
+    if table.get("by") and (table.get("significant") or table.get("corrected")):
+        raise SettingsError(f"{where}: by goes without significant and corrected: slices are not tested; use margin")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     return Rule(**values)
 

@@ -25,9 +25,9 @@ from evalkit.comparison.differences import (
     with_difference,
     with_verdicts,
 )
-from evalkit.comparison.snapshot import HEAD, paper_sums
+from evalkit.comparison.snapshot import HEAD, counts_of, paper_sums
 from evalkit.errors import InputError
-from evalkit.metrics.figures import FIGURES, sums_of
+from evalkit.metrics.figures import FIGURES
 from evalkit.storage.run_list import RunHead, Scored
 from evalkit.storage.runs import read_columns
 from evalkit.text import nearest
@@ -178,8 +178,7 @@ def _followed(runs: Sequence[RunHead], pattern: str) -> Iterator[tuple[RunHead, 
 def paper_rows(run: RunHead, metric: str) -> pd.DataFrame:
     """Return planner, key, paper, status, samples, and what the metric needs, a row a planner and paper of a run."""
     figure = MICRO.get(metric, metric)
-    sums = [name for name in sums_of(figure) if name != "papers"]  # which each row is one of
-    table = read_columns(run.folder, "papers", run.signature, [*HEAD, *sums], [figure])
+    table = read_columns(run.folder, "papers", run.signature, [*HEAD, *counts_of(figure)], [figure])
     return paper_sums(table, figure)
 
 

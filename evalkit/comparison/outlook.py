@@ -45,7 +45,7 @@ def gate_outlooks(comparison: Comparison, gate: Gate) -> tuple[Outlook, ...]:
 
 def has_test(rule: Rule) -> bool:
     """Return whether the rule trips on a figure by its interval or its test, so that its rates can be foreseen."""
-    return rule.margin is not None or (rule.max_drop is not None and rule.significant)
+    return not rule.by and (rule.margin is not None or (rule.max_drop is not None and rule.significant))
 
 
 def any_alarm(alarms: Sequence[float]) -> float:

@@ -7,10 +7,11 @@ from typing import Any
 
 from evalkit.comparison.snapshot import Snapshot, snapshot_of
 from evalkit.errors import InputError
+from evalkit.scoring.gold_facts import with_facts
 from evalkit.scoring.load import Source
 from evalkit.scoring.pipeline import score_run
 from evalkit.scoring.rows import row_entries
-from evalkit.settings import content_digest, recorded_settings
+from evalkit.settings import gold_digest, recorded_settings
 from evalkit.storage.runs import Run, content_hash
 from evalkit.types import Plan
 
@@ -29,7 +30,7 @@ def rescored_base(base: Snapshot, new: Run, new_name: str, plans: Source, **work
             f"{new_name} was decided by judges, who know nothing of the base's plans; {OPTION} asks nobody"
         )
     gold = _gold_of(new)
-    if content_hash((None, plan.paper, "", content_digest(plan.ablations)) for plan in gold) != pins.gold:
+    if content_hash((None, plan.paper, "", gold_digest(plan)) for plan in gold) != pins.gold:
         raise InputError(
             f"{new_name}: its tables do not hold all of its gold (--missing skip leaves papers out); score the base's "
             "plans on it with `evalkit score`, and give that run as BASE"
@@ -47,7 +48,8 @@ def rescored_base(base: Snapshot, new: Run, new_name: str, plans: Source, **work
 
 def _gold_of(run: Run) -> list[Plan]:
     """Return the gold lists of a run as its pairs hold them."""
-    return [Plan(str(paper), None, row_entries(rows, "gold")) for paper, rows in run.pairs.groupby("paper", sort=True)]
+    plans = (Plan(str(paper), None, row_entries(rows, "gold")) for paper, rows in run.pairs.groupby("paper", sort=True))
+    return [with_facts(plan, run.meta.get("gold", {})) for plan in plans]
 
 
 def _named(plans: Source) -> str:

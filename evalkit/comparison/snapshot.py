@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evalkit.errors import InputError
-from evalkit.metrics.figures import MACRO, figures, sums_of
+from evalkit.metrics.figures import MACRO, WEIGHT_COUNTS, WEIGHTED, figures, sums_of
 from evalkit.scoring.correction import CORRECTED, HITS, LABELLED, is_labelled
+from evalkit.scoring.gold_facts import entry_fields
 from evalkit.scoring.rows import TEXT_COLUMNS
 from evalkit.scoring.run_writer import COUNTED
 from evalkit.settings import fingerprint
@@ -38,7 +39,8 @@ class Snapshot:
     """One run, as a comparison sees it. `key` is a paper's id as ids are compared.
 
     `papers`: one row a planner and paper: planner, key, paper, status, samples, every count, every macro figure.
-    `gold`: one row a gold entry, by (key, id): paper and texts; a baseline knows the names only.
+    `gold`: one row a gold entry, by (key, id): paper, texts (a baseline knows the names only), and `fields`, a table of
+    its metadata with that of its paper.
     `matches`: one row a planner and gold entry: planner, key, id, the share of samples that matched it, status, entry.
     `errors`: (planner, key) -> what was left out on reading; key "" is documents of many papers, planner "" the rest.
     `doubts`: why figures that its labels correct may be wrong; only a run scored with labels has `labelled` papers.
@@ -68,8 +70,12 @@ def snapshot_of(run: Run, name: str) -> Snapshot:
         papers = paper_sums(run.papers)
     except ValueError as error:
         raise InputError(f"{name}: papers.csv holds something else where a number belongs: {error}") from error
+    facts = run.meta.get("gold", {})
+    places = zip(gold["paper"], gold["gold_entry"], strict=True)
+    fields = pd.Series([entry_fields(facts, paper, int(n)) for paper, n in places], index=gold.index, dtype=object)
+    gold = gold[["paper", *GOLD_TEXTS]].assign(fields=fields)
     matches, doubts = _matches(entries, papers), tuple(run.meta.get("labels", {}).get("doubts", ()))
-    return Snapshot(name, run.signature, settings, papers, gold[["paper", *GOLD_TEXTS]], matches, _errors(run), doubts)
+    return Snapshot(name, run.signature, settings, papers, gold, matches, _errors(run), doubts)
 
 
 def paper_sums(table: pd.DataFrame, figure: str = "") -> pd.DataFrame:
@@ -78,13 +84,14 @@ def paper_sums(table: pd.DataFrame, figure: str = "") -> pd.DataFrame:
     Figures follow from the counts; only those of averaged samples, which do not, are taken as they stand. All are
     rounded as files hold them, so that a run in memory, its folder and its baseline are the same to the last digit.
     """
-    sums = [name for name in sums_of(figure) if name != "papers"] if figure else [*COUNTED, *SUMMED_FIGURES]
-    chosen = [name for name in MACRO if figure in ("", name)]
-    _require(table, {*sums, *HEAD})
-    columns = {name: rounded(table[name]) for name in sums} | {"papers": np.ones(len(table))}
-    derived = figures(columns, tuple(chosen))
+    sums = counts_of(figure) if figure else [*COUNTED, *SUMMED_FIGURES]
+    weighted = "gold_weight" in table
+    chosen = [name for name in MACRO if figure in ("", name) and (weighted or name not in WEIGHTED)]
+    _require(table, {*sums, *HEAD} - (set() if figure else set(WEIGHT_COUNTS)))
+    columns = {name: rounded(table[name]) for name in sums if name in table} | {"papers": np.ones(len(table))}
+    derived = figures(columns, chosen)
     single = table["samples"].to_numpy() == 1
-    for name in chosen:
+    for name in derived:
         if name in table and not single.all():
             derived[name] = np.where(single, derived[name], rounded(table[name]))
     values = columns | {name: value for name, value in derived.items() if name not in SUMMED_FIGURES}
@@ -92,6 +99,12 @@ def paper_sums(table: pd.DataFrame, figure: str = "") -> pd.DataFrame:
     keys = {"key": [normalise_id(name) for name in table["paper"]]}
     frame = pd.concat([table[HEAD].reset_index(drop=True), pd.DataFrame(keys | values)], axis=1)
     return frame.sort_values(["planner", "key"], ignore_index=True)
+
+
+def counts_of(figure: str) -> list[str]:
+    """Return the columns of papers.csv that one figure of many papers follows from."""
+    sums = [name for name in sums_of(figure) if name != "papers"]  # which each row is one of
+    return [*sums, "paper_weight"] if figure in WEIGHTED and "paper_weight" not in sums else sums
 
 
 def _require(table: pd.DataFrame, columns: Iterable[str]) -> None:

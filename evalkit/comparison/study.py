@@ -23,6 +23,7 @@ from evalkit.comparison.gate_rules import Gate, Rule
 from evalkit.comparison.outlook import DROPS, Rates, any_alarm, has_test, trip_rates
 from evalkit.comparison.snapshot import snapshot_of
 from evalkit.errors import InputError
+from evalkit.metrics.figures import WEIGHTED
 from evalkit.storage.runs import Run
 from evalkit.text import nearest, normalise_id
 
@@ -123,6 +124,8 @@ def study_gate(run: Run, name: str, gate: Gate, target: float = TARGET) -> GateS
         names = [planner for planner in rows if fnmatchcase(planner, rule.planner)]
         if not names:
             raise InputError(f"{rule.name}: no planner is like {rule.planner!r}{nearest(rule.planner, list(rows))}")
+        if rule.metric in WEIGHTED and rule.metric not in run.papers:
+            raise InputError(f"{rule.name}: {rule.metric}: gold of {name} has no weights")
         variances = {} if rule.corrected else _variances(rows, rule.metric)
         for planner in names:
             again = _again(planners[planner]) if rule.figure == FIGURE else math.nan

@@ -11,8 +11,8 @@ from types import MappingProxyType
 from evalkit.errors import InputError
 from evalkit.formats import json, markdown, reply, shapes, yaml
 from evalkit.formats.diagnostics import CODES, ParseContext, Report
-from evalkit.formats.entries import Node
 from evalkit.formats.layouts import final_lists, read_plans
+from evalkit.formats.tree import Node
 from evalkit.plugins import load_plugin, plugin_names, plugin_package
 from evalkit.text import repair_document
 from evalkit.types import Diagnostic, Document, Plan

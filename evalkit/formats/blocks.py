@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from html.entities import html5
 
 from evalkit.formats.diagnostics import Report
-from evalkit.formats.entries import Node, field_of
+from evalkit.formats.entries import field_of
+from evalkit.formats.tree import Node
 from evalkit.text import split_outside_brackets
 
 LISTS = ("replacement", "metrics")

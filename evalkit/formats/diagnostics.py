@@ -101,6 +101,7 @@ CODES: dict[str, Code] = {
         no_planner="Neither the document nor its path says who made the plan.",
         other_language="The entries are mostly in another script or language than English, which is what is matched.",
         draft="A gold entry is a draft that nobody has confirmed.",
+        bad_metadata="Gold's `meta` is no object of fields, or has too many of them; it was passed over.",
         review_text="A review's text stands where entries belong; `evalkit gold extract` makes a draft of it.",
     ),
     **_table(
@@ -111,6 +112,7 @@ CODES: dict[str, Code] = {
         entry_without_content="An entry has neither a name nor a part; it was left out.",
         entries_merged="Two entries ran together where a quotation mark is lost; both were left out.",
         entry_unreadable="An entry could not be read; it was left out, its neighbours were not.",
+        bad_weight="A weight of gold is no positive number; 1 was taken.",
         text_cut="A text is longer than any of a plan; what stands behind its limit was left out.",
         too_many="A list has more entries, options, metrics or words than are read; what is beyond was left out.",
         too_deep="Brackets are nested deeper than any plan's; what they hold was left out.",

@@ -1,4 +1,4 @@
-"""The document tree, and what plans are in it: read the entries of a list, and make trees of plans to write.
+"""Read the entries of a list in a document tree, and make trees of plans to write.
 
 Every departure of an entry from its five fields is reported, and what is doubtful about a list of them.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 from evalkit.formats.diagnostics import ParseContext
+from evalkit.formats.metadata import KEYS, facts_tree, read_facts
+from evalkit.formats.tree import Members, Node, as_text, key_of
 from evalkit.text import normalise, repair, split_outside_brackets, tokens
 from evalkit.types import Ablation, Action, Plan, entry_tree
 
@@ -45,7 +45,6 @@ _VERBS = {
         introduced introducing append appended incorporate incorporated""",
 }
 _ACTION_OF = {word: action for action, words in _VERBS.items() for word in words.split()}
-_NO_LETTER = re.compile(r"[\W_]+")
 _BULLETS = ("- ", "* ", "+ ", "• ")
 _NO = ("", "false", "no", "0", "none", "null")
 _COUNT = re.compile("0|[1-9][0-9]{0,3}")
@@ -56,54 +55,6 @@ MOST_ITEMS = 100  # options, or metrics, of an entry
 MOST_WORDS = 2_000  # in names, parts and options together
 LONGEST_TEXT = 2_000  # characters
 _WORD = re.compile(r"\d+|[^\W\d_]+")  # no fewer than the matcher will see
-
-Value: TypeAlias = "str | tuple[Node, ...] | Members | None"
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A value and its line. Scalars stay text: 001 is "001", 0.10 is "0.10"; only null is not text."""
-
-    line: int
-    value: Value
-
-    @property
-    def kind(self) -> str:
-        """Name the kind of value in the words of a message."""
-        if isinstance(self.value, str):
-            shown = self.value if len(self.value) <= 40 else self.value[:39] + "…"
-            return f"the text {shown!r}"
-        return {type(None): "nothing", tuple: "a list", dict: "an object"}[type(self.value)]
-
-
-Members: TypeAlias = dict[str, Node]
-
-
-def as_text(node: Node, *, depth: int = 3) -> str:
-    """Return a nested value as one text: items by commas, keys before their values; bounded in depth."""
-    if node.value is None:
-        return ""
-    if isinstance(node.value, str):
-        return node.value
-    if depth == 0:
-        return "…"
-    if isinstance(node.value, dict):
-        return ", ".join(f"{key}: {as_text(value, depth=depth - 1)}" for key, value in node.value.items())
-    return ", ".join(as_text(item, depth=depth - 1) for item in node.value)
-
-
-def on_line(node: Node, line: int) -> Node:
-    """Return the same tree with every value on one line."""
-    value = node.value
-    if isinstance(value, dict):
-        return Node(line, {key: on_line(inner, line) for key, inner in value.items()})
-    return Node(line, tuple(on_line(inner, line) for inner in value) if isinstance(value, tuple) else value)
-
-
-@lru_cache(maxsize=4096)
-def key_of(label: str) -> str:
-    """Return a label without case, blanks and punctuation: "Ablated Part" is "ablatedpart"."""
-    return _NO_LETTER.sub("", label.casefold())
 
 
 def field_of(label: str) -> str | None:
@@ -187,7 +138,7 @@ def _entry(node: Node, name: str, context: ParseContext) -> Ablation | None:
     if not context.gold and not metrics:
         context.report("metrics-missing", "expected metrics, found none", node.line)
     source = repair(sources[-1])[0].strip() if sources else ""
-    return Ablation(name, part, action, replacements, metrics, draft, source)
+    return Ablation(name, part, action, replacements, metrics, draft, source, *read_facts(node.value, context))
 
 
 def _fields(value: Members, context: ParseContext) -> Members:
@@ -195,7 +146,7 @@ def _fields(value: Members, context: ParseContext) -> Members:
     for label, node in value.items():
         field = field_of(label)
         if field is None:
-            if key_of(label) not in OTHER_KEYS:
+            if key_of(label) not in OTHER_KEYS and not (context.gold and key_of(label) in KEYS):
                 message = f"expected one of name, ablated_part, action, replacement, metrics, found {label[:40]!r}"
                 context.report("unknown-field", message, node.line)
             continue
@@ -317,5 +268,8 @@ def plan_tree(plan: Plan) -> dict[str, Any]:
         tree[key] = int(text) if key == "num_ablation_suggestions" and _COUNT.fullmatch(text) else text
     if plan.trace:
         tree["trace"] = plan.trace
-    tree["ablations"] = [entry_tree(e) | ({"source": e.source} if e.source else {}) for e in plan.ablations]
+    tree |= facts_tree(plan)
+    tree["ablations"] = [
+        entry_tree(e) | ({"source": e.source} if e.source else {}) | facts_tree(e) for e in plan.ablations
+    ]
     return tree

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence, Sized
 from typing import Any
 
 from evalkit.formats.diagnostics import Report
-from evalkit.formats.entries import Node, field_of, plan_tree, plan_trees
+from evalkit.formats.entries import field_of, plan_tree, plan_trees
 from evalkit.formats.json_strings import BLANK, CLOSING, KEY, UNOPENED, Strings, unambiguous
+from evalkit.formats.tree import Node
 from evalkit.types import Plan
 
 DEEPEST = 32

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 
 from evalkit.formats.diagnostics import Report
-from evalkit.formats.entries import Node
+from evalkit.formats.tree import Node
 
 LOOK_BACK = 400  # characters that are looked at before a mark inside a string
 BLANK = " \t\n\ufeff\xa0\u1680\u180e\u2000-\u200b\u202f\u205f\u3000"  # what may stand between values

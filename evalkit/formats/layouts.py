@@ -16,7 +16,9 @@ from typing import TypeAlias
 
 from evalkit.formats import blocks, json, shapes
 from evalkit.formats.diagnostics import ParseContext
-from evalkit.formats.entries import Members, Node, as_text, field_of, key_of, on_line, read_entries
+from evalkit.formats.entries import field_of, read_entries
+from evalkit.formats.metadata import Facts, read_facts
+from evalkit.formats.tree import Members, Node, as_text, key_of, on_line
 from evalkit.text import normalise, repair
 from evalkit.types import Diagnostic, Plan
 
@@ -144,6 +146,7 @@ class _Group:
     entries: list[tuple[Node, str]] = field(default_factory=list)
     traces: list[str] = field(default_factory=list)
     about: dict[str, str] = field(default_factory=dict)
+    facts: Facts = (1.0, ())
     stated: bool = False  # the document says that this plan exists, even if it is empty
 
 
@@ -168,7 +171,8 @@ def read_plans(nodes: list[Node], context: ParseContext, trace: str = "") -> lis
     for ((paper, planner, sample), group), share in zip(groups.items(), shares, strict=True):
         entries = read_entries(group.entries, context, group.line)
         trace, about = "\n\n".join(text for text in group.traces if text), tuple(group.about.items())
-        plan = Plan(paper, planner, entries, trace=trace, sample=sample, about=about)
+        weight, meta = group.facts
+        plan = Plan(paper, planner, entries, trace=trace, sample=sample, about=about, weight=weight, meta=meta)
         plans.append(context.finish(plan, share))
     return plans
 
@@ -258,6 +262,8 @@ class _Grouper:
             group = self.group(owner, line)
             group.stated = True
             group.traces.append(_first(value, TRACE, self.context))
+            if (facts := read_facts(value, self.context)) != (1.0, ()):
+                group.facts = facts
             # No score rests on what is said beside the list, so repairs of it are not reported.
             texts = ((ABOUT.get(key_of(label)), node.value) for label, node in value.items())
             group.about |= {

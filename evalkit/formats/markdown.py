@@ -6,6 +6,7 @@ By entities the writer keeps a text from looking like structure.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,11 +17,14 @@ from evalkit.formats.blocks import BOX, BOXED_TITLE, ENTITY, heading_of, section
 from evalkit.formats.diagnostics import ParseContext
 from evalkit.formats.entries import read_entries
 from evalkit.formats.layouts import is_tagged, read_plans
+from evalkit.formats.metadata import Facts, facts_tree, read_facts
+from evalkit.formats.tree import Node
 from evalkit.text import split_outside_brackets
-from evalkit.types import Plan
+from evalkit.types import Ablation, Plan
 
 _SPLITTERS = {ord(c): f"&#{ord(c)};" for c in ",()[]{}"}
 _SAMPLE = re.compile(r"[ \t]*<!-- sample: (.*) -->[ \t]*")
+_META = re.compile(r"[ \t]*<!-- meta: (.*) -->[ \t]*")  # of a gold paper, as JSON; its weight too
 
 
 def recognises(text: str) -> bool:
@@ -76,14 +80,24 @@ def _read_plans(lines: list[str], start: int, end: int, context: ParseContext) -
     trace = _trace(lines, next((i for i, name in sections if name == "trace" and i <= head), None), head, context)
     samples = (_SAMPLE.fullmatch(line) for line in lines[start:head])
     sample = context.clean(next((unescape(match.group(1)) for match in samples if match), ""), start + 1)
+    weight, meta = _facts(lines, start, head, context)
     body = "\n".join(lines[first:end])
     shape, nodes = shapes.best(body, context, first + 1, ("blocks", *shapes.LATER), quiet=heading is None)
     if shape == "blocks":
         entries = read_entries(((node, "") for node in nodes), context, first or 1)
-        return [context.finish(Plan(paper, planner, entries, trace=trace, sample=sample))]
+        plan = Plan(paper, planner, entries, trace=trace, sample=sample, weight=weight, meta=meta)
+        return [context.finish(plan)]
     with context.named(planner, paper):
         plans = read_plans(nodes, context, trace)
     return [replace(plan, sample=plan.sample or sample) for plan in plans]
+
+
+def _facts(lines: list[str], start: int, end: int, context: ParseContext) -> Facts:
+    """Return the weight and the metadata that a comment above the plan gives a gold paper."""
+    for i in range(start, end):
+        if match := _META.fullmatch(lines[i]):
+            return read_facts({"meta": Node(i + 1, unescape(match.group(1)))}, context)
+    return 1.0, ()
 
 
 def _trace(lines: list[str], start: int | None, end: int, context: ParseContext) -> str:
@@ -106,6 +120,8 @@ def _plan_text(plan: Plan) -> str:
     lines = [f"# {'/'.join(names)}".replace("&#0;", "&#47;"), ""]
     if plan.sample:
         lines += [f"<!-- sample: {_escape(plan.sample).replace('>', '&gt;')} -->", ""]
+    if facts := _facts_text(plan):
+        lines += [f"<!-- meta: {facts.replace('>', '&gt;')} -->", ""]
     if plan.trace:
         lines += ["## Reasoning Trace", "", *(_trace_line(line) for line in plan.trace.split("\n")), ""]
     lines += ["## Ablation Plan", ""]
@@ -122,14 +138,23 @@ def _plan_text(plan: Plan) -> str:
             lines += ["- **Replacement**:", *(f"  - {_escape(option)}" for option in entry.replacements)]
         if entry.metrics:
             lines.append(f"- **Metrics**: {_join_metrics(entry.metrics)}")
+        if facts := _facts_text(entry):
+            lines.append(f"- **Meta**: {facts}")
         lines += ["- **Draft**: true", ""] if entry.draft else [""]
     return "\n".join(lines)
+
+
+def _facts_text(item: Ablation | Plan) -> str:
+    """Return the weight and the metadata of a paper or an entry in one line; empty where there is nothing to say."""
+    tree = facts_tree(item)
+    tree |= tree.pop("meta", {})
+    return _escape(json.dumps(tree, ensure_ascii=False)) if tree else ""
 
 
 def _trace_line(line: str) -> str:
     """Escape a line of prose; one that would open a section, a box or a plan loses its first character to an entity."""
     text = _escape_entities(line)
-    if section_of(line) or _names_in(line) or BOX.fullmatch(line) or _SAMPLE.fullmatch(line):
+    if section_of(line) or _names_in(line) or BOX.fullmatch(line) or _SAMPLE.fullmatch(line) or _META.fullmatch(line):
         indent = len(text) - len(text.lstrip())
         text = f"{text[:indent]}&#{ord(text[indent])};{text[indent + 1 :]}"
     return text

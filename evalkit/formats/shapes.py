@@ -9,7 +9,8 @@ from functools import partial
 
 from evalkit.formats import blocks, json, yaml
 from evalkit.formats.diagnostics import ParseContext, Report
-from evalkit.formats.entries import Node, action_in, field_of, key_of
+from evalkit.formats.entries import action_in, field_of
+from evalkit.formats.tree import Node, key_of
 
 _KEYS = "name|ablated[_ ]part|part|component|action|paper|planner|ablations|entries|plans?"
 _YAML = re.compile(rf"^(?:- )?(?:{_KEYS})[ \t]*+:(?:[ \t]|$)|^- \{{", re.IGNORECASE | re.MULTILINE)

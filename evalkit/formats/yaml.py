@@ -13,7 +13,8 @@ from itertools import chain, pairwise
 from typing import Any
 
 from evalkit.formats.diagnostics import Report
-from evalkit.formats.entries import Node, plan_trees
+from evalkit.formats.entries import plan_trees
+from evalkit.formats.tree import Node
 from evalkit.types import Plan
 
 DEEPEST = 32

@@ -28,6 +28,7 @@ def score_paper(
     pairs = [(gold.ablations[pair.gold], plan.ablations[pair.plan]) for pair in alignment.pairs]
     matched = [pair for pair in alignment.pairs if pair.matched]
     borderline = sum(pair.borderline for pair in (*alignment.pairs, *alignment.candidates))
+    weights = [entry.weight for entry in gold.ablations]
     none, every = ([pair for pair in end.pairs if pair.matched] for end in doubt)
     counts = Counts(
         papers=1,
@@ -46,6 +47,9 @@ def score_paper(
         match_plan_if_all=_distinct(pair.plan for pair in every),
         match_gold_expected=expected[0] if expected else _distinct(pair.gold for pair in matched),
         match_plan_expected=expected[1] if expected else _distinct(pair.plan for pair in matched),
+        paper_weight=gold.weight,
+        gold_weight=sum(weights),
+        match_weight=sum(weights[place] for place in sorted({pair.gold for pair in matched})),
         **_actions(pairs),
         **_overlaps(pairs),
         **_ranking(matched, len(gold.ablations), len(plan.ablations)),

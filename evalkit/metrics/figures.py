@@ -20,7 +20,7 @@ from evalkit.types import RANKS, Action
 Values = NDArray[np.float64]
 Sums = Mapping[str, Any]
 Formula = Callable[[Sums], Values]
-Family = Literal["match", "part", "action", "replacement", "metric", "rank", "coverage", "doubt"]
+Family = Literal["match", "weight", "part", "action", "replacement", "metric", "rank", "coverage", "doubt"]
 # CSV, Parquet and the docs show every figure. Who else: intervals and tests of the leaderboard; `compare` and
 # baselines; the terminal's leaderboard, and its table of what moved beside the metric; the page's leaderboard and
 # charts; its alignment browser; `evalkit table`; Inspect's logs; corrections by labels, which only hits can have.
@@ -116,12 +116,18 @@ def _pair_figures() -> Iterator[Figure]:
     """Yield the figures of entries, and of what aligned pairs have in common."""
     hits: tuple[Output, ...] = ("intervals", "compare", "logs", "corrected")
     main = (*EVERYWHERE, "corrected")
+    weighted: tuple[Output, ...] = ("intervals", "compare", "console", "page", "table")
     yield Figure("match_precision", "match", "share of the plan's entries that match fully",
                  _over("match_plan", "plan_entries"), label="match P", column="P", shown=main)
     yield Figure("match_recall", "match", "share of gold's entries that match fully",
                  _over("match_gold", "gold_entries"), label="match R", column="R", shown=main)
     yield Figure("match_f1", "match", "harmonic mean of the two, entries that match fully",
                  _f1("match_plan", "match_gold"), label="match F1", shown=_without(main, "beside"))
+    yield Figure("weighted_recall", "weight", "share of the weight of gold's entries that match fully",
+                 _over("match_weight", "gold_weight"), micro=False, label="weighted R", shown=weighted)
+    yield Figure("weighted_f1", "weight", "harmonic mean of match precision and weighted recall",
+                 _f1("match_plan", "match_weight", gold="gold_weight"), micro=False, label="weighted F1",
+                 shown=weighted)
     yield Figure("part_precision", "part", "share of the plan's entries whose part is shared",
                  _over("part_plan", "plan_entries"), shown=hits)
     yield Figure("part_recall", "part", "share of gold's entries whose part is shared",
@@ -220,6 +226,9 @@ def find_figure(name: str) -> Figure | None:
 
 
 FIGURES: dict[str, Figure] = _table()
+# Shown only where a weight of gold is not 1, and averaged over papers by the weights of papers.
+WEIGHTED: tuple[str, ...] = ("weighted_recall", "weighted_f1")
+WEIGHT_COUNTS: tuple[str, ...] = ("paper_weight", "gold_weight", "match_weight")
 MACRO: list[str] = [name for name, figure in FIGURES.items() if figure.macro]
 MICRO: list[str] = [name for name, figure in FIGURES.items() if figure.micro]
 HEADLINES: tuple[str, ...] = shown_in("intervals")

@@ -1,7 +1,7 @@
 """Overlap of two lists of short names (metrics, or replacement options): how many belong together, one to one.
 
-Two names are the same when they read the same after normalising, when one is the other with something added
-("ImageNet top-1 accuracy" and "top-1 acc. (%)"), or when they differ by a slip of spelling. Numbers never bend:
+When two metrics are one is for `metric_names` to say. Two options are the same when they read the same after
+normalising, when one is the other with something added, or when they differ by a slip of spelling. Numbers never bend:
 "top-1" is not "top-5". All of it is lexical, so these figures do not depend on a model.
 """
 
@@ -12,35 +12,11 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-# The form a metric is compared in, word by word, and what else it may be written as.
-SPELLINGS: dict[str, tuple[str, ...]] = {
-    "accuracy": ("acc", "accuracies"), "precision": ("prec",), "recall": ("rec",),
-    "f1": ("f1 score", "f1 measure", "f 1", "f score", "f measure"),
-    "auroc": ("auc", "roc auc", "auc roc", "area under the roc curve", "area under the curve"),
-    "auprc": ("pr auc", "aupr"), "mean average precision": ("map",), "average precision": ("ap",),
-    "mean intersection over union": ("miou", "mean iou"), "intersection over union": ("iou", "jaccard index"),
-    "dice": ("dsc", "dice score", "dice coefficient", "dice similarity coefficient"),
-    "frechet inception distance": ("fid", "fid score"), "inception score": ("is",),
-    "peak signal to noise ratio": ("psnr",),
-    "structural similarity": ("ssim", "structural similarity index", "structural similarity index measure"),
-    "learned perceptual image patch similarity": ("lpips",), "mean absolute error": ("mae",),
-    "mean squared error": ("mse", "mean square error"), "root mean squared error": ("rmse", "root mean square error"),
-    "negative log likelihood": ("nll",), "perplexity": ("ppl",), "word error rate": ("wer",),
-    "character error rate": ("cer",), "exact match": ("em", "exact match score"), "mean reciprocal rank": ("mrr",),
-    "normalized discounted cumulative gain": ("ndcg",), "frames per second": ("fps",),
-    "expected calibration error": ("ece",), "matthews correlation coefficient": ("mcc",),
-    "attack success rate": ("asr",), "success rate": ("sr",), "flops": ("gflops", "tflops"),
-    "parameters": ("params", "number of parameters", "parameter count"), "bleu": ("bleu score",),
-    "rouge": ("rouge score",), "run time": ("runtime", "running time"),
-    "inference time": ("inference speed", "inference latency", "latency"),
-    "memory": ("memory usage", "memory consumption", "gpu memory"),
-}  # fmt: skip
-METRIC_FORMS = {spelling: form for form, spellings in SPELLINGS.items() for spelling in spellings}
+from evalkit.metrics.metric_names import metric_name, same_metric
+
 FILLER = frozenset(("a", "an", "the", "of", "on", "in", "for", "with", "score", "value", "metric", "using", "use"))
-# Names are read without fillers, so what they are looked up by has none either: "area under roc curve".
-FORMS = {" ".join(word for word in name.split() if word not in FILLER): form for name, form in METRIC_FORMS.items()}
 BRACKETS = re.compile(r"\(([^()]*)\)|\[([^\[\]]*)\]")
 WORDS = re.compile(r"\d+(?:\.\d+)+|[^\W_]+")
 NEGATIONS = frozenset(("no", "non", "none", "not", "without", "w", "remove", "removed", "disable", "disabled"))
@@ -51,6 +27,7 @@ LONG = 64
 
 Words = tuple[str, ...]
 Name = tuple[Words, ...]
+Item = TypeVar("Item")
 
 
 def metrics_in_common(gold: Sequence[str], plan: Sequence[str]) -> int:
@@ -65,17 +42,17 @@ def options_in_common(gold: Sequence[str], plan: Sequence[str]) -> int:
 
 @lru_cache(maxsize=16384)
 def _metrics(gold: tuple[str, ...], plan: tuple[str, ...]) -> int:
-    return _in_common([metric_name(name) for name in gold], [metric_name(name) for name in plan], _same_words)
+    return _in_common([metric_name(name) for name in gold], [metric_name(name) for name in plan], same_metric)
 
 
 @lru_cache(maxsize=16384)
 def _options(gold: tuple[str, ...], plan: tuple[str, ...]) -> int:
-    return _in_common([option_name(name) for name in gold], [option_name(name) for name in plan], _same_option)
+    return _in_common([option_name(name) for name in gold], [option_name(name) for name in plan], _same_options)
 
 
-def _in_common(gold: Sequence[Name], plan: Sequence[Name], same: Callable[[Words, Words], bool]) -> int:
-    """Return the size of the largest one-to-one matching of names of which any readings are the same."""
-    partners = [[index for index, name in enumerate(plan) if _any_same(own, name, same)] for own in gold]
+def _in_common(gold: Sequence[Item], plan: Sequence[Item], same: Callable[[Item, Item], bool]) -> int:
+    """Return the size of the largest one-to-one matching of names that are the same."""
+    partners = [[index for index, name in enumerate(plan) if same(own, name)] for own in gold]
     if all(len(found) < 2 for found in partners):
         return len({index for found in partners for index in found})
     if len(gold) > LONG:
@@ -96,8 +73,9 @@ def _in_common(gold: Sequence[Name], plan: Sequence[Name], same: Callable[[Words
 
 
 @lru_cache(maxsize=65536)
-def _any_same(one: Name, other: Name, same: Callable[[Words, Words], bool]) -> bool:
-    return any(same(x, y) for x in one for y in other)
+def _same_options(one: Name, other: Name) -> bool:
+    """Return whether any readings of two options are the same."""
+    return any(_same_option(x, y) for x in one for y in other)
 
 
 def _in_long_lists(partners: Sequence[Sequence[int]], width: int) -> int:
@@ -109,12 +87,6 @@ def _in_long_lists(partners: Sequence[Sequence[int]], width: int) -> int:
     flat = [index for own in partners for index in own]
     table = csr_matrix(([True] * len(flat), flat, ends), shape=(len(partners), width))
     return int((maximum_bipartite_matching(table, perm_type="column") >= 0).sum())
-
-
-@lru_cache(maxsize=65536)
-def metric_name(text: str) -> Name:
-    """Return the readings of a metric's name: what stands outside brackets, and inside ("Rotation Error (RE)")."""
-    return tuple(dict.fromkeys(_standard(words) for words in _readings(text)))
 
 
 @lru_cache(maxsize=65536)
@@ -144,20 +116,6 @@ def _words(text: str) -> tuple[str, ...]:
     plain = re.sub(r"\b(top|bleu|rouge|recall|precision|hits|pass)[\s@-]*(\d+)", r"\1 \2", plain)
     words = [word for word in WORDS.findall(plain) if word not in FILLER]
     return tuple(words or WORDS.findall(plain))
-
-
-def _standard(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Known spellings of a metric replaced by the form it is compared in, the longest first."""
-    form: list[str] = []
-    start = 0
-    while start < len(words):
-        for length in range(min(5, len(words) - start), 0, -1):
-            known = FORMS.get(" ".join(words[start : start + length]))
-            if known or length == 1:
-                form.extend((known or words[start]).split())
-                start += length
-                break
-    return tuple(word for word in form if word not in FILLER) or tuple(form)
 
 
 class _Compared(NamedTuple):

@@ -19,6 +19,8 @@ from evalkit.report.comparison_text import (
     gate_sentence,
     outlook_sentence,
     paper_cells,
+    slice_cells,
+    slice_rows,
 )
 from evalkit.report.escaping import LONGEST_ANNOTATION, command, markdown, xml
 from evalkit.report.json_output import records
@@ -132,6 +134,12 @@ def _compared(result: Comparison) -> Iterator[Section]:
         head = "| planner | labelled papers | base | new | corrected difference, 95% | verdict | could see |\n"
         head = f"{NO_TEST}\n\n{head}|---|--:|--:|--:|--:|---|--:|\n"
         yield Section(head, [_by_labels(item) for item in result.corrected], "\n")
+    for field in result.slices:
+        rows = list(slice_rows(result, field))
+        figure = rows[0][1].figure if rows else result.metric
+        head = f"| {text(field)} | planner | papers | base | new | {figure} difference, 95%, exploratory |\n"
+        cells = [_row(text(value), text(change.planner), *slice_cells(change)) for value, change in rows]
+        yield Section(head + "|---|---|--:|--:|--:|--:|\n", cells, "\n")
     yield from _moved(result)
     signatures = (("base", result.base.signature), ("new", result.new.signature))
     yield Section("".join(f"<sub>{name}: {text(signature)}</sub><br>\n" for name, signature in signatures))

@@ -14,10 +14,11 @@ from evalkit.metrics.figures import TITLES, shown_in
 from evalkit.report import browser_data, chart_style
 from evalkit.report.browser_data import CLASSES
 from evalkit.report.chart_style import SERIES, Charts, colour, colours, draw, label, labels, registered, sized, titled
-from evalkit.report.comparison_text import gold_entry, interval, plan_entries, planner_name
+from evalkit.report.comparison_text import gold_entry, interval, plan_entries, planner_name, slice_cells, slice_rows
 from evalkit.report.escaping import address
 from evalkit.report.html import LARGEST_INLINE, Page, browser_page, drawn
 from evalkit.report.values import CORRECTIONS, brackets, defined, shown_path
+from evalkit.stats import FEWEST_PAPERS
 from evalkit.storage.runs import Run
 from evalkit.text import normalise_id
 
@@ -34,32 +35,33 @@ SECTIONS = (
 
 
 def write_comparison(
-    runs: dict[str, Run], path: str | Path, *, force: bool = False, largest_inline: int = LARGEST_INLINE
-) -> list[Path]:
+    runs: dict[str, Run], path: str | Path, *, force: bool = False, largest_inline: int = LARGEST_INLINE,
+    by: str | None = None,
+) -> list[Path]:  # fmt: skip
     """Write the report of two runs, base and new, and the folder beside it when it is large."""
-    return comparison_page(runs, f"{Path(path).stem}-data", force, largest_inline).write(path)
+    return comparison_page(runs, f"{Path(path).stem}-data", force, largest_inline, by).write(path)
 
 
 def comparison_page(
-    runs: dict[str, Run], folder: str, force: bool, largest_inline: int = LARGEST_INLINE, home: str = "",
-    renamed: Mapping[str, str] | None = None,
+    runs: dict[str, Run], folder: str, force: bool, largest_inline: int = LARGEST_INLINE, by: str | None = None,
+    home: str = "", renamed: Mapping[str, str] | None = None,
 ) -> Page:  # fmt: skip
-    """Return the page of two runs under their names, base first; `home` is as in `run_page`, `renamed` in `compare`."""
+    """Return the page of two runs under their names, base first, with slices by a field if one is named.
+
+    `home` is as in `run_page`, `renamed` as in `compare`.
+    """
     chart_style.require()
     (base_name, base), (new_name, new) = runs.items()
     if shown_path(base_name) != shown_path(new_name):
         base_name, new_name = shown_path(base_name), shown_path(new_name)
     sides = snapshot_of(base, base_name), snapshot_of(new, new_name)
     both_labelled = all("labelled" in side.papers for side in sides)
-    result = compare(*sides, force=force, renamed=renamed, corrected=(HEADLINE,) if both_labelled else ())
+    result = compare(*sides, force=force, renamed=renamed, corrected=(HEADLINE,) if both_labelled else (),
+                     by=(by,) if by else ())  # fmt: skip
     index, documents = _index(new, result), _documents(base, new, result)
     charts = drawn(CHARTS if len(result.moved_papers) else {}, result)
-    content = _view(result) | {
-        "charts": charts,
-        "title": f"{new_name} against {base_name}",
-        "sections": SECTIONS,
-        "home": home,
-    }
+    content = _view(result) | {"charts": charts, "title": f"{new_name} against {base_name}", "sections": SECTIONS}
+    content["home"] = home
     return browser_page("comparison.html.j2", index, documents, folder, largest_inline, **content)
 
 
@@ -79,6 +81,7 @@ def _view(result: Comparison) -> View:
         "correction": CORRECTIONS[result.correction],
         "changes": _changes(result.headline),
         "corrected": _changes(result.corrected),
+        "slices": [_slices(result, field) for field in result.slices],
         "lost": int(counts.get("lost", 0)),
         "gained": int(counts.get("gained", 0)),
         "entries": [_entry(row) for row in result.entries.head(SHOWN).to_dict("records")],
@@ -148,6 +151,16 @@ def _changes(items: Sequence[FigureChange]) -> list[View]:
         | {"p": item.p_adjusted, "needed": item.papers_needed}
         for item in items
     ]
+
+
+def _slices(result: Comparison, field: str) -> View:
+    """Return the changes by a field of gold's metadata."""
+    rows = [
+        {"slice": value, "planner": planner_name(change), "cells": slice_cells(change)}
+        for value, change in slice_rows(result, field)
+    ]
+    figure = next((change.figure for _, change in slice_rows(result, field)), result.metric)
+    return {"field": field, "figure": TITLES.get(figure, figure), "rows": rows, "fewest": FEWEST_PAPERS}
 
 
 def _entry(row: dict[Any, Any]) -> View:

@@ -16,8 +16,9 @@ from rich.text import Text
 from evalkit.comparison import Comparison, FigureChange, GateReport, Outlook, Snapshot, scores
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report.escaping import plain
-from evalkit.report.planner_table import PlannerTable
+from evalkit.report.planner_table import PlannerTable, common_prefix
 from evalkit.report.values import CORRECTIONS, brackets, number, p_value
+from evalkit.stats import FEWEST_PAPERS
 
 BESIDE = {name: FIGURES[name].label for name in shown_in("beside")}
 SHOWN = 15  # rows of a table of changes; the rest is counted, and whole in --json
@@ -86,6 +87,7 @@ def comparison(result: Comparison) -> Iterator[RenderableType]:
         yield Text(NO_TEST, style="dim")
     yield from _warnings(result)
     yield _planner_table(result)
+    yield from _slices(result)
     yield from _moved(result)
     digests = (side.signature.digest for side in (result.base, result.new))
     yield Text("signatures: base {}, new {} (whole with --json)".format(*digests), style="dim")
@@ -132,6 +134,39 @@ def _planner_table(result: Comparison) -> PlannerTable:
         ]
         table.add_row(plain(change.planner), *cells)
     return table
+
+
+def slice_rows(result: Comparison, field: str) -> Iterator[tuple[str, FigureChange]]:
+    """Yield each slice of a field with the change of each planner: in the metric, or in recall alone."""
+    for value, changes in result.slices[field].items():
+        figures = {change.figure for change in changes}
+        shown = result.metric if result.metric in figures else "match_recall"
+        yield from ((value or "–", change) for change in changes if change.figure == shown)
+
+
+def slice_cells(change: FigureChange) -> tuple[str, ...]:
+    """Return papers, base, new and the difference of a slice; a dash for the interval of a small one."""
+    papers, *values, difference = change_cells(change)
+    small = change.papers < FEWEST_PAPERS
+    dash = " [–]" if small and change.difference is not None else ""
+    return f"{papers}, few" if small else papers, *values, difference + dash
+
+
+def _slices(result: Comparison) -> Iterator[RenderableType]:
+    """Yield a table for each field by which figures were compared."""
+    for field in result.slices:
+        rows = list(slice_rows(result, field))
+        figure = rows[0][1].figure if rows else result.metric
+        heads = ("papers", "base", "new", "difference [95%]")
+        title = f"By {plain(field)}: {figure}, exploratory (few: below {FEWEST_PAPERS} papers, no interval)"
+        prefix = common_prefix([change.planner for change in result.headline])
+        title += f"\nplanners below {plain(prefix)}" if prefix else ""
+        first = ("difference [95%]", "papers", "new", "base")
+        table = PlannerTable(title, heads, first=first, hint=ALL, name=f"{plain(field)} · planner")
+        for value, change in rows:
+            name = plain(planner_name(change).removeprefix(prefix))
+            table.add_row(f"{plain(value)} · {name}", *map(Text, slice_cells(change)))
+        yield table
 
 
 def _moved(result: Comparison) -> Iterator[RenderableType]:

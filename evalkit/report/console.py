@@ -16,8 +16,9 @@ from rich.text import Text
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report import json_output
 from evalkit.report.planner_table import PlannerTable, common_prefix
-from evalkit.report.values import CORRECTIONS, brackets, number, text
+from evalkit.report.values import CORRECTIONS, brackets, number, papers_shown, text
 from evalkit.scoring.load import LoadedPlans
+from evalkit.stats import FEWEST_PAPERS
 from evalkit.storage.runs import Run
 from evalkit.text import safe_terminal
 from evalkit.types import Diagnostic, Severity
@@ -34,16 +35,29 @@ def leaderboard(run: Run, *, wide: bool = False) -> Iterator[RenderableType]:
     """Yield the planners, best first, and how many a long table leaves out; the best of each column carries a star."""
     frame = run.leaderboard
     ranked = ("rank", "p best") if "rank" in frame else ()
-    headline, *others = COLUMNS.values()
+    columns = {name: title for name, title in COLUMNS.items() if name in frame}
+    headline, *others = columns.values()
     heads = (headline, *ranked, *others, "papers")
-    first = (headline, "rank", "P", "R", "coverage", "part F1", "p best", "action", "metrics F1", "options F1")
+    first = (
+        headline,
+        "rank",
+        "P",
+        "R",
+        "weighted F1",
+        "coverage",
+        "part F1",
+        "p best",
+        "action",
+        "metrics F1",
+        "options F1",
+    )
     by = f" by {CORRECTIONS['bh']}" if run.meta.get("settings", {}).get("correction") == "bh" else ""
     title = f"Leaderboard (macro means over papers; * best; p against the best, corrected{by})"
     table = PlannerTable(title, heads, first=first, hint="--wide shows all")
-    best = {name: frame[name].max() for name in COLUMNS}
+    best = {name: frame[name].max() for name in columns}
     shown = frame if wide else frame.head(TOP)
     for _, row in shown.iterrows():
-        cells = [_starred(row, name, best[name]) for name in COLUMNS]
+        cells = [_starred(row, name, best[name]) for name in columns]
         rank = (_rank(row), number(row["p_best"])) if ranked else ()
         table.add_row(safe_terminal(row["planner"]), cells[0], *rank, *cells[1:], str(row["papers"]))
     yield table
@@ -67,12 +81,31 @@ def _starred(row: pd.Series, name: str, best: float) -> Text:
     return Text(f"{cell}*", style="bold") if row[name] == best else Text(f"{cell} ")
 
 
-def summary(run: Run, *, wide: bool = False, verbose: bool = False) -> Iterator[RenderableType]:
-    """Yield the leaderboard, what could not be read or paired, doubt, and the signature or what stands for it."""
+def summary(run: Run, *, wide: bool = False, verbose: bool = False, by: str | None = None) -> Iterator[RenderableType]:
+    """Yield the leaderboard, slices by a field, what could not be read or paired, doubt, and what pins the numbers."""
     yield from leaderboard(run, wide=wide)
+    if by:
+        yield slices(run, by)
     yield from notes(run)
     whole = f"signature: {run.signature}"
     yield Text(whole if verbose else f"signature: {run.signature.digest} (whole in run.json)", style="dim")
+
+
+def slices(run: Run, field: str) -> RenderableType:
+    """Return one row a slice and planner: the figures that slices by this field have."""
+    frame, shown = run.by(field), safe_terminal(field)
+    names = [name for name in COLUMNS if name in frame and frame[name].notna().any()]
+    heads = ("papers", *(COLUMNS[name] for name in names))
+    title = f"By {shown} (macro means over papers; few: below {FEWEST_PAPERS} papers, no interval)"
+    prefix = common_prefix(run.leaderboard["planner"].tolist())
+    title += f"\nplanners below {safe_terminal(prefix)}" if prefix else ""
+    table = PlannerTable(title, heads, first=heads, hint="--wide shows all", name=f"{shown} · planner")
+    for row in frame.to_dict("records"):
+        cells = [number(row[name], FIGURES[name].digits) for name in names]
+        cells[0] += brackets(row.get(f"{names[0]}_low"), row.get(f"{names[0]}_high")) or " [–]" * bool(row["small"])
+        label = f"{safe_terminal(row['slice']) or '–'} · {safe_terminal(row['planner'].removeprefix(prefix))}"
+        table.add_row(label, papers_shown(row), *cells)
+    return table
 
 
 def notes(run: Run) -> Iterator[Text]:

@@ -60,7 +60,7 @@ def _table(result: History, group: Group, *, wide: bool) -> PlannerTable:
     count = f"{len(group.lines)} run{'s' * (len(group.lines) != 1)}"
     table = PlannerTable(
         f"{headline}{said}: {count}", _heads(result, wide=wide), folded=("tags", "note", "planner"), first=first,
-        hint="--wide shows all", subject="run",
+        hint="--wide shows all", name="run",
     )  # fmt: skip
     best = group.best
     for line in group.lines:
@@ -178,7 +178,7 @@ def entries(result: History, *, wide: bool = False) -> Iterator[RenderableType]:
         first = ("runs", "paper", "turns", "found in", "first found", "last lost")
         folded = ("paper", "first found", "last lost", "found again")
         table = PlannerTable(
-            title, ENTRY_HEADS[1:], folded=folded, first=first, hint="--wide shows all", subject="gold entry"
+            title, ENTRY_HEADS[1:], folded=folded, first=first, hint="--wide shows all", name="gold entry"
         )
         for entry in turned if wide else turned[:SHOWN_ENTRIES]:
             table.add_row(plain(entry.name), *_entry_cells(entry, names))

@@ -13,6 +13,7 @@ import pandas as pd
 from evalkit.comparison import Check, Comparison, GateReport, GateStudy, Snapshot, scores
 from evalkit.report.escaping import json_text
 from evalkit.scoring.load import LoadedPlans
+from evalkit.stats import FEWEST_PAPERS
 from evalkit.storage.runs import SCHEMA_VERSION, Run
 
 
@@ -21,10 +22,11 @@ def dump(content: Mapping[str, Any]) -> str:
     return json_text(json.dumps({"schema_version": SCHEMA_VERSION} | _plain(content), indent=1, ensure_ascii=False))
 
 
-def run(result: Run) -> str:
-    """Return a run's facts, leaderboard and errors; papers and pairs stay in the run folder."""
+def run(result: Run, by: str | None = None) -> str:
+    """Return a run's facts, leaderboard, slices and errors; papers and pairs stay in the run folder."""
     errors = result.diagnostics[result.diagnostics["severity"] == "error"]
-    return dump({**result.meta, "leaderboard": records(result.leaderboard), "errors": records(errors)})
+    slices = {"slices": {"by": by, "rows": records(result.by(by))}} if by else {}
+    return dump({**result.meta, "leaderboard": records(result.leaderboard), **slices, "errors": records(errors)})
 
 
 def evidence(result: Run, plans: Sequence[tuple[str, str]]) -> str:
@@ -111,6 +113,12 @@ def _comparison(result: Comparison) -> dict[str, Any]:
         "planners": [asdict(change) for change in result.headline],
         "figures": [asdict(change) for change in result.changes if change.figure != result.metric],
         "corrected": [asdict(change) for change in result.corrected],
+        "slices": [
+            {"by": field, "slice": value, "small": change.papers < FEWEST_PAPERS, **asdict(change)}
+            for field, slices in result.slices.items()
+            for value, changes in slices.items()
+            for change in changes
+        ],
         "entries": records(result.entries),
         "papers": records(moved),
         "unchanged_papers": len(result.papers) - len(moved),

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from evalkit import stats
 from evalkit.comparison.differences import figure_named, per_paper
 from evalkit.errors import InputError
-from evalkit.metrics.figures import TITLES, shown_in
+from evalkit.metrics.figures import TITLES, WEIGHTED, shown_in
 from evalkit.report import escaping, json_output
-from evalkit.report.values import CORRECTIONS, brackets, defined, number
+from evalkit.report.values import CORRECTIONS, brackets, defined, number, papers_shown
 from evalkit.storage.runs import Run
 from evalkit.storage.tables import to_csv
 
 COLUMNS = shown_in("table")
 SIGNIFICANT = 0.05
 SIDE_BY_SIDE = 3  # more runs stand one below the other
+LONG = ("run", "planner")  # what rows begin with then
 COUNTS = ("rank", "rank_low", "rank_high", "papers")
 
 
@@ -37,6 +40,7 @@ class Cell:
     high: float | None = None
     mark: str = ""
     digits: int = 3
+    missing: bool = False  # whether a dash stands where its interval would
 
     @property
     def figure(self) -> str:
@@ -45,8 +49,8 @@ class Cell:
 
     @property
     def interval(self) -> str:
-        """The interval in brackets, or nothing."""
-        return brackets(self.low, self.high).strip()
+        """The interval in brackets, or nothing; a dash in brackets where there are too few papers for one."""
+        return brackets(self.low, self.high).strip() or "[–]" * (self.missing and self.value is not None)
 
     def marked(self, bold: str, dagger: str) -> str:
         """Return the figure with its mark; `bold` is a format."""
@@ -55,22 +59,24 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Planners as rows, and for each run a group of columns; or long, with a row for each run and planner.
+    """Planners as rows, and for each run a group of columns; or a row for each run and planner, of one group.
 
-    A row begins with the texts under `heads`. A planner that a run does not have has empty cells.
+    A planner that a run does not have has empty cells. Each row begins with its names, below `heads`; `facts` are what
+    CSV and JSON say in their place.
     """
 
     runs: tuple[str, ...]
     signatures: tuple[str, ...]
     columns: tuple[str, ...]
     rows: tuple[tuple[tuple[str, ...], tuple[Cell | None, ...]], ...]
+    facts: tuple[Mapping[str, Any], ...]
     corrections: tuple[str, ...] = ("shaffer",)  # of p, those of the runs
-    long: bool = False
+    heads: tuple[str, ...] = ("planner",)
 
     @property
-    def heads(self) -> tuple[str, ...]:
-        """What the rows begin with."""
-        return ("run", "planner") if self.long else ("planner",)
+    def long(self) -> bool:
+        """Whether there is a row for each run and planner."""
+        return self.heads == LONG
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -94,36 +100,61 @@ def _renderer(render: Render) -> Render:
 
 
 def table(
-    runs: Mapping[str, Run], columns: Sequence[str] = COLUMNS, *, intervals: bool = True, long: bool | None = None
+    runs: Mapping[str, Run], columns: Sequence[str] = (), *, intervals: bool = True, long: bool | None = None
 ) -> Table:
     """Return columns of one leaderboard, or of several: side by side, or one below the other where there are many.
 
-    Side by side, the first run sets the order of planners.
+    Side by side, the first run sets the order of planners. Without `columns` they are the headline figures, weighted
+    ones only where all runs have them.
     """
+    columns = columns or [name for name in COLUMNS if all(name in run.leaderboard for run in runs.values())]
     runs = {name: _with_added(run, columns) for name, run in runs.items()}
     cells = [_cells(run, name, columns, intervals) for name, run in runs.items()]
-    planners = dict.fromkeys(planner for own in cells for planner in own)
-    nothing: tuple[Cell | None, ...] = (None,) * len(columns)
-    rows: tuple[tuple[tuple[str, ...], tuple[Cell | None, ...]], ...]
-    is_long = len(runs) > SIDE_BY_SIDE if long is None else long
-    if is_long:
-        rows = tuple(
-            ((name, planner), row) for name, own in zip(runs, cells, strict=True) for planner, row in own.items()
-        )
-    else:
-        rows = tuple(
-            ((planner,), tuple(cell for own in cells for cell in own.get(planner, nothing))) for planner in planners
-        )
     signatures = tuple(str(run.signature) for run in runs.values())
     chosen = {run.meta.get("settings", {}).get("correction", "shaffer") for run in runs.values()}
     corrections = sorted(chosen & CORRECTIONS.keys())
-    return Table(tuple(runs), signatures, tuple(columns), rows, tuple(corrections), is_long)
+    if len(runs) > SIDE_BY_SIDE if long is None else long:
+        places = [(name, planner) for name, own in zip(runs, cells, strict=True) for planner in own]
+        each = tuple(row for own in cells for row in own.values())
+        rows, heads = tuple(zip(places, each, strict=True)), LONG
+        facts = tuple({"run": name, "planner": planner} for name, planner in places)
+        return Table(tuple(runs), signatures, tuple(columns), rows, facts, tuple(corrections), heads)
+    planners = dict.fromkeys(planner for own in cells for planner in own)
+    nothing: tuple[Cell | None, ...] = (None,) * len(columns)
+    beside = tuple(((name,), tuple(cell for own in cells for cell in own.get(name, nothing))) for name in planners)
+    facts = tuple({"planner": planner} for planner in planners)
+    return Table(tuple(runs), signatures, tuple(columns), beside, facts, tuple(corrections))
+
+
+def slice_table(name: str, run: Run, field: str, columns: Sequence[str] = (), *, intervals: bool = True) -> Table:
+    """Return one row a slice and planner; the best of a slice is marked, and nothing is tested."""
+    frame = run.by(field)
+    columns = columns or [column for column in COLUMNS if column in frame and frame[column].notna().any()]
+    _check_columns(frame, name, columns)
+    best = frame.groupby("slice")[list(columns)].transform("max")
+    several = frame.groupby("slice")["planner"].transform("size") > 1
+    rows, facts = [], []
+    for place, row in enumerate(frame.to_dict("records")):
+        marks = [_best(row[column], best[column][place]) if several[place] else "" for column in columns]
+        cells = [_cell(row, *pair, intervals) for pair in zip(columns, marks, strict=True)]
+        # A dash in the place of the interval that a small slice has not.
+        dashed = [intervals and bool(row["small"]) and f"{column}_low" in frame for column in columns]
+        shown = tuple(replace(cell, missing=dash) for cell, dash in zip(cells, dashed, strict=True))
+        rows.append(((row["slice"] or "–", papers_shown(row), row["planner"]), shown))
+        facts.append({"by": field, **{key: row[key] for key in ("slice", "papers", "small", "planner")}})
+    return Table(
+        (name,), (str(run.signature),), tuple(columns), tuple(rows), tuple(facts), (), (field, "papers", "planner")
+    )
+
+
+def _best(value: float, most: float) -> str:
+    return "best" if value == most else ""
 
 
 def _with_added(run: Run, columns: Sequence[str]) -> Run:
     """Return the run with the figures of other packages that are asked for: means over papers, and ratios of sums."""
     board, papers = run.leaderboard, run.papers.assign(papers=1.0)
-    added = [name for name in columns if name not in board and figure_named(name)]
+    added = [name for name in columns if name not in (*board, *WEIGHTED) and figure_named(name)]
     for name in added:
         papers = papers.assign(**{name: per_paper(papers, name)})
         totals = papers.groupby("planner").sum(numeric_only=True)
@@ -136,6 +167,16 @@ def _with_added(run: Run, columns: Sequence[str]) -> Run:
 def _cells(run: Run, name: str, columns: Sequence[str], intervals: bool) -> dict[str, tuple[Cell | None, ...]]:
     """Planner -> its cells in one run."""
     frame = run.leaderboard
+    _check_columns(frame, name, columns)
+    marks = zip(*(_marks(run, column) for column in columns), strict=True)
+    return {
+        row["planner"]: tuple(_cell(row, *pair, intervals) for pair in zip(columns, own, strict=True))
+        for row, own in zip(frame.to_dict("records"), marks, strict=True)
+    }
+
+
+def _check_columns(frame: pd.DataFrame, name: str, columns: Sequence[str]) -> None:
+    """Refuse a column that a leaderboard does not have."""
     known = [str(column) for column in frame.columns if pd.api.types.is_numeric_dtype(frame[column])]
     for column in columns:
         if column not in known:
@@ -143,11 +184,6 @@ def _cells(run: Run, name: str, columns: Sequence[str], intervals: bool) -> dict
             raise InputError(
                 f"{name}: leaderboard.csv has no column {column!r}" + (f"; did you mean {near}?" if near else "")
             )
-    marks = zip(*(_marks(run, column) for column in columns), strict=True)
-    return {
-        row["planner"]: tuple(_cell(row, *pair, intervals) for pair in zip(columns, own, strict=True))
-        for row, own in zip(frame.to_dict("records"), marks, strict=True)
-    }
 
 
 def _cell(row: Mapping[Any, Any], column: str, mark: str, intervals: bool) -> Cell:
@@ -170,7 +206,8 @@ def _marks(run: Run, column: str) -> list[str]:
     planners = run.leaderboard["planner"].tolist()
     wide = run.papers.pivot_table(index="paper", columns="planner", values=column, dropna=False, sort=True)
     settings = run.meta["settings"]
-    measure = stats.macro(wide.reindex(columns=planners).to_numpy(dtype="float64"))
+    values_of = wide.reindex(columns=planners).to_numpy(dtype="float64")
+    measure = stats.macro(values_of, _paper_weights(run, planners) if column in WEIGHTED else None)
     correction = settings.get("correction", "shaffer")
     tests = stats.all_pairs(
         measure, seed=settings["seed"], resamples=settings["resamples"] or 9999, correction=correction
@@ -181,18 +218,24 @@ def _marks(run: Run, column: str) -> list[str]:
     return [mark or ("tied" if is_tied else "") for mark, is_tied in zip(marks, tied, strict=True)]
 
 
+def _paper_weights(run: Run, planners: Sequence[str]) -> NDArray[np.float64]:
+    """Return the weights of papers [paper, planner]."""
+    weights = run.papers.pivot_table(index="paper", columns="planner", values="paper_weight", dropna=False, sort=True)
+    return weights.reindex(columns=list(planners)).to_numpy(dtype="float64")
+
+
 @_renderer
 def markdown(board: Table, standalone: bool) -> str:
     """Return a table for a README or a pull request."""
     runs = [run for run in board.groups for _ in board.columns]
     heads = [f"{run}: {title}" for run, title in zip(runs, board.titles, strict=True)] if runs else board.titles
     lines = [
-        "| " + " | ".join([*board.heads, *map(escaping.markdown, heads)]) + " |",
+        "| " + " | ".join(map(escaping.markdown, [*board.heads, *heads])) + " |",
         "|" + " --- |" * len(board.heads) + " ---: |" * len(heads),
     ]
-    for labels, cells in board.rows:
+    for names, cells in board.rows:
         texts = [f"{cell.marked('**{}**', '†')} {cell.interval}".strip() if cell else "" for cell in cells]
-        lines.append("| " + " | ".join([*map(escaping.markdown, labels), *texts]) + " |")
+        lines.append("| " + " | ".join([*map(escaping.markdown, names), *texts]) + " |")
     return "\n".join([*lines, "", _legend(board, "**bold**", "†"), "", *map(escaping.code, _signed(board))]) + "\n"
 
 
@@ -203,17 +246,17 @@ def latex(board: Table, standalone: bool) -> str:
     A table that is wider than the page is scaled to its width.
     """
     width = len(board.columns)
-    body = [r"\sbox0{\begin{tabular}{" + "l" * len(board.heads) + "r" * len(board.titles) + "}", r"\toprule"]
+    names = len(board.heads)
+    body = [r"\sbox0{\begin{tabular}{" + "l" * names + "r" * len(board.titles) + "}", r"\toprule"]
     if board.groups:
         groups = [rf"\multicolumn{{{width}}}{{c}}{{{escaping.latex(run)}}}" for run in board.groups]
         ends = [(start, start + width - 1) for start in range(2, 2 + len(board.titles), width)]
         body += [
             " & ".join(["", *groups]) + r" \\", " ".join(rf"\cmidrule(lr){{{first}-{last}}}" for first, last in ends)
         ]  # fmt: skip
-    body += [" & ".join([*map(str.capitalize, board.heads), *map(escaping.latex, board.titles)]) + r" \\", r"\midrule"]
-    body += [
-        " & ".join([*map(escaping.latex, labels), *map(_latex_cell, cells)]) + r" \\" for labels, cells in board.rows
-    ]
+    heads = [head.capitalize() if head in ("papers", *LONG) else head for head in board.heads]
+    body += [" & ".join(map(escaping.latex, [*heads, *board.titles])) + r" \\", r"\midrule"]
+    body += [" & ".join([*map(escaping.latex, own), *map(_latex_cell, cells)]) + r" \\" for own, cells in board.rows]
     body += [r"\bottomrule", r"\end{tabular}}"]
     caption = escaping.latex(_legend(board, "Bold", "dagger")).replace("dagger", r"$\dagger$")
     fitted = [r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"]
@@ -232,7 +275,7 @@ def _latex_cell(cell: Cell | None) -> str:
     if cell is None or cell.value is None:
         return "" if cell is None else "--"
     figure = cell.marked(r"\textbf{{{}}}", r"$^{\dagger}$")
-    return figure + (rf" {{\scriptsize {cell.interval}}}" if cell.interval else "")
+    return figure + (rf" {{\scriptsize {cell.interval.replace('–', '--')}}}" if cell.interval else "")
 
 
 @_renderer
@@ -248,14 +291,14 @@ def html(board: Table, standalone: bool) -> str:
     groups = "".join(f'<th colspan="{len(board.columns)}">{escaping.html(run)}</th>' for run in board.groups)
     top = f"<tr><th></th>{groups}</tr>" if groups else ""
     rows = "".join(
-        f"<tr>{''.join(f'<th><bdi>{escaping.html(label)}</bdi></th>' for label in labels)}"
+        f"<tr>{''.join(f'<th><bdi>{escaping.html(name)}</bdi></th>' for name in names)}"
         f"{''.join(map(_html_cell, cells))}</tr>"
-        for labels, cells in board.rows
+        for names, cells in board.rows
     )
-    first = "".join(f"<th>{head}</th>" for head in board.heads)
+    own = "".join(f"<th>{escaping.html(head)}</th>" for head in board.heads)
     lines = (_legend(board, "Bold", "†"), *_signed(board))
     notes = "".join(f"<div><small>{escaping.html(line)}</small></div>" for line in lines)
-    text = f"<table><thead>{top}<tr>{first}{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}\n"
+    text = f"<table><thead>{top}<tr>{own}{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}\n"
     page = '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>evalkit</title>'
     return f"{page}<body>{text}</body></html>\n" if standalone else text
 
@@ -276,22 +319,23 @@ def _records(board: Table) -> Iterator[dict[str, object]]:
     """Yield one record a run and planner."""
     width = len(board.columns)
     for nth, (run, signature) in enumerate(zip(board.runs, board.signatures, strict=True)):
-        own = [row for row in board.rows if not board.long or row[0][0] == run]
         start = 0 if board.long else nth * width
-        for (*_, planner), cells in own:
+        for facts, (_, cells) in zip(board.facts, board.rows, strict=True):
             record: dict[str, object] = {}
+            if board.long and facts["run"] != run:
+                continue
             for name, cell in zip(board.columns, cells[start : start + width], strict=True):
                 if cell:
                     record |= {name: cell.value, f"{name}_low": cell.low, f"{name}_high": cell.high,
                                f"{name}_mark": cell.mark}  # fmt: skip
             if record:
-                yield {"run": run, "planner": planner, **record, "signature": signature}
+                yield {"run": run, **facts, **record, "signature": signature}
 
 
 def _legend(board: Table, best: str, dagger: str) -> str:
     """Say what the marks mean."""
     cells = [cell for _, row in board.rows for cell in row if cell is not None]
-    notes = [f"{best}: best of its column"]
+    notes = [f"{best}: best of its {'column' if board.corrections else 'slice'}"]
     if any(cell.mark == "tied" for cell in cells):
         by = (
             ""
@@ -300,8 +344,10 @@ def _legend(board: Table, best: str, dagger: str) -> str:
         )
         tests = f"paired permutation over papers, all pairs{by}, 5%"
         notes.append(f"{dagger}: not significantly worse than the best ({tests})")
-    if any(cell.interval for cell in cells):
+    if any(cell.low is not None for cell in cells):
         notes.append("brackets: 95% intervals over papers")
+    if any(cell.missing for cell in cells):
+        notes.append("few: below five papers, no interval")
     return "; ".join(notes) + "."
 
 

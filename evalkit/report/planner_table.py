@@ -19,8 +19,8 @@ class PlannerTable:
     """A table that drops columns from the last in priority on until it fits, and says which.
 
     `first`: heads in the order of their priority; the others follow in their own order. Columns in `folded` may run
-    over several lines; `subject` is what the rows are, where they are no planners. Where not everything fits, what all
-    names begin with is said once, in the title.
+    over several lines. `name` is the head of the first column. Where not everything fits, what all names begin with is
+    said once, in the title.
     """
 
     def __init__(
@@ -31,9 +31,9 @@ class PlannerTable:
         folded: Collection[str] = (),
         first: Sequence[str] = (),
         hint: str = "",
-        subject: str = "planner",
+        name: str = "planner",
     ) -> None:
-        self.title, self.heads, self.folded, self.hint, self.subject = title, list(heads), folded, hint, subject
+        self.title, self.heads, self.folded, self.hint, self.name = title, list(heads), folded, hint, name
         self.priority = [*(head for head in first if head in self.heads), *(h for h in self.heads if h not in first)]
         self.rows: list[tuple[str, list[Text]]] = []
 
@@ -48,9 +48,9 @@ class PlannerTable:
         if len(kept) < len(self.heads) and (prefix := common_prefix(names)):
             names = [name.removeprefix(prefix) for name in names]
             kept, width = self._fitting(names, options.max_width)
-            title += f"\n{self.subject}s below {prefix}"
+            title += f"\n{self.name}s below {prefix}"
         table = Table(title=title, title_justify="left")
-        table.add_column(self.subject, overflow="fold", width=width)
+        table.add_column(self.name, overflow="fold", width=width)
         for head in kept:
             table.add_column(head, justify="right", no_wrap=head not in self.folded)
         for name, (_, cells) in zip(names, self.rows, strict=True):
@@ -62,7 +62,7 @@ class PlannerTable:
 
     def _fitting(self, names: Sequence[str], width: int) -> tuple[list[str], int]:
         """Return the heads that fit, in their order, and the width of the planners' column."""
-        longest = max(map(cell_len, [*names, self.subject]))
+        longest = max(map(cell_len, [*names, self.name]))
         planner = min(longest, max(NARROWEST, int(width * SHARE)))
         used, kept = 1 + planner + ROOM, set[str]()
         for head in self.priority:

@@ -16,27 +16,38 @@ from evalkit.report.browser_data import CLASSES, counts
 from evalkit.report.charts import CHARTS
 from evalkit.report.escaping import address
 from evalkit.report.html import LARGEST_INLINE, Page, browser_page, drawn
-from evalkit.report.values import brackets, defined, number, pairs_corrected, shown_path
+from evalkit.report.values import brackets, defined, number, pairs_corrected, papers_shown, shown_path
+from evalkit.stats import FEWEST_PAPERS
 from evalkit.storage.runs import Run
 
 COLUMNS = [name for name in shown_in("page") if name != "match_f1"]  # which has a column of its own
 SECTIONS = (
-    ("leaderboard", "Leaderboard"), ("charts", "Charts"), ("errors", "Errors"), ("gold", "Gold"),
+    ("leaderboard", "Leaderboard"), ("slices", "Slices"), ("charts", "Charts"), ("errors", "Errors"), ("gold", "Gold"),
     ("browser", "Browser"), ("details", "Details"),
 )  # fmt: skip
 View = dict[str, Any]
 
 
-def write_report(run: Run, path: str | Path, *, largest_inline: int = LARGEST_INLINE) -> list[Path]:
+def write_report(
+    run: Run, path: str | Path, *, largest_inline: int = LARGEST_INLINE, by: str | None = None
+) -> list[Path]:
     """Write a run's report, and the folder beside it when it is large; an older report is replaced."""
-    return run_page(run, f"{Path(path).stem}-data", largest_inline).write(path)
+    return run_page(run, f"{Path(path).stem}-data", largest_inline, by).write(path)
 
 
-def run_page(run: Run, folder: str, largest_inline: int = LARGEST_INLINE, home: str = "") -> Page:
-    """Return the report of one run; `home` is the address of the list that it belongs to, if there is one."""
+def run_page(
+    run: Run, folder: str, largest_inline: int = LARGEST_INLINE, by: str | None = None, home: str = ""
+) -> Page:
+    """Return the report of one run, with its slices by a field of gold's metadata if one is named.
+
+    `home` is the address of the list that it belongs to, if there is one.
+    """
     chart_style.require()
     index, documents = browser_data.index(run), browser_data.documents(run)
-    content = _view(run) | {"charts": drawn(CHARTS, run), "title": title(run), "sections": SECTIONS, "home": home}
+    slices = _slices(run, by) if by else None
+    sections = [section for section in SECTIONS if section[0] != "slices" or slices]
+    content = _view(run) | {"charts": drawn(CHARTS, run), "title": title(run), "sections": sections, "slices": slices}
+    content["home"] = home
     return browser_page("run.html.j2", index, documents, folder, largest_inline, **content)
 
 
@@ -47,7 +58,7 @@ def title(run: Run) -> str:
 
 
 def _view(run: Run) -> View:
-    figures = [FIGURES[name] for name in COLUMNS]
+    figures = [FIGURES[name] for name in _columns(run)]
     cases = counts(run).groupby("planner").sum()
     return {
         "verdict": verdict(run),
@@ -67,6 +78,28 @@ def _view(run: Run) -> View:
         "signature": list(asdict(run.signature).items()),
         "problems": list(_diagnostics(run)),
     }  # fmt: skip
+
+
+def _columns(run: Run) -> list[str]:
+    """Return the figures beside match F1; weighted ones only where gold has weights."""
+    return [name for name in COLUMNS if name in run.leaderboard]
+
+
+def _slices(run: Run, field: str) -> View:
+    """Return one row a slice and planner, with the figures that slices by this field have."""
+    frame = run.by(field)
+    names = [name for name in ("match_f1", *COLUMNS) if name in frame and frame[name].notna().any()]
+
+    def cell(row: dict[Any, Any], name: str) -> View:
+        low, high = (defined(row.get(f"{name}_{end}")) for end in ("low", "high"))
+        return {"value": defined(row[name]), "low": low, "high": high, "small": row["small"] and f"{name}_low" in frame}
+
+    rows = [
+        {"slice": row["slice"] or "–", "planner": row["planner"], "papers": papers_shown(row)}
+        | {"cells": [cell(row, name) for name in names]}
+        for row in frame.to_dict("records")
+    ]
+    return {"field": field, "columns": [FIGURES[name] for name in names], "rows": rows, "fewest": FEWEST_PAPERS}
 
 
 def verdict(run: Run) -> str:
@@ -115,7 +148,8 @@ def _fact(name: str, shown: object, note: str = "", alarm: bool = False) -> View
 def _leaderboard(run: Run) -> Iterator[View]:
     frame = run.leaderboard
     # The only planner is not the best of anything.
-    best = {name: frame[name].max() if len(frame) > 1 else None for name in ("match_f1", *COLUMNS)}
+    columns = _columns(run)
+    best = {name: frame[name].max() if len(frame) > 1 else None for name in ("match_f1", *columns)}
     for row in frame.to_dict("records"):
         low, high = defined(row.get("rank_low")), defined(row.get("rank_high"))
         yield {
@@ -127,7 +161,7 @@ def _leaderboard(run: Run) -> Iterator[View]:
             "best_f1": row["match_f1"] == best["match_f1"],
             "low": defined(row.get("match_f1_low")),
             "high": defined(row.get("match_f1_high")),
-            "cells": [{"value": defined(row[name]), "best": row[name] == best[name]} for name in COLUMNS],
+            "cells": [{"value": defined(row[name]), "best": row[name] == best[name]} for name in columns],
         }
 
 

@@ -21,6 +21,7 @@ from evalkit.comparison.outlook import Outlook
 from evalkit.comparison.study import Expectation, GateStudy
 from evalkit.errors import InputError
 from evalkit.formats.layouts import ABOUT
+from evalkit.formats.metadata import FIELDS
 from evalkit.metrics.figures import FIGURES
 from evalkit.settings import RESERVED, Settings
 from evalkit.stats import Verdict
@@ -29,7 +30,7 @@ from evalkit.storage.runs import SCHEMA_VERSION, Signature
 from evalkit.storage.schema import CHOICES, META, NEEDED, RATIO, shape_schema
 from evalkit.storage.tables import TEXTS, TRUTHS
 from evalkit.text import nearest
-from evalkit.types import Action, Diagnostic
+from evalkit.types import LARGEST_WEIGHT, LEAST_WEIGHT, Action, Diagnostic
 
 Schema = dict[str, Any]
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -145,16 +146,26 @@ def _keys(record: type) -> Schema:
     return schema | ({"anyOf": [{"required": [name]} for name in demands]} if demands else {})
 
 
-def _entry() -> Schema:
+def _facts() -> dict[str, Schema]:
+    """Return what gold may say about a paper or an entry beside its fields."""
+    value = maybe(TEXT, NUMBER)
+    facts: dict[str, Schema] = {
+        "weight": {"type": "number", "minimum": LEAST_WEIGHT, "maximum": LARGEST_WEIGHT},
+        "meta": {"type": "object", "additionalProperties": value},
+    }
+    return facts | dict.fromkeys(sorted(FIELDS), value)
+
+
+def _entry(*, gold: bool = False) -> Schema:
     """Return the schema of an entry of a plan or of gold; a text stands for a list of one."""
     texts = maybe(TEXT, many(TEXT))
     keys: dict[str, Schema] = {"name": TEXT, "ablated_part": TEXT, "action": {"enum": list(Action)}}
-    keys |= {"replacement": texts, "metrics": texts, "draft": FLAG, "source": TEXT}
-    return keyed(keys, ("action", "replacement", "metrics", "draft", "source"))
+    keys |= {"replacement": texts, "metrics": texts, "draft": FLAG, "source": TEXT} | (_facts() if gold else {})
+    return keyed(keys, [name for name in keys if name not in ("name", "ablated_part")])
 
 
 def _gold() -> Schema:
-    return _plan_list(("paper", "ablations"), dict.fromkeys(ABOUT.values(), TEXT))
+    return _plan_list(("paper", "ablations"), dict.fromkeys(ABOUT.values(), TEXT) | _facts(), gold=True)
 
 
 def _plan() -> Schema:
@@ -162,9 +173,9 @@ def _plan() -> Schema:
     return {"anyOf": [_plan_list(("ablations",), about), many(_plan_list(("ablations",), about)), many(_entry())]}
 
 
-def _plan_list(required: Sequence[str], about: Mapping[str, Schema]) -> Schema:
+def _plan_list(required: Sequence[str], about: Mapping[str, Schema], *, gold: bool = False) -> Schema:
     keys = {"paper": TEXT, **about, "num_ablation_suggestions": maybe({"type": "integer"}, TEXT)}
-    keys["ablations"] = many(_entry())
+    keys["ablations"] = many(_entry(gold=gold))
     return keyed(keys, [name for name in keys if name not in required])
 
 
@@ -190,6 +201,9 @@ def _document(**properties: Schema) -> Schema:
 def _score() -> Schema:
     schema = _run()
     schema["properties"] |= {"leaderboard": many(row("leaderboard")), "errors": many(row("diagnostics"))}
+    of_slice = row("leaderboard")
+    of_slice["properties"] |= {"slice": TEXT, "small": FLAG}
+    schema["properties"]["slices"] = keyed({"by": TEXT, "rows": many(of_slice)})
     schema["required"] += ["leaderboard", "errors"]
     return schema
 
@@ -218,10 +232,13 @@ def _comparison() -> dict[str, Schema]:
     changes, names = many(hint_schema(FigureChange)), many(TEXT)
     facts = {name: hint_schema(hints[name]) for name in ("metric", "target", "seed", "resamples", "correction")}
     tables = ("entries", "papers", "failures")
+    of_slice = hint_schema(FigureChange)
+    of_slice["properties"] = {"by": TEXT, "slice": TEXT, "small": FLAG, **of_slice["properties"]}
     return {
         **{side: keyed(_side()) for side in ("base", "new")}, **facts,
         "forced": {"type": "object", "additionalProperties": keyed({"base": TEXT, "new": TEXT})},
         "warnings": names, "planners": changes, "figures": changes, "corrected": changes,
+        "slices": many(of_slice),
         **{name: many(row(name, ("planner", "paper"))) for name in tables}, "unchanged_papers": WHOLE,
         "only_planners": keyed({"base": names, "new": names}),
         "only_papers": keyed(dict.fromkeys(("base", "new"), many(keyed({"planner": TEXT, "paper": TEXT})))),

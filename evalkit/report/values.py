@@ -31,6 +31,11 @@ def brackets(low: Any, high: Any, digits: int = 2, *, signed: bool = False) -> s
     return f" [{number(low, digits, signed=signed)}, {number(high, digits, signed=signed)}]"
 
 
+def papers_shown(row: Mapping[Any, Any]) -> str:
+    """Return the papers of a slice, with a word where they are too few for an interval."""
+    return f"{row['papers']}{', few' if row['small'] else ''}"
+
+
 def p_value(value: float | None) -> str:
     """Return p with three significant digits."""
     return "–" if value is None else f"{value:.3g}"

@@ -8,7 +8,8 @@ from typing import Any
 
 from evalkit.errors import InputError
 from evalkit.formats import parse_document
-from evalkit.types import Document, Plan
+from evalkit.formats.metadata import is_weight
+from evalkit.types import Diagnostic, Document, Plan
 
 EXPECTED = (
     "a folder, a file, plans, {planner: {paper: text or list of entries}} (gold: {paper: ...}), a DataFrame, or a list"
@@ -16,8 +17,8 @@ EXPECTED = (
 )
 
 
-def plans_given(source: Any, *, gold: bool = False, strict: bool = False) -> Iterator[Plan]:
-    """Yield the plans in an object; plans themselves pass through."""
+def plans_given(source: Any, *, gold: bool = False, strict: bool = False) -> Iterator[Plan | Diagnostic]:
+    """Yield the plans in an object; plans themselves pass through, and so does what was found beside them."""
     if hasattr(source, "to_dict") and hasattr(source, "columns"):
         rows = source.to_dict("records")
         source = [{str(key): value for key, value in row.items() if not _is_empty(value)} for row in rows]
@@ -29,6 +30,11 @@ def plans_given(source: Any, *, gold: bool = False, strict: bool = False) -> Ite
     entries = []
     for item in source:
         if isinstance(item, Plan):
+            weights = (item.weight, *(entry.weight for entry in item.ablations)) if gold else ()
+            if wrong := [weight for weight in weights if not is_weight(weight)]:
+                raise InputError(f"gold for {item.paper!r}: expected a positive weight, found {wrong[0]!r}")
+            yield item
+        elif isinstance(item, Diagnostic):
             yield item
         elif isinstance(item, Mapping):
             entries.append(item)

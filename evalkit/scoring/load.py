@@ -66,7 +66,7 @@ def read_plans(
     settings = settings or Settings()
     if not isinstance(source, str | Path):
         given = plans_given(source, gold=gold, strict=settings.strict)
-        plans = [_named(plan, None if gold else plan.planner, plan.paper) for plan in given]
+        plans = [_named(item, None if gold else item.planner, item.paper) for item in given if isinstance(item, Plan)]
         return LoadedPlans(tuple(plans), tuple(item for plan in plans for item in plan.diagnostics))
     plans, diagnostics = [], []
     for batch in batched(documents(source, planners=not gold, strict=settings.strict), BATCH):
@@ -114,9 +114,9 @@ def no_plans_error(source: Source, diagnostics: Sequence[Diagnostic]) -> InputEr
     return InputError(f"{_source_name(source)}: no plans{first_error(diagnostics)}")
 
 
-def _given_batch(plans: list[Plan], settings: Settings) -> list[ReadItem]:
-    named = [_named(plan, plan.planner, plan.paper) for plan in plans]
-    return [(plan_ref(plan, settings), _encode(plan)) for plan in named]
+def _given_batch(items: list[Plan | Diagnostic], settings: Settings) -> list[ReadItem]:
+    named = (_named(item, item.planner, item.paper) if isinstance(item, Plan) else item for item in items)
+    return [(plan_ref(item, settings), _encode(item)) if isinstance(item, Plan) else item for item in named]
 
 
 def _read_batch(items: list[Document | Diagnostic], settings: Settings, cache: Store | None) -> list[ReadItem]:
@@ -139,7 +139,7 @@ def _read_batch(items: list[Document | Diagnostic], settings: Settings, cache: S
 def _unread_plan(item: Unread, settings: Settings) -> Plan:
     """Return the plan that a document would have held, so that it counts as unreadable and not as missing."""
     problem = Diagnostic(item.severity, item.code, item.message, item.path)
-    return _renamed(Plan(item.paper, item.planner, (), (problem,), item.path), settings, item.planner)
+    return renamed(Plan(item.paper, item.planner, (), (problem,), item.path), settings, item.planner)
 
 
 def _encode(plan: Plan) -> bytes:
@@ -177,7 +177,7 @@ def _parsed(
         else:
             plans, content = _decoded(content, item, settings, cache, gold=gold)
         planner = _mapped(item.planner, item.path, settings.planners)
-        yield [_renamed(plan, settings, item.planner) for plan in plans], content, planner and readable(planner)
+        yield [renamed(plan, settings, item.planner) for plan in plans], content, planner and readable(planner)
 
 
 def _decoded(
@@ -239,7 +239,7 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def _renamed(plan: Plan, settings: Settings, of_path: str | None = None) -> Plan:
+def renamed(plan: Plan, settings: Settings, of_path: str | None = None) -> Plan:
     """Apply the settings' names of planners and papers; their keys are names, or globs on paths."""
     first = of_path if settings.planner_from == "path" and plan.planner else None
     planner = _mapped(first or plan.planner, plan.path, settings.planners)
@@ -268,7 +268,7 @@ def former_planners(source: Source, settings: Settings) -> dict[tuple[str, str],
     if not settings.planners or not isinstance(source, str | Path):
         return former
     for plan in read_plans(source, replace(settings, planners={}, papers={})).plans:
-        now, before = _renamed(plan, settings).planner or "", plan.planner or ""
+        now, before = renamed(plan, settings).planner or "", plan.planner or ""
         if before not in (now, *former.get((plan.path, now), ())):
             former.setdefault((plan.path, now), []).append(before)
     return former

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from evalkit.metrics.counts import LOST_SAMPLE, MISSING_PLAN
-from evalkit.settings import Settings, content_digest
+from evalkit.settings import Settings, gold_digest
 from evalkit.storage.cache import decode_plans, encode_plans
 from evalkit.storage.discovery import paper_name
 from evalkit.storage.files import Place, Spool
@@ -77,10 +77,7 @@ class Work:
     def __init__(self, pairs: Sequence[tuple[Plan, PlanRef]], spool: Spool) -> None:
         self.pairs, self._spool = pairs, spool
         papers = {id(gold): gold for gold, _ in pairs}
-        self._gold = {
-            key: (encode_plans([replace(gold, about=())]), content_digest(gold.ablations))
-            for key, gold in papers.items()
-        }
+        self._gold = {key: (encode_plans([replace(gold, about=())]), gold_digest(gold)) for key, gold in papers.items()}
 
     def __len__(self) -> int:
         return len(self.pairs)

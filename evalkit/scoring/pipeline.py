@@ -14,6 +14,7 @@ from evalkit.errors import InputError
 from evalkit.matching.assign import align
 from evalkit.matching.calibration import expected_error
 from evalkit.metrics.counts import score_paper
+from evalkit.scoring.gold_facts import check_field, gold_facts, known_fields
 from evalkit.scoring.inputs import check_sides, nothing_meets, share_warning, swapped_error
 from evalkit.scoring.load import (
     BATCH,
@@ -31,7 +32,7 @@ from evalkit.scoring.pair import PlanRef, PlanTable, Task, Work, decode_plan, lo
 from evalkit.scoring.reference_labels import SAMPLING, reference_labels
 from evalkit.scoring.rows import BatchResult, batch_result, score_columns
 from evalkit.scoring.scorer import Matcher, RecordedMatcher, encoder_for, matcher_for, texts_of
-from evalkit.settings import Settings, content_digest
+from evalkit.settings import Settings, gold_digest
 from evalkit.storage.cache import CACHE_FILE, Store
 from evalkit.storage.files import Spool, cache_folder
 from evalkit.storage.folders import check_place
@@ -117,12 +118,14 @@ def score_run(
     force: bool = False,
     form: str = "csv",
     made: Mapping[str, Any] | None = None,
+    by: str | None = None,
 ) -> Run:
     """Score every planner found in `pred` on every paper of `gold`.
 
     Recorded `judgements` take the matcher's place; a `panel` of language models is asked where the matcher is unsure;
     `labels` of a random sample of papers correct the figures of all. With `out` the run is written to that folder as
-    it comes, its long tables in the form `csv` or `parquet`. `made` is what is known of its making (`provenance`).
+    it comes, its long tables in the form `csv` or `parquet`. `made` is what is known of its making (`provenance`), and
+    `by` a field that gold's metadata must have.
     """
     settings = settings or Settings()
     if judgements is not None and labels is not None:
@@ -131,7 +134,7 @@ def score_run(
         )
     if out is not None:
         check_place(out, force=force)
-    loaded = load(pred, gold, settings, executor, cache)
+    loaded = load(pred, gold, settings, executor, cache, by)
     with ExitStack() as stack:
         if judgements is not None:
             named = judgements.with_former_names(former_planners(pred, settings))
@@ -146,11 +149,15 @@ def score_run(
         from evalkit.scoring.run_writer import RunWriter
 
         folder = stack.enter_context(run_folder(out, force=force, form=form)) if out is not None else None
-        writer = RunWriter(folder, _signature(settings, matcher, loaded.gold, work), papers_whole=labels is not None)
+        writer = RunWriter(
+            folder, _signature(settings, matcher, loaded.gold, work), papers_whole=labels is not None,
+            weighted=any(map(_is_weighted, loaded.gold.values())),
+        )  # fmt: skip
         for result in score_work(work, matcher, writer.table_format, executor, progress):
             writer.add(result)
         lost = lost_samples(work)
         facts |= {"lost_samples": lost} if lost else {}
+        facts |= {"gold": about} if (about := gold_facts(loaded.gold.values())) else {}
         warnings = [*loaded.warnings, *_draft_warnings(work), *map(_lost_warning, lost)]
         run = writer.finish([*loaded.problems, *work.missing], settings, warnings, {**loaded.facts, **facts})
         if labels is not None:
@@ -198,11 +205,20 @@ class Loaded:
         return Work(list(paired(self.gold, table, settings)), self.spool)
 
 
-def load(pred: Source, gold: Source, settings: Settings, executor: Map = map, cache: Store | None = None) -> Loaded:
-    """Read gold and plans; the plans are put into a spool as they come."""
+def load(
+    pred: Source,
+    gold: Source,
+    settings: Settings,
+    executor: Map = map,
+    cache: Store | None = None,
+    by: str | None = None,
+) -> Loaded:
+    """Read gold, whose metadata must have the field `by`, and plans; these are put into a spool as they come."""
     check_sides(pred, gold)
     batches = read_plan_refs(pred, settings, executor, cache)
     references, problems = load_gold(gold, settings, cache)
+    if by:
+        check_field(known_fields(gold_facts(references.values())), by)
     refs: list[PlanRef] = []
     diagnostics: list[Diagnostic] = []
     spool = Spool()
@@ -368,13 +384,17 @@ def label_score(gold: Plan, plan: Plan, labels: Labels, settings: Settings) -> P
     return score_paper(gold, plan, alignment, (alignment, alignment))
 
 
+def _is_weighted(gold: Plan) -> bool:
+    return gold.weight != 1 or any(entry.weight != 1 for entry in gold.ablations)
+
+
 def _signature(
     settings: Settings, matcher: Matcher | RecordedMatcher, gold: Mapping[str, Plan], work: Work
 ) -> Signature:
     return sign(
         settings,
         matcher.pins,
-        ((plan.planner, plan.paper, plan.sample, content_digest(plan.ablations)) for plan in gold.values()),
+        ((plan.planner, plan.paper, plan.sample, gold_digest(plan)) for plan in gold.values()),
         ((ref.planner, ref.paper, ref.sample, ref.scored_digest) for _, ref in work.pairs),
     )
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evalkit import stats
 from evalkit.errors import InputError
 from evalkit.metrics.ablationbench import COMPAT_COUNTS, COMPAT_FIGURES, differences
-from evalkit.metrics.figures import FIGURES, HEADLINES, MACRO, MICRO, figures
+from evalkit.metrics.figures import FIGURES, HEADLINES, MACRO, MICRO, WEIGHT_COUNTS, WEIGHTED, figures
 from evalkit.scoring.rows import PAIR_COLUMNS, PLAN_COLUMNS, BatchResult, Compat, Row, joined
 from evalkit.settings import Settings
 from evalkit.storage.runs import SCHEMA_VERSION, Run, RunFolder, Signature
@@ -32,11 +32,14 @@ class RunWriter:
     """Collect results. They come planner by planner, so papers can be written before all planners are in.
 
     `folder` receives the rows of the long tables as they come; `papers_whole` keeps papers back until the end, for
-    what is added to that table once all results are in.
+    what is added to that table once all results are in; `weighted` says that a weight of gold is not 1.
     """
 
-    def __init__(self, folder: RunFolder | None, signature: Signature, *, papers_whole: bool = False) -> None:
+    def __init__(
+        self, folder: RunFolder | None, signature: Signature, *, papers_whole: bool = False, weighted: bool = False
+    ) -> None:
         self._folder, self._signature, self._papers_whole = folder, signature, papers_whole
+        self._weighted = weighted
         self._counts: list[BatchResult] = []
         self._held = 0
         self._papers: list[pd.DataFrame] = []
@@ -72,6 +75,8 @@ class RunWriter:
         end = len(counts.planners) if finished else counts.planners.index(counts.planners[-1])
         self._counts, self._held = [counts.plan_rows(end, None)], len(counts.planners) - end
         frame = paper_frame(counts.plan_rows(0, end))
+        if not self._weighted:
+            frame = without_weights(frame)
         self._papers.append(frame)
         if self._folder is not None and self.table_format and not self._compat and not self._papers_whole:
             table = paper_table(frame)
@@ -122,15 +127,18 @@ class RunWriter:
 def _few_papers_warning(board: pd.DataFrame) -> list[str]:
     """Say what makes every number of a run over few papers less sure than it looks."""
     papers = int(board["papers"].max())
+    planners = len(board)
+    hopeless = planners * (planners - 1) // 2 * stats.least_p(papers) >= 0.05 and papers >= stats.FEWEST_PAPERS
+    untold = [f"with {papers} papers no test can tell two of {planners} planners apart at 5%"] if hopeless else []
     if not stats.few_papers(papers):
-        return []
+        return untold
     counts = (
         f"{row['planner']} {row['match_gold']:.4g} of {row['gold_entries']:g} gold and "
         f"{row['match_plan']:.4g} of {row['plan_entries']:.4g} plan entries"
         for row in board.to_dict("records")
     )
     few = f"only {papers} paper{'s' * (papers != 1)}: intervals and p values say little; look at the counts of matches"
-    return [f"{few}: {'; '.join(counts)}"]
+    return [f"{few}: {'; '.join(counts)}", *untold]
 
 
 def versions() -> dict[str, str]:
@@ -167,6 +175,11 @@ def paper_frame(counts: BatchResult) -> pd.DataFrame:
     return frame.reset_index()
 
 
+def without_weights(papers: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame of papers without what is the same as its unweighted counterpart where all weights are 1."""
+    return papers.drop(columns=[*WEIGHTED, *(f"sum {name}" for name in WEIGHT_COUNTS)])
+
+
 def _status(states: Iterable[str]) -> str:
     """Return the best of several samples' states."""
     return min(states, key=("planned", "empty", "unreadable", "missing").index)
@@ -175,29 +188,50 @@ def _status(states: Iterable[str]) -> str:
 def paper_table(papers: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of papers.csv: status, counts under their own names, then the ratios."""
     ends = ["match_f1_best", "match_f1_spread"]
-    ratios = [name for name in MACRO if name != "coverage"]
-    table = papers[["planner", "paper", "status", "samples", *(f"sum {name}" for name in COUNTED), *ratios, *ends]]
-    return table.rename(columns={f"sum {name}": name for name in COUNTED})
+    counts = {f"sum {name}": name for name in COUNTED if f"sum {name}" in papers}
+    ratios = [name for name in MACRO if name != "coverage" and name in papers]
+    return papers[["planner", "paper", "status", "samples", *counts, *ratios, *ends]].rename(columns=counts)
+
+
+def frame_of_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame that a papers table was made of; what labels say is left out."""
+    sums = {f"sum {name}": table[name] for name in COUNT_NAMES if name in table}
+    ends = ["planner", "paper", "status", "samples", "match_f1_best", "match_f1_spread"]
+    columns = {name: table[name] for name in MACRO if name in table} | sums | {name: table[name] for name in ends}
+    return pd.DataFrame(columns | {"sum papers": 1.0, "coverage": table["planned"]})
+
+
+def macro_means(papers: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean of every macro figure over each planner's papers; weighted figures by the papers' weights."""
+    by_planner = papers.groupby("planner", sort=True)
+    means = by_planner[[name for name in MACRO if name in papers]].mean()
+    for name in (name for name in WEIGHTED if name in papers):
+        weights = papers["sum paper_weight"].where(papers[name].notna())
+        sums = pd.DataFrame({"above": papers[name] * weights, "below": weights}).groupby(papers["planner"]).sum()
+        means[name] = sums["above"] / sums["below"].where(sums["below"] > 0)
+    return means
 
 
 def leaderboard(papers: pd.DataFrame) -> pd.DataFrame:
     """Return one row a planner, best macro match F1 first: macro and micro figures, papers behind each, and sums."""
     by_planner = papers.groupby("planner", sort=True)
-    sums = by_planner[[f"sum {name}" for name in COUNT_NAMES]].sum()
-    columns = {name: sums[f"sum {name}"].to_numpy() for name in COUNT_NAMES}
+    known = [name for name in COUNT_NAMES if f"sum {name}" in papers]
+    sums = by_planner[[f"sum {name}" for name in known]].sum(min_count=1)
+    columns = {name: sums[f"sum {name}"].to_numpy() for name in known}
     totals = figures(columns, tuple(MICRO))
-    macro, n = by_planner[MACRO].mean(), by_planner[MACRO].count()
+    macro = macro_means(papers)
+    n = by_planner[list(macro)].count()
     table: dict[str, object] = {"papers": sums["sum papers"].round().astype(int)}
     for name in FIGURES:
-        if name in MACRO:
+        if name in macro:
             table[name] = macro[name]
         if name in MICRO:
             table[name if name not in MACRO else f"{name}_micro"] = totals[name]
-        if name in MACRO and name != "coverage":
+        if name in macro and name != "coverage":
             table[f"{name}_n"] = n[name]
     for status in ("missing", "empty", "unreadable"):
         table[f"{status}_plans"] = (papers["status"] == status).groupby(papers["planner"], sort=True).sum()
-    table |= _repeats(papers) | {name: columns[name] for name in COUNTED}
+    table |= _repeats(papers) | {name: columns[name] for name in COUNTED if name in columns}
     frame = pd.DataFrame(table, index=sums.index).reset_index()
     order = frame.sort_values(["match_f1", "planner"], ascending=[False, True], kind="stable")
     return order.reset_index(drop=True)
@@ -218,16 +252,8 @@ def with_uncertainty(
 ) -> pd.DataFrame:
     """Return the leaderboard with intervals of headline figures, ranks with theirs, and p against best and baseline."""
     planners = table["planner"].tolist()
-    square = _squares(papers, planners)
-    measures = {name: stats.macro(square(name)) for name in HEADLINES}
-    headline = measures[HEADLINES[0]]
-    counts = {name: np.nan_to_num(square(f"sum {name}")) for name in COUNT_NAMES}
-    measures |= {
-        f"{name}_micro": stats.formula_measure(counts, FIGURES[name].formula) for name in HEADLINES if name in MICRO
-    }
+    table, headline = with_intervals(table, papers)
     extra: dict[str, Any] = {}
-    for name, interval in zip(measures, stats.intervals(list(measures.values())), strict=True):
-        extra |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
     tests = stats.all_pairs(headline, seed=seed, resamples=resamples, correction=correction)
     ranks = stats.rank_intervals(headline.values, tests.adjusted)
     extra |= {
@@ -246,6 +272,24 @@ def with_uncertainty(
         extra |= {"p_baseline": tests.raw[place], adjusted: tests.adjusted[place]}
     wide = table.assign(**extra).astype(dict.fromkeys(("rank", "rank_low", "rank_high"), "Int64"))
     return wide.loc[:, _ordered(list(wide.columns))]
+
+
+def with_intervals(table: pd.DataFrame, papers: pd.DataFrame) -> tuple[pd.DataFrame, stats.Measure]:
+    """Return the leaderboard with intervals of headline figures behind them, and the measure of the first of these."""
+    square = _squares(papers, table["planner"].tolist())
+    names = [name for name in HEADLINES if name in papers]
+    measures = {
+        name: stats.macro(square(name), square("sum paper_weight") if name in WEIGHTED else None) for name in names
+    }
+    counts = {name: np.nan_to_num(square(f"sum {name}")) for name in COUNT_NAMES if f"sum {name}" in papers}
+    measures |= {
+        f"{name}_micro": stats.formula_measure(counts, FIGURES[name].formula) for name in names if name in MICRO
+    }
+    ends: dict[str, Any] = {}
+    for name, interval in zip(measures, stats.intervals(list(measures.values())), strict=True):
+        ends |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
+    wide = table.assign(**ends)
+    return wide.loc[:, _ordered(list(wide.columns))], measures[HEADLINES[0]]
 
 
 def _squares(papers: pd.DataFrame, planners: Sequence[str]) -> Callable[[str], NDArray[np.float64]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache, cached_property, partial
@@ -31,6 +31,7 @@ from evalkit.metrics import ablationbench
 from evalkit.metrics.counts import plan_status, score_paper
 from evalkit.metrics.figures import FIGURES, figures, find_figure
 from evalkit.scoring.feedback import feedback
+from evalkit.scoring.in_order import in_order
 from evalkit.settings import Settings
 from evalkit.storage.cache import CACHE_FILE, Store, decode_score, dependencies, encode_score
 from evalkit.storage.files import cache_folder, read_text, shipped, temporary_folder
@@ -100,16 +101,27 @@ class Scorer:
         """
         return next(self.score_many([(plan, gold)]))
 
-    def score_many(self, work: Iterable[tuple[Plan, Plan]]) -> Iterator[ScoredPlan]:
-        """Score pairs of plan and gold as they come; no more than a few dozen are in memory at once.
+    def score_many(self, work: Iterable[tuple[Plan, Plan]], *, batch: int = BATCH) -> Iterator[ScoredPlan]:
+        """Score pairs of plan and gold as they come, in their order.
 
         work: pairs of a plan and its gold list; an iterator is read as far as results are asked for.
+        batch: how many are read ahead and scored together; 1 gives each result before the next plan is asked for.
         """
         rest = iter(work)
-        while batch := list(islice(rest, BATCH)):
+        while pairs := list(islice(rest, batch)):
             yield from self._matcher.score(
-                [(gold, replace(plan, ablations=plan.ablations[: self.settings.top_k])) for plan, gold in batch]
+                [(gold, replace(plan, ablations=plan.ablations[: self.settings.top_k])) for plan, gold in pairs]
             )
+
+    def ascore_many(
+        self, work: Iterable[tuple[Plan, Plan]] | AsyncIterable[tuple[Plan, Plan]]
+    ) -> AsyncIterator[ScoredPlan]:
+        """Score pairs of plan and gold while others are awaited, in their order; some dozens are in memory at most.
+
+        work: pairs of a plan and its gold list, from an async iterator or any other. Scoring runs in a thread, so the
+            loop stays free; what comes meanwhile is scored together. What `work` raises comes after what came before.
+        """
+        return in_order(self.score_many, work, BATCH)
 
     def warm(self, plans: Iterable[Plan]) -> None:
         """Encode the texts of these plans in one pass.

@@ -69,10 +69,15 @@ class _ReadLog(UserDict[str, Any]):
         return super().__getitem__(name)
 
 
-def macro(ratios: Array) -> Measure:
-    """Measure the mean over papers of `ratios` [papers, planners]; NaN is undefined and left out."""
-    defined = ~np.isnan(ratios)
-    return Measure(np.stack([np.where(defined, ratios, 0.0), defined.astype(np.float64)], axis=2), _mean)
+def macro(ratios: Array, weights: Array | None = None) -> Measure:
+    """Measure the mean over papers of `ratios` [papers, planners], by their weights if there are any.
+
+    NaN is undefined and left out.
+    """
+    defined = (~np.isnan(ratios)).astype(np.float64)
+    if weights is not None:
+        defined *= np.nan_to_num(weights)
+    return Measure(np.stack([np.nan_to_num(ratios) * defined, defined], axis=2), _mean)
 
 
 def is_macro(measure: Measure) -> bool:

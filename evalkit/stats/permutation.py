@@ -60,6 +60,14 @@ def paired_test(measure: Measure, first: int, second: int, *, seed: int, resampl
     return float(_mid_p(counts, total, exact, np.array([observed]), len(one), int(differs.sum()))[0])
 
 
+def least_p(differing: int) -> float:
+    """Return the smallest p that papers can have of which so many differ: all of them differ the same way.
+
+    Of the 2^m swaps, that one and its opposite reach the observed statistic, and tie with it.
+    """
+    return float(0.5**differing)
+
+
 def _mid_p(counts: Array, total: int, exact: bool, observed: Array, papers: int, differing: int) -> Array:
     """Return the mid-p [pairs] of counts of swaps [beyond the observed statistic or tied with it, pairs]; without a
     difference it is 1."""
@@ -76,7 +84,7 @@ def _tail(observed: Array, papers: int, differing: int) -> Array:
     from scipy.special import stdtr
 
     t = np.sqrt((papers - 1) / papers * divide(observed, np.maximum(1 - observed, 1e-15)))
-    return np.asarray(np.maximum(2 * stdtr(papers - 1, -t), 0.5**differing), dtype=np.float64)
+    return np.asarray(np.maximum(2 * stdtr(papers - 1, -t), least_p(differing)), dtype=np.float64)
 
 
 def all_pairs(measure: Measure, *, seed: int, resamples: int = RESAMPLES, correction: str = "shaffer") -> PairTests:

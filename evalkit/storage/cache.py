@@ -28,6 +28,8 @@ from typing import Any, TypeVar, get_args
 
 from evalkit.types import (  # fmt: skip
     COUNT_NAMES,
+    LARGEST_WEIGHT,
+    LEAST_WEIGHT,
     Ablation,
     Action,
     Alignment,
@@ -49,7 +51,7 @@ ENVIRONMENT_ERRORS = frozenset((3, 5, 6, 7, 8, 13, 14))
 BUSY_ERRORS = frozenset((5, 6))  # another connection is at work
 BUSY_SECONDS = 60
 KEYS_PER_QUERY = 500
-MOST = 1e9  # that a cached count may be
+MOST = 1e15  # that a cached count may be, or a sum of weights
 CACHE_FILE = "vectors.sqlite"
 
 # What a score depends on, for those who work on one run together.
@@ -302,9 +304,10 @@ def encode_plans(plans: Iterable[Plan]) -> bytes:
     """Encode the plans of one document; a PathName becomes 0."""
     rows = [
         [
-            _encode_name(plan.paper), _encode_name(plan.planner), plan.trace, plan.sample, plan.about,
-            [(entry.name, entry.part, entry.action, entry.replacements, entry.metrics, entry.draft, entry.source)
-             for entry in plan.ablations],
+            _encode_name(plan.paper), _encode_name(plan.planner), plan.trace, plan.sample, plan.about, plan.weight,
+            plan.meta,
+            [(entry.name, entry.part, entry.action, entry.replacements, entry.metrics, entry.draft, entry.source,
+              entry.weight, entry.meta) for entry in plan.ablations],
             [(item.severity, item.code, item.message, item.line) for item in plan.diagnostics],
         ]
         for plan in plans
@@ -323,16 +326,16 @@ def decode_plans(content: bytes, path: str, planner: str | None = None, paper: s
             planner if planner_name == 0 else planner_name and _text(planner_name),
             tuple([
                 Ablation(_text(name), _text(part), action and Action(action), _texts(options), _texts(metrics),
-                         draft is True, _text(source))
-                for name, part, action, options, metrics, draft, source in entries
+                         draft is True, _text(source), _weight(entry_weight), _about(entry_meta))
+                for name, part, action, options, metrics, draft, source, entry_weight, entry_meta in entries
             ]),
             tuple([
                 Diagnostic(_severity(severity), _text(code), _text(message), path, line and int(line))
                 for severity, code, message, line in diagnostics
             ]),
-            path, _text(trace), _text(sample), tuple((_text(key), _text(text)) for key, text in about),
+            path, _text(trace), _text(sample), _about(about), _weight(weight), _about(meta),
         )
-        for paper_name, planner_name, trace, sample, about, entries, diagnostics in rows
+        for paper_name, planner_name, trace, sample, about, weight, meta, entries, diagnostics in rows
     )  # fmt: skip
 
 
@@ -348,6 +351,16 @@ def _texts(values: Any) -> tuple[str, ...]:
     if type(values) is not list:
         raise TypeError(f"{values!r:.40} is no list")
     return tuple([_text(value) for value in values])
+
+
+def _about(rows: Any) -> tuple[tuple[str, str], ...]:
+    return tuple([(_text(key), _text(text)) for key, text in rows])
+
+
+def _weight(value: Any) -> float:
+    if not LEAST_WEIGHT <= value <= LARGEST_WEIGHT:
+        raise ValueError(f"{value!r:.40} is no weight")
+    return float(value)
 
 
 def _severity(value: Any) -> Severity:

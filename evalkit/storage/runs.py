@@ -139,6 +139,14 @@ class Run:
         """The signature of this run."""
         return Signature(**self.meta["signature"])
 
+    def by(self, field: str) -> pd.DataFrame:
+        """Return the figures by what gold says of papers or entries: one row a slice and planner.
+
+        field: a field of gold's metadata, such as "venue".
+        """
+        table: pd.DataFrame = import_module("evalkit.scoring.slices").by_field(self, field)
+        return table
+
     def plans_of(self, paper: str, planner: str | None = None) -> list[tuple[str, str]]:
         """Return the (paper, planner) keys of one paper, whichever way its id is written; refuse unknown names.
 

@@ -17,7 +17,7 @@ from evalkit.metrics.figures import FIGURES
 from evalkit.settings import check_known, shown
 from evalkit.storage.tables import TEXTS, TRUTHS, WHOLE
 from evalkit.text import readable
-from evalkit.types import Action, Severity
+from evalkit.types import LARGEST_WEIGHT, LEAST_WEIGHT, Action, Severity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,9 +235,10 @@ PROVENANCE = {
     "prompts?": [{"path": LINE, "digest": LINE, "text?": TEXT}],
 }
 GUARANTEE = {"rate": RATIO, "confidence": RATIO, "inside": RATIO, "papers": COUNT}
+FACTS = {"weight?": numbers(LEAST_WEIGHT, LARGEST_WEIGHT), "meta?": {str: LINE}}  # of a gold paper or entry
 META = {
     "signature": {str: LINE},
-    "settings": {str: ANYTHING},
+    "settings": {"seed": ANYTHING, "resamples": ANYTHING, str: ANYTHING},  # `check_known` looks at their kinds
     "versions": {str: LINE},
     "totals": dict.fromkeys(("planners", "papers", "plans", "pairs", "borderline_pairs"), COUNT),
     "warnings": [TEXT],
@@ -245,6 +246,7 @@ META = {
     "labels?": {"doubts": [TEXT], "papers": COUNT},
     "guarantee?": GUARANTEE,
     "provenance?": PROVENANCE,
+    "gold?": {str: FACTS | {"entries?": {str: FACTS}}},
 }
 
 

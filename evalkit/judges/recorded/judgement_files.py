@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from evalkit.errors import InputError
 from evalkit.formats import CODES
-from evalkit.formats.entries import Node
 from evalkit.formats.json import read_values
+from evalkit.formats.tree import Node
 from evalkit.metrics.ablationbench import AuthorRow, Names, ReviewerRow
 from evalkit.storage.discovery import documents
 from evalkit.text import readable, repair, repair_document
