@@ -148,8 +148,7 @@ def test_new_runs_and_tests_change_the_state(top: Path) -> None:
 
 
 def test_papers_of_a_large_report_come_one_by_one(door: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evalkit.report.run_page.LARGEST_INLINE", 0)
-    monkeypatch.setattr("evalkit.report.run_page.run_page.__defaults__", (0, ""))
+    monkeypatch.setattr("evalkit.report.run_page.run_page.__defaults__", (0, None, ""))
     text = door.get("/run", params=TOKEN | {"run": "v1"}).text
     folder = json.loads(re.search(r'id="index">(.*?)</script>', text, flags=re.DOTALL)[1])["folder"]  # type: ignore[index]
     assert folder.startswith("/papers/t0ken/")
