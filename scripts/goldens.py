@@ -14,6 +14,7 @@ and the leaderboards, which hold numbers. What was produced last lies in .golden
 What may differ between two machines or two days is taken out before anything is compared, and no more than that:
 
 - `versions` in run.json and in what `--json` prints: Python and other people's packages
+- the time in `provenance` of the same, and on pages
 - the hashes of script and style in a page's policy; script and style themselves are code, and left out of pages
 - the size of the cache on disk, as `evalkit cache` prints it
 - the place of the work folder, should a path be absolute
@@ -57,6 +58,8 @@ Stage = Sequence["Step"]
 
 NORMALISED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r'("versions": ?)\{\s*"python"[^{}]*\}'), r'\1"<versions>"'),
+    (re.compile(r'("provenance": ?\{\s*"time": ?)"[^"]*"'), r'\1"<time>"'),
+    (re.compile(r"(<dt>time</dt><dd><bdi>)[^<]*"), r"\1<time>"),
     (re.compile(r"&#39;sha256-[A-Za-z0-9+/=]+&#39;"), "&#39;<hash>&#39;"),
     (re.compile(r"((?:rows|judges|left), )\d+\.\d MiB"), r"\1<size> MiB"),
 )

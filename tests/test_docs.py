@@ -25,6 +25,7 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *PAGES[1:], *TUTORIALS, ROOT / "referen
 GOLDENS = ROOT / "tests" / "goldens"
 # What a line of the docs must not hold to be run here, and why. Its options are checked all the same.
 NOT_RUN = {
+    "evalkit view": "serves a page until it is stopped",
     "evalkit label": "serves a page until it is stopped",
     "evalkit watch": "scores until it is stopped",
     "evalkit gold extract": "needs a model that drafts entries",
@@ -78,6 +79,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             path.write_text(json.dumps(tree), encoding="utf-8")
         for name in ("run", "new-run"):
             shutil.copytree(demo / "run", work / name)
+        for name in ("first", "second", "third", "fourth"):
+            shutil.copytree(demo / "run", work / "runs" / name)
         shutil.copy(GOLDENS / "inputs" / "labels.jsonl", work / "sample.jsonl")
         shutil.copy(ROOT / "configs" / "gate.toml", work)
         shutil.copy(ROOT / "configs" / "default.toml", work / "settings.toml")

@@ -28,7 +28,7 @@ LAYERS = {
         (
             ("errors",),
             ("types", "plugins"),
-            ("text", "settings"),
+            ("text", "settings", "local_server"),
             ("formats", "metrics", "stats"),
             ("storage",),
             ("matching",),

@@ -88,6 +88,28 @@ def test_absent_planners_have_empty_cells() -> None:
     assert r"other &  & 0.250$^{\dagger}$ \\" in lines
 
 
+def test_more_than_three_runs_stand_one_below_the_other() -> None:
+    one = run_of({"first": [0.5], "other": [0.25]})
+    runs = {"v1": CONTEST, "v|2": one, "v3": one, "v4": one}
+    made = leaderboard_tables.table(runs, ["match_f1"], intervals=False)
+    assert leaderboard_tables.markdown(made, False).splitlines()[:6] == [
+        "| run | planner | Match F1 |",
+        "| --- | --- | ---: |",
+        "| v1 | first | **0.800** |",
+        "| v1 | close | 0.790† |",
+        "| v1 | far | 0.300 |",
+        r"| v\|2 | first | **0.500** |",
+    ]
+    assert "Run & Planner & Match F1" in leaderboard_tables.latex(made, False)
+    assert "<tr><th>run</th><th>planner</th><th>Match F1</th></tr>" in leaderboard_tables.html(made, False)
+    rows = json.loads(leaderboard_tables.json(made, False))["rows"]
+    assert [(row["run"], row["planner"]) for row in rows[2:5]] == [("v1", "far"), ("v|2", "first"), ("v|2", "other")]
+    # Rows for other programs are the same either way.
+    beside = leaderboard_tables.table(runs, ["match_f1"], intervals=False, long=False)
+    assert json.loads(leaderboard_tables.json(beside, False))["rows"] == rows
+    assert beside.titles == ["Match F1"] * 4
+
+
 def test_unknown_column_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError, match=r"run: leaderboard.csv has no column 'match_fl'; did you mean 'match_f1'"):
         leaderboard_tables.table({"run": CONTEST}, ["match_fl"])

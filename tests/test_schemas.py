@@ -124,6 +124,8 @@ def test_baselines_fit(here: Path) -> None:
     ("json-gate-plan", "gate --plan base --json"),
     ("json-baseline-show", "baseline show --json"),
     ("json-baseline-list", "baseline list --json"),
+    ("json-history", "history base new --json"),
+    ("json-history", "history base new --entries --json"),
     ("json-formats", "formats --json"),
     ("json-doctor", "doctor --json"),
     ("json-cache-info", "cache info --json"),

@@ -18,6 +18,7 @@ import click
 from evalkit.cli import streams
 from evalkit.errors import DISTRIBUTION, EvalkitError, OutputError, Stopped
 
+WORDS = "evalkit.words"  # under which a context keeps the words of the command line
 COMMANDS = {
     "score": "score plans against gold; the main job",
     "watch": "score again whenever a plan is saved",
@@ -28,6 +29,8 @@ COMMANDS = {
     "compare": "what changed between two runs, and how sure that is",
     "gate": "rules that a new run must keep; for CI",
     "baseline": "a run's scores as a small file for git",
+    "view": "a folder of runs in the browser",
+    "history": "many runs in the order of their time",
     "export": "a run in the files of other tools",
     "gold": "gold from the text of reviews, as drafts to confirm",
     "label": "a page where a person decides pairs",
@@ -55,6 +58,11 @@ class Commands(click.Group):
         command = import_module(f"evalkit.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words of the command line, which a run that is made of them remembers."""
+        ctx.meta[WORDS] = tuple(args)
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import click
 
+from evalkit.cli import WORDS
 from evalkit.errors import InputError, SettingsError
 from evalkit.plugins import Kind, plugin_names
 from evalkit.scoring.executors import ENGINES, open_executor
 from evalkit.settings import JudgeSettings, Settings, check_value, parse_settings, shown
-from evalkit.storage.files import cache_folder, read_text, shipped
+from evalkit.storage.files import cache_folder, is_there, read_text, shipped
 
 if TYPE_CHECKING:
     from evalkit.comparison import Snapshot
@@ -204,6 +205,31 @@ class Registered(click.Choice[str]):
     @property
     def _added(self) -> tuple[str, ...]:
         return plugin_names(self._plugins) if self._plugins else ()
+
+
+made_options = combined(
+    click.option("--note", default="", metavar="TEXT", help="A line about this run, for `evalkit history`."),
+    click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE",
+                 help="What tells this run from others: prompt=v3, temperature=0.7."),
+    click.option("--prompt", "prompts", multiple=True, metavar="FILE",
+                 help="A file of the planners' prompts; the run keeps its digest."),
+    click.option("--keep-prompt", is_flag=True, help="Keep the prompts' texts in the run, too."),
+)  # fmt: skip
+
+
+def take_made(options: dict[str, Any], plans: str) -> dict[str, Any]:
+    """Take what the user says of a run out of all options; return it with the time, the command and the commit."""
+    from evalkit.storage.provenance import parsed_tags, provenance
+
+    said = {"note": options.pop("note"), "tags": parsed_tags(options.pop("tags"))}
+    prompts, keep = options.pop("prompts"), options.pop("keep_prompt")
+    words = click.get_current_context().meta.get(WORDS, ())
+    return provenance(words, **said, prompts=prompts, keep_text=keep, plans=plans)
+
+
+def holds_runs(place: str) -> bool:
+    """Return whether a place is a folder of runs rather than one run."""
+    return is_there(place) and not is_there(f"{place}/run.json")
 
 
 CONFIG = click.option("--config", metavar="FILE", help="Settings in TOML; options on the command line win.")

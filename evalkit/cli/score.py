@@ -18,11 +18,13 @@ from evalkit.cli.options import (
     engine_options,
     judgements_from,
     labels_from,
+    made_options,
     panel_for,
     panel_options,
     scoring_options,
     settings_from,
     show_estimate,
+    take_made,
     take_work,
     workplace,
 )
@@ -81,6 +83,7 @@ def _plans(
 @JUDGEMENTS
 @click.option("--labels", multiple=True, metavar="FILE", help="Labels of a random sample of papers; they correct all.")
 @BY
+@made_options
 @panel_options
 @scoring_options
 @engine_options
@@ -104,7 +107,7 @@ def command(
     from evalkit.report import progress
     from evalkit.storage.folders import fresh_run_folder
 
-    work = take_work(options)
+    work, made = take_work(options), take_made(options, pred)
     settings = settings_from(config, options)
     if dry_run and pred == STDIN:
         raise click.UsageError("--dry-run reads the plans of a folder: those of --pred - can be read once")
@@ -119,7 +122,7 @@ def command(
         with _plans(pred, gold, settings, place, early=judges is None and panel is None) as (plans, place):
             run = score_run(
                 plans, gold, settings, progress=advance, judgements=judges, panel=panel, labels=truth, **place,
-                out=folder, force=force, form=form, by=by,
+                out=folder, force=force, form=form, by=by, made=made,
             )  # fmt: skip
     from evalkit.report import agreement_text, console, json_output, run_page
 

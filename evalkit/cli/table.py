@@ -12,13 +12,15 @@ from evalkit.cli.options import BY, Registered
 @click.option("--columns", metavar="A,B,…", help="Columns of leaderboard.csv.  [default: the headline figures]")
 @BY
 @click.option("--intervals/--no-intervals", default=True, show_default=True, help="Intervals behind the figures.")
+@click.option("--long/--side-by-side", "long", default=None, help="One row a run and planner, or a group of columns "
+              "a run.  [default: long for more than three runs]")  # fmt: skip
 @click.option("--standalone", is_flag=True, help="LaTeX and HTML: a whole document rather than a table to paste.")
 @click.option("--out", metavar="FILE", help="File to write.  [default: standard output]")
 def command(
-    runs: tuple[str, ...], form: str, columns: str | None, by: str | None, intervals: bool, standalone: bool,
-    out: str | None,
+    runs: tuple[str, ...], form: str, columns: str | None, by: str | None, intervals: bool, long: bool | None,
+    standalone: bool, out: str | None,
 ) -> None:  # fmt: skip
-    """Print the leaderboard of one run, or of several side by side, for a paper, a README or a pull request.
+    """Print the leaderboard of one run, or of several, for a paper, a README or a pull request.
 
     The best of each column is bold; a dagger marks what is not significantly worse than the best. LaTeX needs the
     packages booktabs and graphicx. With --by there is a row for each slice and planner, and nothing is tested.
@@ -34,7 +36,7 @@ def command(
     if by:
         board = leaderboard_tables.slice_table(*next(iter(loaded.items())), by, chosen, intervals=intervals)
     else:
-        board = leaderboard_tables.table(loaded, chosen, intervals=intervals)
+        board = leaderboard_tables.table(loaded, chosen, intervals=intervals, long=long)
     text = leaderboard_tables.RENDERERS[form](board, standalone)
     if out:
         write_text(out, text)

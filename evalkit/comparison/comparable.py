@@ -9,6 +9,7 @@ import pandas as pd
 
 from evalkit.comparison.snapshot import Snapshot
 from evalkit.errors import IncomparableError, InputError
+from evalkit.storage.runs import Signature
 from evalkit.text import nearest
 
 Pair = tuple[str, str]  # one planner: its name in base, its name in new
@@ -19,9 +20,7 @@ LISTED = 5  # settings that a refusal names
 
 def signature_differences(base: Snapshot, new: Snapshot, force: bool) -> dict[str, tuple[str, str]]:
     """Return in what the signatures differ beside the plans, name -> (base, new); refuse any unless forced."""
-    differences = base.signature.differences(new.signature)
-    if judge_of(base)[0] == judge_of(new)[0]:
-        differences.pop("judge", None)
+    differences = unlike(base.signature, new.signature)
     if differences and not force:
         listed = "; ".join(f"{name} is {old} in base and {now} in new" for name, (old, now) in differences.items())
         rescore = (
@@ -36,9 +35,17 @@ def signature_differences(base: Snapshot, new: Snapshot, force: bool) -> dict[st
     return differences
 
 
-def judge_of(snapshot: Snapshot) -> tuple[str, str]:
+def unlike(base: Signature, new: Signature) -> dict[str, tuple[str, str]]:
+    """Return what keeps two signatures from being compared: name -> (base, new)."""
+    differences = base.differences(new)
+    if judge_of(base)[0] == judge_of(new)[0]:
+        differences.pop("judge", None)
+    return differences
+
+
+def judge_of(signature: Signature) -> tuple[str, str]:
     """Return the judge's name and how many pairs it left to the matcher, which depends on the plans."""
-    name, _, left = snapshot.signature.judge.partition(" (")
+    name, _, left = signature.judge.partition(" (")
     return name, left.removesuffix(")")
 
 

@@ -202,5 +202,5 @@ def _warnings(
     if unshared:
         yield "compared on the papers that both have; some papers are in one of the two only"
     for snapshot in (base, new):
-        if left := judge_of(snapshot)[1]:
+        if left := judge_of(snapshot.signature)[1]:
             yield f"{snapshot.name}: the judge's answers are incomplete ({left} to the matcher)"

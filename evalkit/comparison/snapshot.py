@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evalkit.errors import InputError
-from evalkit.metrics.figures import MACRO, WEIGHT_COUNTS, WEIGHTED, figures
+from evalkit.metrics.figures import MACRO, WEIGHT_COUNTS, WEIGHTED, figures, sums_of
 from evalkit.scoring.correction import CORRECTED, HITS, LABELLED, is_labelled
 from evalkit.scoring.gold_facts import entry_fields
 from evalkit.scoring.rows import TEXT_COLUMNS
@@ -78,16 +78,18 @@ def snapshot_of(run: Run, name: str) -> Snapshot:
     return Snapshot(name, run.signature, settings, papers, gold, matches, _errors(run), doubts)
 
 
-def paper_sums(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of papers.csv with every count and every macro figure.
+def paper_sums(table: pd.DataFrame, figure: str = "") -> pd.DataFrame:
+    """Return the rows of papers.csv with every count and every macro figure, or with those of one figure.
 
     Figures follow from the counts; only those of averaged samples, which do not, are taken as they stand. All are
     rounded as files hold them, so that a run in memory, its folder and its baseline are the same to the last digit.
     """
-    _require(table, {*COUNTED, *SUMMED_FIGURES, *HEAD} - set(WEIGHT_COUNTS))
-    columns = {name: rounded(table[name]) for name in COUNTED if name in table} | {"papers": np.ones(len(table))}
-    columns |= {name: rounded(table[name]) for name in SUMMED_FIGURES}
-    derived = figures(columns, [name for name in MACRO if "gold_weight" in table or name not in WEIGHTED])
+    sums = counts_of(figure) if figure else [*COUNTED, *SUMMED_FIGURES]
+    weighted = "gold_weight" in table
+    chosen = [name for name in MACRO if figure in ("", name) and (weighted or name not in WEIGHTED)]
+    _require(table, {*sums, *HEAD} - (set() if figure else set(WEIGHT_COUNTS)))
+    columns = {name: rounded(table[name]) for name in sums if name in table} | {"papers": np.ones(len(table))}
+    derived = figures(columns, chosen)
     single = table["samples"].to_numpy() == 1
     for name in derived:
         if name in table and not single.all():
@@ -97,6 +99,12 @@ def paper_sums(table: pd.DataFrame) -> pd.DataFrame:
     keys = {"key": [normalise_id(name) for name in table["paper"]]}
     frame = pd.concat([table[HEAD].reset_index(drop=True), pd.DataFrame(keys | values)], axis=1)
     return frame.sort_values(["planner", "key"], ignore_index=True)
+
+
+def counts_of(figure: str) -> list[str]:
+    """Return the columns of papers.csv that one figure of many papers follows from."""
+    sums = [name for name in sums_of(figure) if name != "papers"]  # which each row is one of
+    return [*sums, "paper_weight"] if figure in WEIGHTED and "paper_weight" not in sums else sums
 
 
 def _require(table: pd.DataFrame, columns: Iterable[str]) -> None:

@@ -202,6 +202,19 @@ def figures(sums: Sums, names: Iterable[str] | None = None) -> dict[str, Values]
     return {name: FIGURES[name].formula(sums) for name in (FIGURES if names is None else names)}
 
 
+def sums_of(name: str) -> tuple[str, ...]:
+    """Return the sums that a figure follows from."""
+    read: dict[str, None] = {}
+
+    class Log(dict[str, Any]):
+        def __missing__(self, key: str) -> Any:
+            read[key] = None
+            return np.ones(1)
+
+    FIGURES[name].formula(Log())
+    return tuple(read)
+
+
 def find_figure(name: str) -> Figure | None:
     """Return a figure by its name, one of another package as well, or None."""
     if name in FIGURES or name not in plugin_names("figures"):

@@ -181,7 +181,9 @@ def image(chart: alt.TopLevelMixin, form: str) -> bytes:
 
 def _svg(chart: alt.TopLevelMixin, background: str | None) -> str:
     """Return a chart as SVG, with placeholders where colours will be."""
+    import altair as alt
     import vl_convert
 
     require()
+    alt.data_transformers.disable_max_rows()  # 500 papers of 12 planners are more than its 5,000 rows
     return str(vl_convert.vegalite_to_svg(chart.to_json(), config=style(background)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,18 @@ def chart(run: Run, kind: str) -> Any:
 
 
 def write(run: Run, kind: str, path: str) -> None:
-    """Write one chart as a file for print; the ending of the file's name says in which format."""
+    """Write one chart of a run as a file for print."""
+    write_chart(lambda: chart(run, kind), path)
+
+
+def write_chart(draw_it: Callable[[], Any], path: str) -> None:
+    """Write a chart as a file for print; the ending of the file's name says in which format, and is looked at first."""
     form = Path(path).suffix.lower().removeprefix(".")
     if form not in chart_style.FORMATS:
         raise InputError(
             f"{path}: expected a name that ends in {', '.join(f'.{name}' for name in chart_style.FORMATS)}"
         )
-    write_bytes(path, chart_style.image(chart(run, kind), form))
+    write_bytes(path, chart_style.image(draw_it(), form))
 
 
 def _board(run: Run, longest: int = LONGEST_NAME) -> tuple[pd.DataFrame, list[str]]:

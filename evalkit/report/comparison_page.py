@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,20 +43,25 @@ def write_comparison(
 
 
 def comparison_page(
-    runs: dict[str, Run], folder: str, force: bool, largest_inline: int = LARGEST_INLINE, by: str | None = None
-) -> Page:
-    """Return the page of two runs under their names, base first, with slices by a field if one is named."""
+    runs: dict[str, Run], folder: str, force: bool, largest_inline: int = LARGEST_INLINE, by: str | None = None,
+    home: str = "", renamed: Mapping[str, str] | None = None,
+) -> Page:  # fmt: skip
+    """Return the page of two runs under their names, base first, with slices by a field if one is named.
+
+    `home` is as in `run_page`, `renamed` as in `compare`.
+    """
     chart_style.require()
     (base_name, base), (new_name, new) = runs.items()
     if shown_path(base_name) != shown_path(new_name):
         base_name, new_name = shown_path(base_name), shown_path(new_name)
     sides = snapshot_of(base, base_name), snapshot_of(new, new_name)
     both_labelled = all("labelled" in side.papers for side in sides)
-    result = compare(*sides, force=force, corrected=(HEADLINE,) if both_labelled else (),
+    result = compare(*sides, force=force, renamed=renamed, corrected=(HEADLINE,) if both_labelled else (),
                      by=(by,) if by else ())  # fmt: skip
     index, documents = _index(new, result), _documents(base, new, result)
     charts = drawn(CHARTS if len(result.moved_papers) else {}, result)
     content = _view(result) | {"charts": charts, "title": f"{new_name} against {base_name}", "sections": SECTIONS}
+    content["home"] = home
     return browser_page("comparison.html.j2", index, documents, folder, largest_inline, **content)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ from evalkit.text import safe_terminal
 # Above this many bytes of pairs and traces, papers go to a folder beside the page and are read one at a time.
 LARGEST_INLINE = 12 * 1024 * 1024
 SCRIPTS = ("dom.js", "data.js", "browser.js", "alignment.js", "view.js")
+LIST_SCRIPTS = ("dom.js", "runs.js")  # of a page about many runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +66,30 @@ def drawn(kinds: Mapping[str, ChartKind], subject: Any) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def render(template: str, **content: Any) -> str:
-    """Return a page from its template, with style and script inlined and pinned by their hashes."""
+def render(template: str, scripts: Sequence[str] = SCRIPTS, **content: Any) -> str:
+    """Return a page from its template, with style and script inlined and pinned by their hashes.
+
+    A page that is `live` may ask the server that it came from.
+    """
     figures = script_json([FIGURES[name].words for name in shown_in("browser")])
-    modules = "\n".join(_asset(name) for name in SCRIPTS)  # in a scope of their own, behind the names of figures
+    modules = "\n".join(_asset(name) for name in scripts)  # in a scope of their own, behind the names of figures
     script = f'(() => {{\n"use strict";\nconst figureNames = {figures};\n{modules}}})();\n'
     css = _asset("report.css")
-    text = _environment().get_template(template).render(
-        css=css, script=script, policy=policy(css, script), version=version(DISTRIBUTION), **content
-    )  # fmt: skip
+    allowed = policy(css, script, live=bool(content.get("live")))
+    text = (
+        _environment()
+        .get_template(template)
+        .render(css=css, script=script, policy=allowed, version=version(DISTRIBUTION), **content)
+    )
     return utf8(text)
 
 
-def policy(css: str, script: str) -> str:
+def policy(css: str, script: str, *, live: bool = False) -> str:
     """Return what the page may do: run this script and what it loads itself, wear this style, and nothing else."""
+    asked = "connect-src 'self'; " * live
     return (
         f"default-src 'none'; script-src '{_hash(script)}' 'strict-dynamic'; style-src '{_hash(css)}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        f"img-src data:; {asked}base-uri 'none'; form-action 'none'"
     )
 
 

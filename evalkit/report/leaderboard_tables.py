@@ -26,6 +26,8 @@ from evalkit.storage.tables import to_csv
 
 COLUMNS = shown_in("table")
 SIGNIFICANT = 0.05
+SIDE_BY_SIDE = 3  # more runs stand one below the other
+LONG = ("run", "planner")  # what rows begin with then
 COUNTS = ("rank", "rank_low", "rank_high", "papers")
 
 
@@ -57,9 +59,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Planners as rows; for each run a group of columns. A planner that a run does not have has empty cells.
+    """Planners as rows, and for each run a group of columns; or a row for each run and planner, of one group.
 
-    Each row begins with its names, below `heads`; `facts` are what CSV and JSON say in their place.
+    A planner that a run does not have has empty cells. Each row begins with its names, below `heads`; `facts` are what
+    CSV and JSON say in their place.
     """
 
     runs: tuple[str, ...]
@@ -71,9 +74,19 @@ class Table:
     heads: tuple[str, ...] = ("planner",)
 
     @property
+    def long(self) -> bool:
+        """Whether there is a row for each run and planner."""
+        return self.heads == LONG
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The runs that have columns of their own; none where there is one group."""
+        return self.runs if len(self.runs) > 1 and not self.long else ()
+
+    @property
     def titles(self) -> list[str]:
-        """The columns of all runs as people read them."""
-        return [TITLES.get(name, name.replace("_", " ")) for name in self.columns] * len(self.runs)
+        """The columns of all groups as people read them."""
+        return [TITLES.get(name, name.replace("_", " ")) for name in self.columns] * max(1, len(self.groups))
 
 
 Render = Callable[[Table, bool], str]
@@ -86,22 +99,31 @@ def _renderer(render: Render) -> Render:
     return render
 
 
-def table(runs: Mapping[str, Run], columns: Sequence[str] = (), *, intervals: bool = True) -> Table:
-    """Return columns of one leaderboard, or of several side by side; the first run sets the order of planners.
+def table(
+    runs: Mapping[str, Run], columns: Sequence[str] = (), *, intervals: bool = True, long: bool | None = None
+) -> Table:
+    """Return columns of one leaderboard, or of several: side by side, or one below the other where there are many.
 
-    Without `columns` they are the headline figures, weighted ones only where all runs have them.
+    Side by side, the first run sets the order of planners. Without `columns` they are the headline figures, weighted
+    ones only where all runs have them.
     """
     columns = columns or [name for name in COLUMNS if all(name in run.leaderboard for run in runs.values())]
     runs = {name: _with_added(run, columns) for name, run in runs.items()}
     cells = [_cells(run, name, columns, intervals) for name, run in runs.items()]
-    planners = dict.fromkeys(planner for own in cells for planner in own)
-    nothing: tuple[Cell | None, ...] = (None,) * len(columns)
-    rows = tuple(((name,), tuple(cell for own in cells for cell in own.get(name, nothing))) for name in planners)
     signatures = tuple(str(run.signature) for run in runs.values())
     chosen = {run.meta.get("settings", {}).get("correction", "shaffer") for run in runs.values()}
     corrections = sorted(chosen & CORRECTIONS.keys())
+    if len(runs) > SIDE_BY_SIDE if long is None else long:
+        places = [(name, planner) for name, own in zip(runs, cells, strict=True) for planner in own]
+        each = tuple(row for own in cells for row in own.values())
+        rows, heads = tuple(zip(places, each, strict=True)), LONG
+        facts = tuple({"run": name, "planner": planner} for name, planner in places)
+        return Table(tuple(runs), signatures, tuple(columns), rows, facts, tuple(corrections), heads)
+    planners = dict.fromkeys(planner for own in cells for planner in own)
+    nothing: tuple[Cell | None, ...] = (None,) * len(columns)
+    beside = tuple(((name,), tuple(cell for own in cells for cell in own.get(name, nothing))) for name in planners)
     facts = tuple({"planner": planner} for planner in planners)
-    return Table(tuple(runs), signatures, tuple(columns), rows, facts, tuple(corrections))
+    return Table(tuple(runs), signatures, tuple(columns), beside, facts, tuple(corrections))
 
 
 def slice_table(name: str, run: Run, field: str, columns: Sequence[str] = (), *, intervals: bool = True) -> Table:
@@ -205,9 +227,8 @@ def _paper_weights(run: Run, planners: Sequence[str]) -> NDArray[np.float64]:
 @_renderer
 def markdown(board: Table, standalone: bool) -> str:
     """Return a table for a README or a pull request."""
-    runs = [run for run in board.runs for _ in board.columns]
-    several = len(board.runs) > 1
-    heads = [f"{run}: {title}" if several else title for run, title in zip(runs, board.titles, strict=True)]
+    runs = [run for run in board.groups for _ in board.columns]
+    heads = [f"{run}: {title}" for run, title in zip(runs, board.titles, strict=True)] if runs else board.titles
     lines = [
         "| " + " | ".join(map(escaping.markdown, [*board.heads, *heads])) + " |",
         "|" + " --- |" * len(board.heads) + " ---: |" * len(heads),
@@ -227,13 +248,13 @@ def latex(board: Table, standalone: bool) -> str:
     width = len(board.columns)
     names = len(board.heads)
     body = [r"\sbox0{\begin{tabular}{" + "l" * names + "r" * len(board.titles) + "}", r"\toprule"]
-    if len(board.runs) > 1:
-        groups = [rf"\multicolumn{{{width}}}{{c}}{{{escaping.latex(run)}}}" for run in board.runs]
+    if board.groups:
+        groups = [rf"\multicolumn{{{width}}}{{c}}{{{escaping.latex(run)}}}" for run in board.groups]
         ends = [(start, start + width - 1) for start in range(2, 2 + len(board.titles), width)]
         body += [
             " & ".join(["", *groups]) + r" \\", " ".join(rf"\cmidrule(lr){{{first}-{last}}}" for first, last in ends)
         ]  # fmt: skip
-    heads = [head.capitalize() if head in ("papers", "planner") else head for head in board.heads]
+    heads = [head.capitalize() if head in ("papers", *LONG) else head for head in board.heads]
     body += [" & ".join(map(escaping.latex, [*heads, *board.titles])) + r" \\", r"\midrule"]
     body += [" & ".join([*map(escaping.latex, own), *map(_latex_cell, cells)]) + r" \\" for own, cells in board.rows]
     body += [r"\bottomrule", r"\end{tabular}}"]
@@ -267,8 +288,8 @@ def csv(board: Table, standalone: bool) -> str:
 def html(board: Table, standalone: bool) -> str:
     """Return a table element without style of its own; as a document, with a little."""
     heads = "".join(f"<th>{escaping.html(title)}</th>" for title in board.titles)
-    groups = "".join(f'<th colspan="{len(board.columns)}">{escaping.html(run)}</th>' for run in board.runs)
-    top = f"<tr><th></th>{groups}</tr>" if len(board.runs) > 1 else ""
+    groups = "".join(f'<th colspan="{len(board.columns)}">{escaping.html(run)}</th>' for run in board.groups)
+    top = f"<tr><th></th>{groups}</tr>" if groups else ""
     rows = "".join(
         f"<tr>{''.join(f'<th><bdi>{escaping.html(name)}</bdi></th>' for name in names)}"
         f"{''.join(map(_html_cell, cells))}</tr>"
@@ -298,9 +319,12 @@ def _records(board: Table) -> Iterator[dict[str, object]]:
     """Yield one record a run and planner."""
     width = len(board.columns)
     for nth, (run, signature) in enumerate(zip(board.runs, board.signatures, strict=True)):
+        start = 0 if board.long else nth * width
         for facts, (_, cells) in zip(board.facts, board.rows, strict=True):
             record: dict[str, object] = {}
-            for name, cell in zip(board.columns, cells[nth * width : (nth + 1) * width], strict=True):
+            if board.long and facts["run"] != run:
+                continue
+            for name, cell in zip(board.columns, cells[start : start + width], strict=True):
                 if cell:
                     record |= {name: cell.value, f"{name}_low": cell.low, f"{name}_high": cell.high,
                                f"{name}_mark": cell.mark}  # fmt: skip

@@ -48,7 +48,7 @@ class PlannerTable:
         if len(kept) < len(self.heads) and (prefix := common_prefix(names)):
             names = [name.removeprefix(prefix) for name in names]
             kept, width = self._fitting(names, options.max_width)
-            title += f"\nplanners below {prefix}"
+            title += f"\n{self.name}s below {prefix}"
         table = Table(title=title, title_justify="left")
         table.add_column(self.name, overflow="fold", width=width)
         for head in kept:

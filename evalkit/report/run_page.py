@@ -35,13 +35,19 @@ def write_report(
     return run_page(run, f"{Path(path).stem}-data", largest_inline, by).write(path)
 
 
-def run_page(run: Run, folder: str, largest_inline: int = LARGEST_INLINE, by: str | None = None) -> Page:
-    """Return the report of one run, with its slices by a field of gold's metadata if one is named."""
+def run_page(
+    run: Run, folder: str, largest_inline: int = LARGEST_INLINE, by: str | None = None, home: str = ""
+) -> Page:
+    """Return the report of one run, with its slices by a field of gold's metadata if one is named.
+
+    `home` is the address of the list that it belongs to, if there is one.
+    """
     chart_style.require()
     index, documents = browser_data.index(run), browser_data.documents(run)
     slices = _slices(run, by) if by else None
     sections = [section for section in SECTIONS if section[0] != "slices" or slices]
     content = _view(run) | {"charts": drawn(CHARTS, run), "title": title(run), "sections": sections, "slices": slices}
+    content["home"] = home
     return browser_page("run.html.j2", index, documents, folder, largest_inline, **content)
 
 
@@ -68,6 +74,7 @@ def _view(run: Run) -> View:
              "cells": [{"kind": kind, "count": int(cases.loc[planner, kind])} for kind in CLASSES]}
             for planner in run.leaderboard["planner"]
         ],
+        "made": list(_made(run)),
         "signature": list(asdict(run.signature).items()),
         "problems": list(_diagnostics(run)),
     }  # fmt: skip
@@ -175,6 +182,21 @@ def _doubt(run: Run) -> View | None:
          "all": defined(row["match_f1_if_all"])} for row in run.leaderboard.to_dict("records")
     ]  # fmt: skip
     return {"count": totals["borderline_pairs"], "pairs": totals["pairs"], "rows": rows}
+
+
+def _made(run: Run) -> Iterator[tuple[str, str]]:
+    """Yield what the run says of its making; of paths only their ends, as the page is sent to others."""
+    made = run.meta.get("provenance", {})
+    yield from ((name, made[name]) for name in ("time", "note") if name in made)
+    if "command" in made:
+        yield "command", " ".join(shown_path(word) for word in made["command"].split(" "))
+    yield from made.get("tags", {}).items()
+    for name, source in made.get("inputs", {}).items():
+        yield name, f"{shown_path(source.get('path', ''))} {source['digest']}".strip()
+    if state := made.get("git"):
+        dirty = {True: ", changed since", False: "", None: ", unknown whether changed since"}[state["dirty"]]
+        yield "commit", f"{state['commit'][:12]}{dirty}"
+    yield from (("prompt", f"{shown_path(one['path'])} {one['digest']}") for one in made.get("prompts", ()))
 
 
 def _diagnostics(run: Run) -> Iterator[View]:

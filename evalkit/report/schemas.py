@@ -283,6 +283,24 @@ def _agree() -> Schema:
     return {**_document(), "anyOf": [labels, judges]}
 
 
+def _history() -> Schema:
+    """Return the schema of a history: its groups, and a row a run, or with --entries a gold entry."""
+    some, text = maybe(NUMBER, NULL), maybe(TEXT, NULL)
+    change = dict.fromkeys(("difference", "low", "high", "p", "p_adjusted"), some) | {"verdict": text}
+    group = {"group": WHOLE, "runs": WHOLE, "apart": text, "looks": WHOLE, "false_alarm": some, "best": text}
+    run = {
+        "run": TEXT, "time": text, "planner": TEXT, "metric": TEXT, "value": some, "low": some, "high": some,
+        **{f"{kind}_{name}": value for kind in ("previous", "best") for name, value in change.items()},
+        "best_before": text, "best_probability": some, "papers": WHOLE, "planners": WHOLE, "tags": TEXT, "note": TEXT,
+        "group": WHOLE, "signature": TEXT,
+    }  # fmt: skip
+    texts = dict.fromkeys(("first_found", "first_lost", "last_lost", "found_again", "found_in", "paper", "name"), TEXT)
+    entry = {**texts, **dict.fromkeys(("group", "entry", "turns", "found", "runs"), WHOLE)}
+    unread = many(keyed({"path": TEXT, "reason": TEXT}))
+    rows = many({"anyOf": [keyed(run), keyed(entry)]})
+    return _document(metric=TEXT, groups=many(keyed(group)), rows=rows, unread=unread)
+
+
 def _formats() -> Schema:
     return _document(formats=many(keyed(dict.fromkeys(("format", "read", "write", "what it is"), TEXT))))
 
@@ -314,6 +332,7 @@ SCHEMAS: Mapping[str, tuple[str, Callable[[], Schema]]] = {
                            lambda: _document(**_side(), scores=_scores())),
     "json-baseline-list": ("what `evalkit baseline list --json` prints", _baselines),
     "json-agree": ("what `evalkit agree --json` prints", _agree),
+    "json-history": ("what `evalkit history --json` prints", _history),
     "json-formats": ("what `evalkit formats --json` prints", _formats),
     "json-doctor": ("what `evalkit doctor --json` prints", _doctor),
     "json-cache-info": ("what `evalkit cache info --json` prints", _cache),

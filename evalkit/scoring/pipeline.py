@@ -37,6 +37,7 @@ from evalkit.storage.cache import CACHE_FILE, Store
 from evalkit.storage.files import Spool, cache_folder
 from evalkit.storage.folders import check_place
 from evalkit.storage.label_files import Labels
+from evalkit.storage.provenance import provenance, source
 from evalkit.storage.runs import Run, Signature, run_folder, sign
 from evalkit.storage.tables import TableFormat
 from evalkit.types import Diagnostic, PaperScore, Plan, Question, Thresholds
@@ -67,6 +68,9 @@ def score(
     panel: Panel | None = None,
     encoder: Encoder | None = None,
     executor: Map = map,
+    note: str = "",
+    tags: Mapping[str, str] | None = None,
+    prompts: Sequence[str | Path] = (),
 ) -> Run:
     """Score plans against gold: `evalkit.score`.
 
@@ -83,14 +87,18 @@ def score(
     panel: language models that are asked where the matcher is unsure.
     encoder: an embedding model of your own in place of the one that the settings name.
     executor: how work is spread: called like `map` with a function and items, in order.
+    note: a line about this run, for `evalkit history`.
+    tags: what tells this run from others: {"prompt": "v3", "temperature": "0.7"}.
+    prompts: files of the planners' prompts; the run keeps their digests.
     """
+    made = provenance(note=note, tags=tags, prompts=prompts, plans=pred)
     with ExitStack() as stack:
         if isinstance(cache, str | Path):
             cache = Store(cache_folder(str(cache) or None) / CACHE_FILE)
             stack.callback(cache.close)
         return score_run(
             pred, gold, settings, encoder=encoder, progress=progress, judgements=judgements, panel=panel,
-            labels=labels, executor=executor, cache=cache, out=out, force=force, form=form,
+            labels=labels, executor=executor, cache=cache, out=out, force=force, form=form, made=made,
         )  # fmt: skip
 
 
@@ -109,13 +117,15 @@ def score_run(
     out: str | Path | None = None,
     force: bool = False,
     form: str = "csv",
+    made: Mapping[str, Any] | None = None,
     by: str | None = None,
 ) -> Run:
     """Score every planner found in `pred` on every paper of `gold`.
 
     Recorded `judgements` take the matcher's place; a `panel` of language models is asked where the matcher is unsure;
     `labels` of a random sample of papers correct the figures of all. With `out` the run is written to that folder as
-    it comes, its long tables in the form `csv` or `parquet`. `by` is a field that gold's metadata must have.
+    it comes, its long tables in the form `csv` or `parquet`. `made` is what is known of its making (`provenance`), and
+    `by` a field that gold's metadata must have.
     """
     settings = settings or Settings()
     if judgements is not None and labels is not None:
@@ -152,10 +162,20 @@ def score_run(
         run = writer.finish([*loaded.problems, *work.missing], settings, warnings, {**loaded.facts, **facts})
         if labels is not None:
             run = corrected(run, list(work.plans(settings.top_k)), labels, settings)
-        run = run.replace(meta={**run.meta, "warnings": [*run.meta["warnings"], *_model_warnings(matcher)]})
+        origin = {"provenance": with_inputs(made, run.signature, pred, gold, labels)} if made is not None else {}
+        warned = {"warnings": [*run.meta["warnings"], *_model_warnings(matcher)]}
+        run = run.replace(meta={**run.meta, **warned, **origin})
         if folder is not None:
             folder.finish(run)
     return run
+
+
+def with_inputs(
+    made: Mapping[str, Any], signature: Signature, pred: Source, gold: Source, labels: Labels | None
+) -> dict[str, Any]:
+    """Return what is known of a run's making, with what it was made of."""
+    inputs = {"plans": source(pred, signature.plans), "gold": source(gold, signature.gold)}
+    return {**made, "inputs": inputs | ({"labels": source(None, labels.digest)} if labels is not None else {})}
 
 
 @dataclass(frozen=True, slots=True)

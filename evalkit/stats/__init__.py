@@ -20,7 +20,7 @@ from evalkit.stats.intervals import (
 )
 from evalkit.stats.measures import Measure, divide, formula_measure, macro, micro
 from evalkit.stats.multiplicity import benjamini_hochberg, correct, holm, rank_intervals, shaffer
-from evalkit.stats.permutation import PairTests, against_baseline, all_pairs, least_p, paired_test
+from evalkit.stats.permutation import PairTests, against_baseline, all_pairs, chosen_pairs, least_p, paired_test
 from evalkit.stats.power import (
     Verdict,
     alarm_rate,
@@ -48,6 +48,7 @@ __all__ = [
     "all_pairs",
     "benjamini_hochberg",
     "bootstrap",
+    "chosen_pairs",
     "correct",
     "corrected_sums",
     "difference_variances",

@@ -106,6 +106,12 @@ def against_baseline(
     return _tables(raw, correct(raw, correction), rows, others, planners)
 
 
+def chosen_pairs(measure: Measure, pairs: Sequence[tuple[int, int]], *, seed: int, resamples: int = RESAMPLES) -> Array:
+    """Return the p [pairs] of `paired_test` for these pairs of planners, not corrected."""
+    rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return _pair_tests(measure, rows, columns, seed, resamples)
+
+
 def _tables(raw: Array, adjusted: Array, rows: Indices, columns: Indices, planners: int) -> PairTests:
     """Lay both p of pairs out as [planners, planners]."""
     square = np.full((2, planners, planners), np.nan)

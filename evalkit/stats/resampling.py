@@ -61,7 +61,7 @@ def _weights(strata: list[Indices], resamples: int, chunk: int, seed: int) -> It
 def top_probability(measure: Measure, *, seed: int, top: int = 1, resamples: int = RESAMPLES) -> Array:
     """Return in what share of resamples each planner [planners] is among the `top` best; ties share a place."""
     (drawn,) = bootstrap([measure], seed=seed, resamples=resamples)
-    drawn = np.nan_to_num(drawn, nan=-np.inf)
+    drawn = np.nan_to_num(drawn, nan=-1e300)  # below any value; resamples without any are shared by all
     if top >= drawn.shape[1]:
         return np.ones(drawn.shape[1])
     border = np.partition(drawn, -top, axis=1)[:, -top, None]

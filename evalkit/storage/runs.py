@@ -16,7 +16,7 @@ from evalkit.errors import DISTRIBUTION, InputError
 from evalkit.settings import Settings, fingerprint, shown
 from evalkit.storage.files import encoded, read_bytes, read_text
 from evalkit.storage.folders import Building, building
-from evalkit.storage.schema import check_meta, check_table, check_tables, unrepeated
+from evalkit.storage.schema import NEEDED, UNIQUE, check_meta, check_table, check_tables, unrepeated
 from evalkit.storage.tables import TEXTS, ParquetFile, TableFormat, from_csv, from_parquet, table_content, to_csv
 from evalkit.text import normalise_id
 
@@ -294,9 +294,18 @@ def load_run(folder: str | Path) -> Run:
 
     folder: the folder that `evalkit score` or `Run.save` wrote.
     """
+    meta = read_meta(folder)
+    signature = Signature(**meta["signature"])
+    tables: dict[str, Any] = {name: _table(Path(folder), name, signature) for name in TABLES}
+    check_tables(tables, {name: str(_place(Path(folder), name)) for name in TABLES})
+    return Run(**tables, meta=meta)
+
+
+def read_meta(folder: str | Path) -> dict[str, Any]:
+    """Return the facts of a saved run, its run.json; refuse what is none."""
     path = Path(folder) / "run.json"
     try:
-        meta = json.loads(read_text(path), object_pairs_hook=unrepeated)
+        meta: dict[str, Any] = json.loads(read_text(path), object_pairs_hook=unrepeated)
         schema = meta["schema_version"]
         if schema == SCHEMA_VERSION:
             Signature(**meta["signature"])
@@ -305,10 +314,7 @@ def load_run(folder: str | Path) -> Run:
     if schema != SCHEMA_VERSION:
         raise InputError(f"{path}: schema_version {shown(schema)}; this version of evalkit reads {SCHEMA_VERSION}")
     check_meta(meta, str(path))
-    signature = Signature(**meta["signature"])
-    tables: dict[str, Any] = {name: _table(Path(folder), name, signature) for name in TABLES}
-    check_tables(tables, {name: str(_place(Path(folder), name)) for name in TABLES})
-    return Run(**tables, meta=meta)
+    return meta
 
 
 def _place(folder: Path, name: str) -> Path:
@@ -317,16 +323,27 @@ def _place(folder: Path, name: str) -> Path:
     return path if name in LONG and path.is_file() else folder / f"{name}.csv"
 
 
-def _table(folder: Path, name: str, signature: Signature) -> pd.DataFrame:
-    """Return one table of a saved run; refuse it where readers would stumble."""
+def read_columns(
+    folder: str | Path, name: str, signature: Signature, columns: Sequence[str], optional: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Return some columns of one table of a saved run, beside those that say what its rows are about."""
+    about = (*NEEDED[name], *UNIQUE.get(name, ()), "signature")
+    return _table(Path(folder), name, signature, (*columns, *optional, *about), columns)
+
+
+def _table(
+    folder: Path, name: str, signature: Signature, columns: Sequence[str] = (), needed: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Return one table of a saved run, or some of its columns; refuse it where readers would stumble."""
     path = _place(folder, name)
     if path.suffix == ".parquet":
-        frame = from_parquet(read_bytes(path), str(path))
+        frame = from_parquet(read_bytes(path), str(path), columns)
     else:
-        frame = from_csv(read_text(path), str(path))
-    if absent := [column for column in KEYS[name] if column not in frame]:
+        frame = from_csv(read_text(path), str(path), columns)
+    if absent := [column for column in needed or KEYS[name] if column not in frame]:
         raise InputError(f"{path}: expected a column {absent[0]!r}, found none; score again")
-    check_table(name, frame, str(path), str(signature) if name == "leaderboard" else signature.digest)
+    digest = str(signature) if name == "leaderboard" else signature.digest
+    check_table(name, frame, str(path), digest, whole=not needed)
     return frame.drop(columns="signature")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from evalkit.errors import InputError, SettingsError
@@ -63,9 +64,12 @@ LARGEST = 1e15
 _ENDS = re.compile(r"^label_|^ab_|_(?:corrected|micro|low|high|best|spread)(?=_|$)")
 
 
-def check_table(name: str, frame: pd.DataFrame, path: str, signature: str) -> None:
-    """Refuse a table whose rows are not those of a run with this signature, or whose cells are of another kind."""
-    for column in PRESENT.get(name, NEEDED[name]):
+def check_table(name: str, frame: pd.DataFrame, path: str, signature: str, *, whole: bool = True) -> None:
+    """Refuse a table whose rows are not those of a run with this signature, or whose cells are of another kind.
+
+    One that is not `whole` was read for some of its columns.
+    """
+    for column in PRESENT.get(name, NEEDED[name]) if whole else NEEDED[name]:
         if column not in frame:
             raise InputError(f"{path}: expected a column {column!r}, found none; score again")
     for column in NEEDED[name]:
@@ -118,6 +122,14 @@ def _is_within(value: Any, least: float, most: float, *, whole: bool) -> bool:
     if isinstance(value, str | bool) or not hasattr(value, "__float__"):
         return False
     return least - 1e-9 <= value <= most + 1e-9 and (not whole or value % 1 == 0)
+
+
+def is_time(text: str) -> bool:
+    """Return whether a text is a time in UTC to the second, as runs carry it."""
+    try:
+        return bool(re.fullmatch(TIME_PATTERN[1:-1], text)) and bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def is_line(text: object) -> bool:
@@ -223,6 +235,20 @@ NOTHING = Kind("null", lambda value: value is None, {"type": "null"})
 ANYTHING = Kind("anything", lambda _: True, {})
 COUNT = numbers(0, LARGEST, whole=True)
 RATIO = numbers(-1, 1)
+DIGEST = {"digest": LINE, "path?": LINE}
+TIME_PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
+TIME = Kind("a time in UTC, as in 2026-01-31T12:00:00Z", lambda value: isinstance(value, str) and is_time(value),
+            {"type": "string", "pattern": TIME_PATTERN})  # fmt: skip
+PROVENANCE = {
+    str: ANYTHING,
+    "time?": TIME,
+    "command?": LINE,
+    "inputs?": {str: DIGEST},
+    "git?": {"commit": LINE, "dirty": (FLAG, NOTHING)},
+    "note?": LINE,
+    "tags?": {str: LINE},
+    "prompts?": [{"path": LINE, "digest": LINE, "text?": TEXT}],
+}
 GUARANTEE = {"rate": RATIO, "confidence": RATIO, "inside": RATIO, "papers": COUNT}
 FACTS = {"weight?": numbers(LEAST_WEIGHT, LARGEST_WEIGHT), "meta?": {str: LINE}}  # of a gold paper or entry
 META = {
@@ -234,6 +260,7 @@ META = {
     "matcher_error?": ({"match_f1": RATIO, "papers": COUNT, "measured_on": LINE}, NOTHING),
     "labels?": {"doubts": [TEXT], "papers": COUNT},
     "guarantee?": GUARANTEE,
+    "provenance?": PROVENANCE,
     "gold?": {str: FACTS | {"entries?": {str: FACTS}}},
 }
 

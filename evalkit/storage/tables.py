@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -96,13 +96,14 @@ def to_csv(frame: pd.DataFrame, *, head: bool = True) -> str:
     return csv_text([list(frame.columns), *rows] if head else rows)
 
 
-def from_csv(text: str, path: str) -> pd.DataFrame:
-    """Return the frame that `to_csv` wrote: text stays text, empty cells are missing."""
+def from_csv(text: str, path: str, columns: Collection[str] = ()) -> pd.DataFrame:
+    """Return the frame that `to_csv` wrote, or some of its columns: text stays text, empty cells are missing."""
     import pandas as pd
 
     try:
         kinds = dict.fromkeys((*TEXTS, "signature"), str)  # a signature may be made of digits
-        frame = pd.read_csv(io.StringIO(text), dtype=kinds, keep_default_na=False, na_values=[""])
+        chosen = (lambda name: str(name) in columns) if columns else None
+        frame = pd.read_csv(io.StringIO(text), dtype=kinds, keep_default_na=False, na_values=[""], usecols=chosen)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: not a table as evalkit writes it: {error}") from error
 
@@ -110,7 +111,7 @@ def from_csv(text: str, path: str) -> pd.DataFrame:
         return value[1:] if isinstance(value, str) and value.startswith("'") else value
 
     columns = {
-        name: column if pd.api.types.is_numeric_dtype(column) else column.map(unquoted).astype(column.dtype)
+        str(name): column if pd.api.types.is_numeric_dtype(column) else column.map(unquoted).astype(column.dtype)
         for name, column in frame.items()
     }
     return pd.DataFrame(columns, columns=frame.columns)
@@ -190,14 +191,16 @@ class ParquetFile:
             self._writer.close()
 
 
-def from_parquet(data: bytes, path: str) -> pd.DataFrame:
-    """Return the frame that a `ParquetFile` holds."""
+def from_parquet(data: bytes, path: str, columns: Collection[str] = ()) -> pd.DataFrame:
+    """Return the frame that a `ParquetFile` holds, or some of its columns."""
     pa = _pyarrow()
     import pandas as pd
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        file = pq.ParquetFile(pa.BufferReader(data))
+        chosen = [name for name in file.schema_arrow.names if name in columns] if columns else None
+        table = file.read(columns=chosen)
         table.validate(full=True)
         frame: pd.DataFrame = table.to_pandas()
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
