@@ -273,10 +273,13 @@ def _log(run: Run, planner: str, samples: list[dict[str, Any]], row: Mapping[Any
 @_exporter("metrics-json")
 def metrics(run: Run) -> Files:
     """Export one flat object of numbers for experiment trackers: `<planner>/<figure>`, without what is undefined."""
-    numbers = {
-        f"{row['planner']}/{name}": figure
-        for row in keyed(run.leaderboard).to_dict("records")
-        for name, value in row.items()
-        if (figure := _number(value)) is not None
-    }
+    numbers = {f"{planner}/{name}": value for planner, name, value in figures_by_planner(run)}
     return {"metrics.json": json.dumps(numbers, ensure_ascii=False, indent=1) + "\n"}
+
+
+def figures_by_planner(run: Run) -> Iterator[tuple[str, str, float | int]]:
+    """Yield planner, name and value of every number in the leaderboard; what is undefined is left out."""
+    for row in keyed(run.leaderboard).to_dict("records"):
+        for name, value in row.items():
+            if (figure := _number(value)) is not None:
+                yield row["planner"], str(name), figure
