@@ -38,7 +38,7 @@ LAYERS = {
             ("report",),
             ("cli",),
             ("__init__",),
-            ("__main__", "pytest_plugin"),
+            ("__main__", "pytest_plugin", "inspect_scorer"),
         )
     )
     for name in names
@@ -61,7 +61,8 @@ HEAVY = ("torch", "sentence_transformers", "transformers", "pandas", "sklearn")
 INDIRECT = {"torch", "transformers", "huggingface-hub"}
 # Import name -> distribution, where they differ.
 DISTRIBUTIONS = {
-    "mlflow": "mlflow-skinny", "yaml": "pyyaml", "sklearn": "scikit-learn", "vl_convert": "vl-convert-python"
+    "inspect_ai": "inspect-ai", "mlflow": "mlflow-skinny", "yaml": "pyyaml", "sklearn": "scikit-learn",
+    "vl_convert": "vl-convert-python",
 }  # fmt: skip
 
 
