@@ -15,8 +15,9 @@ import evalkit
 from evalkit.comparison.baseline import parse_baseline
 from evalkit.errors import InputError
 from evalkit.matching.calibration import load_calibration
+from evalkit.scoring.rows import PAIR_COLUMNS, PLAN_COLUMNS
 from evalkit.storage.runs import TABLES, load_run
-from evalkit.storage.schema import NEEDED, check_table
+from evalkit.storage.schema import NEEDED, PRESENT, check_table
 from evalkit.storage.tables import TEXTS, from_csv, to_csv
 from evalkit.types import Ablation, Action, Diagnostic, Plan
 
@@ -79,7 +80,7 @@ def test_every_column_has_a_kind_and_bounds(name: str, run: Path) -> None:
     for column in frame.columns:
         bad = ["a\x1b[31mb"] if column in (*TEXTS, "signature") else ["inf", "-2", "1e300", "x", "9" * 400]
         for value in [] if column in FREE else bad:
-            few = dict.fromkeys((*NEEDED[name], column, "signature"))
+            few = dict.fromkeys((*PRESENT.get(name, NEEDED[name]), column, "signature"))
             text = to_csv(frame.assign(**{column: value})[list(few)])
             with pytest.raises(InputError) as caught:
                 check_table(name, from_csv(text, name), name, signature)
@@ -154,6 +155,15 @@ def test_a_run_that_lacks_a_fact_is_refused_or_read_without_it(place: Path) -> N
         (place / "lacking" / "run.json").write_text(json.dumps(tree), encoding="utf-8")
         for words in (["table", "lacking", "csv"], ["show", "lacking", "--json"]):
             run_quietly(words)
+
+
+def test_a_table_that_lacks_a_column_that_is_always_there_is_refused(run: Path) -> None:
+    assert PRESENT["pairs"] == tuple(PAIR_COLUMNS)
+    assert PRESENT["plans"] == tuple(PLAN_COLUMNS)
+    for name in ("pairs", "plans", "diagnostics"):
+        frame = frame_of(run, name)
+        for column in set(frame.columns) - {"signature"}:
+            assert f"expected a column {column!r}" in refusal(run, name, frame.drop(columns=column))
 
 
 WRONG = ([[[]]], {"\x1b": {}}, 10**400, float("nan"))

@@ -342,7 +342,8 @@ def _table(
         frame = from_csv(read_text(path), str(path), columns)
     if absent := [column for column in needed or KEYS[name] if column not in frame]:
         raise InputError(f"{path}: expected a column {absent[0]!r}, found none; score again")
-    check_table(name, frame, str(path), str(signature) if name == "leaderboard" else signature.digest)
+    digest = str(signature) if name == "leaderboard" else signature.digest
+    check_table(name, frame, str(path), digest, whole=not needed)
     return frame.drop(columns="signature")
 
 

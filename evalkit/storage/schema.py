@@ -47,17 +47,32 @@ NEEDED = {
     "plans": ("planner", "paper", "status"),
     "diagnostics": ("severity", "code", "message"),
 }
+# Columns of long tables that are always there, whatever stands in them.
+PRESENT = {
+    "pairs": (  # every column: readers take rows apart
+        "planner", "paper", "sample", "status", "gold_entry", "plan_entry", "part_probability", "match_probability",
+        "borderline", "decided_by", "same_action", "shared_options", "shared_metrics", "speaks_for", "speaks_against",
+        "gold_name", "gold_part", "gold_action", "gold_replacements", "gold_metrics", "plan_name", "plan_part",
+        "plan_action", "plan_replacements", "plan_metrics",
+    ),
+    "plans": ("planner", "paper", "sample", "status", "path", "trace"),
+    "diagnostics": ("severity", "code", "path", "line", "message"),
+}  # fmt: skip
 NAMES = ("planner", "paper", "sample", "code", "decided_by", "path")  # one line each
 FLAGS = (*TRUTHS, "labelled")
 LARGEST = 1e15
 _ENDS = re.compile(r"^label_|^ab_|_(?:corrected|micro|low|high|best|spread)(?=_|$)")
 
 
-def check_table(name: str, frame: pd.DataFrame, path: str, signature: str) -> None:
-    """Refuse a table whose rows are not those of a run with this signature, or whose cells are of another kind."""
-    for column in NEEDED[name]:
+def check_table(name: str, frame: pd.DataFrame, path: str, signature: str, *, whole: bool = True) -> None:
+    """Refuse a table whose rows are not those of a run with this signature, or whose cells are of another kind.
+
+    One that is not `whole` was read for some of its columns.
+    """
+    for column in PRESENT.get(name, NEEDED[name]) if whole else NEEDED[name]:
         if column not in frame:
             raise InputError(f"{path}: expected a column {column!r}, found none; score again")
+    for column in NEEDED[name]:
         if column in ("planner", "paper") and frame[column].isna().any():
             raise InputError(f"{path}: a row does not say its planner and paper; was the file cut short?")
         _refuse(frame, column, frame[column].isna(), "a value", path)
