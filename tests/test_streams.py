@@ -37,6 +37,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "gate": (RUN, RUN),
     "baseline": ("set", RUN, "--name", "b"),
     "export": (RUN, "--to", "inspect", "--out", "e[/x]", "--force"),
+    "log": ("--help",),
     "gold": ("confirm", "gold", "--all"),
     "label": ("--help",),
     "validate": ("plans",),
