@@ -30,7 +30,7 @@ COMPAT = ("precision", "recall", "f1")
 WORST_SHOWN = 5
 
 
-def decisions(run: Run, spent: str = "", failures: Mapping[str, int] | None = None) -> Iterator[Text]:
+def decisions(run: Run, spent: str = "", trouble: str = "") -> Iterator[Text]:
     """Say what labels correct, who decided the borderline pairs, what was left to the matcher, and what it cost."""
     yield from _corrected(run)
     if promise := run.meta.get("guarantee"):
@@ -42,8 +42,9 @@ def decisions(run: Run, spent: str = "", failures: Mapping[str, int] | None = No
     yield Text(f"{names} decided {facts['decided']} of {facts['pairs']} pairs, {facts['matches']} of them as matches")
     if facts["left"]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in facts["left"].items())
-        now = ", ".join(f"{count} {reason}" for reason, count in (failures or {}).items())
-        yield Text(f"left to the matcher: {reasons}{f' (this time: {now})' if now else ''}", style="yellow")
+        yield Text(f"left to the matcher: {reasons}", style="yellow")
+    if trouble:
+        yield Text(safe_terminal(trouble), style="yellow")
     if "krippendorff_alpha" in facts:
         yield Text(f"agreement of the judges: Krippendorff's alpha {number(facts['krippendorff_alpha'], 2)}")
     if spent:
