@@ -60,8 +60,9 @@ def test_a_list_of_aaar_alone_is_read_under_the_name_of_its_file() -> None:
 
 
 def test_each_factor_of_exp_bench_is_a_replace_by_its_options() -> None:
-    one, three = read(fixture("exp-bench-questions.json"), "93022_complete_final")
-    assert (one.paper, three.paper) == ("93022_0", "93022_2")  # tasks are counted with those without a design
+    one, two, three = read(fixture("exp-bench-questions.json"), "93022_complete_final")
+    assert (one.paper, two.paper, three.paper) == ("93022_0", "93022_1", "93022_2")
+    assert ([*two.ablations], [item.code for item in two.diagnostics]) == ([], ["no-entries"])
     metrics = ("test accuracy", "time")
     assert one.ablations == (
         Ablation("loss function", "loss function", Action.REPLACE, ("cross entropy", "focal"), metrics),

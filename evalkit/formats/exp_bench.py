@@ -26,9 +26,10 @@ def plans(row: Members, line: int, context: ParseContext) -> Iterator[Node]:
     questions = row["questions"].value if "questions" in row else None
     if isinstance(questions, tuple):
         paper = (context.document.paper or "").partition("_complete")[0]
-        for number, question in enumerate(questions):
-            if design := _design(members_of(question), context):
-                yield _plan(design, question.line, f"{paper}_{number}" if paper else "")
+        designs = [_design(members_of(question), context) for question in questions]
+        if any(designs):  # a task without factors is a list without entries, which is reported
+            for number, (question, design) in enumerate(zip(questions, designs, strict=True)):
+                yield _plan(design, question.line, f"{paper}_{number}")
     elif design := _design(row, context):
         owner = [text_under(row, name) for name in ("paper_id", "task_index")]
         yield _plan(design, line, "_".join(as_text(node) for node in owner if node is not None))
@@ -47,7 +48,7 @@ def _plan(design: Members, line: int, paper: str) -> Node:
     measured = members_of(design.get(MEASURED))
     metrics = tuple(Node(node.line, name.replace("_", " ")) for name, node in measured.items())
     entries = []
-    for name, options in design[FACTORS].value.items():  # type: ignore[union-attr]
+    for name, options in members_of(design.get(FACTORS)).items():
         part = Node(options.line, name.replace("_", " "))
         values = options.value if isinstance(options.value, tuple) else (options,)
         entry = {"name": part, "ablated_part": part, "action": Node(options.line, "REPLACE"),
