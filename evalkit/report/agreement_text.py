@@ -155,6 +155,32 @@ def labels(result: Mapping[str, Any]) -> Iterator[RenderableType]:
             yield Text(safe_terminal(f"  {side}: {entry['name']} | {entry['ablated_part']} | {action}"))
 
 
+def measured_judge(result: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Show how often a judge agrees with labels, and what swapping the sides changes."""
+    names = safe_terminal(", ".join(result["judges"]))
+    head = f"{names} on {result['rows']} labelled plans of {result['papers']} papers"
+    yield Text(f"{head}: {result['answered']} of {result['pairs']} pairs answered; {result['spent']}")
+    if result["trouble"]:
+        yield Text(safe_terminal(result["trouble"]), style="yellow")
+    heads = ("pairs", "yes", "sensitivity", "no", "specificity")  # what the labels say
+    rows = []
+    for which, both in result["agreement"].items():
+        for what, own in both.items():
+            cells = [(str(own[name]["pairs"]), _share(own[name])) for name in ("sensitivity", "specificity")]
+            rows.append((f"{which}, {what}", *cells[0], *cells[1]))
+    yield grid(heads, rows)
+    place = result["position"]
+    yield Text(
+        f"sides swapped: {place['changed']} of {place['pairs']} answers change; match only with gold first"
+        f" {place['gold_first_only']}, only with gold second {place['gold_second_only']}, p {number(place['p'])}"
+    )
+
+
+def _share(share: Mapping[str, float | None]) -> str:
+    """Return a share with its interval."""
+    return number(share["value"]) + brackets(share["low"], share["high"])
+
+
 def calibration(result: Calibration) -> Iterator[RenderableType]:
     """Show a calibration and what it is worth on the papers that were held out."""
     fitted, held_out, limits = result.fitted_on, result.cross_validation, result.thresholds

@@ -58,18 +58,27 @@ class Panel:
 
     def __init__(
         self, settings: JudgeSettings, prompt: Prompt, cache: ReplyCache, *, seed: int, key: Callable[[], str],
-        progress: Progress | None = None,
+        progress: Progress | None = None, swapped: bool = False,
     ) -> None:  # fmt: skip
         if not settings.models:
             raise JudgeError("no judge is named; use --judge MODEL, or `models` in [judge] of the settings")
         self.settings, self.prompt, self.cache, self.seed = settings, prompt, cache, seed
         self.budget = Budget(settings)
-        self._progress, self._key = progress, key
+        self._progress, self._key, self._swapped = progress, key, swapped
         self._clients: dict[str, Client] = {}
         self._missing: Counter[str] = Counter()
         self.last_error = ""  # what the server said last when it gave no answer, or what was wrong with its reply
         self._report: dict[str, Any] = {}
         self._asked = 0
+
+    def swapped(self) -> Panel:
+        """Return the same judges, who see the two sides of each pair in the other order, on the same budget."""
+        panel = Panel(
+            self.settings, self.prompt, self.cache, seed=self.seed, key=self._key, progress=self._progress,
+            swapped=not self._swapped,
+        )  # fmt: skip
+        panel.budget = self.budget
+        return panel
 
     @property
     def signature(self) -> str:
@@ -142,7 +151,8 @@ class Panel:
 
     def _cache_key(self, model: str, question: Question) -> str:
         request = [dict(self.settings.request), self.settings.structured]
-        return fingerprint([content(question), self.prompt.digest, model, request, self.seed])
+        sides = ["swapped"] * self._swapped
+        return fingerprint([content(question), self.prompt.digest, model, request, self.seed, *sides])
 
     def _outcomes(self, batches: Sequence[Batch]) -> Iterator[Outcome]:
         """Yield every batch's outcome as it comes in, kept before it is passed on; an interrupt loses none of them."""
@@ -190,7 +200,7 @@ class Panel:
         """Take batches and give outcomes until there are no more."""
         while (batch := work.get()) is not None:
             try:
-                sent = messages(self.prompt, batch.questions, self.seed)
+                sent = messages(self.prompt, batch.questions, self.seed, self._swapped)
                 ids = {question_id(question, self.seed): question for question in batch.questions}
                 read = partial(read_verdicts, ids=list(ids))
                 verdicts = self._clients[batch.model].ask(sent, SCHEMA, len(ids), read)

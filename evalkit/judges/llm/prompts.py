@@ -134,12 +134,17 @@ def question_id(question: Question, seed: int) -> str:
     return hashlib.sha256(f"{seed}:{fingerprint(content(question))}".encode()).hexdigest()[:8]
 
 
-def messages(prompt: Prompt, questions: Sequence[Question], seed: int) -> Messages:
+def gold_first(question: Question, seed: int, swapped: bool = False) -> bool:
+    """Return whether gold is side A, which is drawn by the pair's id; with `swapped` it is the other side."""
+    return (int(question_id(question, seed), 16) % 2 == 0) != swapped
+
+
+def messages(prompt: Prompt, questions: Sequence[Question], seed: int, swapped: bool = False) -> Messages:
     """Return what is sent for a batch of questions of one paper."""
     pairs = []
     for question in questions:
         name, sides = question_id(question, seed), [_shown(question.gold), _shown(question.plan)]
-        if int(name, 16) % 2:  # which side is gold is drawn by the pair's id
+        if not gold_first(question, seed, swapped):
             sides.reverse()
         pairs.append({"id": name, "A": sides[0], "B": sides[1]})
     ids = [str(pair["id"]) for pair in pairs]
