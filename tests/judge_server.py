@@ -31,7 +31,9 @@ def pairs_in(message: str) -> list[dict[str, Any]]:
 class JudgeServer:
     """`script` has what happens to the first requests, one word each, `always` to those after it.
 
-    Words: ok, slow, 429, 500, 401, cut, broken, schema, ids, missing, gullible, uncounted, odd.
+    Words: ok, slow, 429, 500, 401, cut, broken, schema, ids, missing, gullible, uncounted, odd; fenced, prose, think,
+    twice wrap the answer. `forms` are the kinds of `response_format` that it knows, as llama-cpp-python's server knows
+    text and json_object; `knows_max_tokens` off refuses that, as some hosted models do.
     """
 
     def __init__(self, script: Sequence[str] = (), decide: Decide = same_part, *, always: str = "ok") -> None:
@@ -40,6 +42,19 @@ class JudgeServer:
         self._script, self._decide, self._always = list(script), decide, always
         self._lock = threading.Lock()
         self.slowness = 0.5
+        self.forms: Sequence[str] = ("json_schema", "json_object", "text")
+        self.knows_max_tokens = True
+
+    def refusal(self, body: dict[str, Any]) -> tuple[int, str] | None:
+        """The status and message for a request with something that this server does not know."""
+        form = body.get("response_format", {"type": "text"})["type"]
+        if form not in self.forms:
+            # llama-cpp-python 0.3 wraps what its web framework says of the request (server/errors.py) in a 500.
+            where = "{'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), 'input': '" + form + "'}"
+            return 500, f"[{where}]"
+        if "max_tokens" in body and not self.knows_max_tokens:
+            return 400, "Unsupported parameter: 'max_tokens' is not supported with this model."
+        return None
 
     def next(self, body: dict[str, Any], headers: dict[str, str]) -> str:
         with self._lock:
@@ -63,7 +78,13 @@ class JudgeServer:
             # What a judge would say that obeys a plan's text: one row for everything.
             rows = [{"id": "*", "reason": "told to", "same_part": True, "match": True}]
         text = json.dumps({"answers": rows})
-        return text[: len(text) // 2] if how == "cut" else text
+        wrapped = {
+            "fenced": f"```json\n{text}\n```",
+            "prose": f'I answer with {{"answers": [...]}} for each id {{A, B}}:\n\n{text}\n\nThat is all.',
+            "think": f'<think>Perhaps {{"answers": []}}? No.</think>\n{text}',
+            "twice": f"{text}\n{text}",
+        }
+        return text[: len(text) // 2] if how == "cut" else wrapped.get(how, text)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -78,6 +99,9 @@ class Handler(BaseHTTPRequestHandler):
         how = self.judge.next(body, {name.lower(): value for name, value in self.headers.items()})
         if how == "slow":
             time.sleep(self.judge.slowness)
+        if refusal := self.judge.refusal(body):
+            self.reply(refusal[0], {"error": {"message": refusal[1], "type": "internal_server_error"}})
+            return
         if how in ("429", "500", "401", "400"):
             self.reply(int(how), {"error": {"message": f"no: {self.headers.get('Authorization')}", "type": "t"}})
             return

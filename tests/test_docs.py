@@ -122,6 +122,9 @@ def test_commands_run(page: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("OPENAI_API_KEY", "test")
     if page.stem == "ablationbench":
         write_author_data(here)
+    if page.stem == "other-benchmarks":
+        for path in (ROOT / "tests" / "data" / "parsing").glob("*.json"):
+            shutil.copy(path, here)
     with serving(JudgeServer()) as url:
         for line in evalkit_lines(page):
             words = shlex.split(line)[1:]

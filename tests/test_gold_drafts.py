@@ -12,7 +12,7 @@ from conftest import entry, plan
 from judge_server import JudgeServer, serving
 
 from evalkit.cli import group
-from evalkit.errors import InputError
+from evalkit.errors import InputError, JudgeError
 from evalkit.judges.llm.prompts import InvalidReply
 from evalkit.labels.drafts import Decision, DraftSession, confirm
 from evalkit.labels.extraction import Review, draft_of, read_entries, read_reviews
@@ -102,10 +102,15 @@ def test_a_review_becomes_a_draft_with_its_sentences(reviews: Path, tmp_path: Pa
 
 
 def test_a_reply_that_never_fits_is_no_draft(reviews: Path, tmp_path: Path) -> None:
-    with serving(Reader(always="schema")) as url:
-        done = extract(reviews, tmp_path / "gold", url)
-    assert "Paper A: no draft (unfit)" in done.output
+    told = "no review was answered; the first: unfit: an entry has other fields"
+    with serving(Reader(always="schema")) as url, pytest.raises(JudgeError, match=told):
+        extract(reviews, tmp_path / "gold", url)
     assert not (tmp_path / "gold").exists()
+    (reviews / "paper-c.txt").write_text(REVIEW + " Once more.")
+    with serving(Reader(["cut"] * 2, always="ok")) as url:
+        (tmp_path / "one.toml").write_text("[judge]\nconcurrency = 1\n")
+        done = extract(reviews, tmp_path / "gold", url, "--config", str(tmp_path / "one.toml"))
+    assert "Paper A: no draft (unfit: the reply is cut off; `max_tokens`" in " ".join(done.output.split())
 
 
 PLAN = [{"name": "No gating", "ablated_part": "gating module", "action": "REMOVE", "metrics": ["accuracy"]}]

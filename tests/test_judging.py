@@ -129,6 +129,11 @@ def test_a_reply_that_fits() -> None:
         (json.dumps({"answers": [{**GOOD[0], "match": True, "same_part": False}, GOOD[1]]}), "without the same part"),
         (json.dumps({"answers": [{**GOOD[0], "score": 3}, GOOD[1]]}), "other fields"),
         (json.dumps({"answers": ["a1", "b2"]}), "no object"),
+        ("<think>" + json.dumps({"answers": GOOD}), "no end"),
+        ("say " + json.dumps({"answers": GOOD})[:-9], "not JSON"),
+        ("say " + json.dumps({"answers": GOOD, "note": 1}), "not an object"),
+        ("say " + '{"answers": ' * 100_000, "not JSON"),
+        (json.dumps({"answers": GOOD}) + '{"answers": []}', "more than one"),
     ],
 )
 def test_a_reply_that_does_not_fit(text: str, why: str) -> None:
@@ -213,8 +218,10 @@ def test_no_call_holds_entries_of_one_planner_beside_a_pair_of_another(tmp_path:
 def test_a_gullible_judge_decides_nothing(tmp_path: Path) -> None:
     judge = JudgeServer(always="gullible")
     with serving(judge) as url, panel(tmp_path, url) as judges:
-        assert judges.ask(QUESTIONS) == {}
-        assert judges.report()["left"] == {"not answered": len(QUESTIONS)}
+        with pytest.raises(
+            JudgeError, match=r"none of 18 pairs was answered \(18 of 18 .* 100%: 18 unfit; .* not asked"
+        ):
+            judges.ask(QUESTIONS)
         assert judges.failures == {"unfit": len(QUESTIONS)}
 
 
@@ -276,6 +283,10 @@ def test_failures_are_counted_and_not_kept(tmp_path: Path) -> None:
         assert judges.report()["left"] == {"not answered": 3}
         assert judges.signature.endswith("(3 of 18 left)")
         assert judges.failures == {"unfit": 3}
+        assert judges.trouble() == (
+            "3 of 18 answers did not come, 17%: 3 unfit; the last error: an answer has other fields than id, reason,"
+            " same_part and match"
+        )
     with serving(judge) as url, panel(tmp_path, url) as judges:
         assert len(judges.ask(QUESTIONS)) == len(QUESTIONS)
         assert judges.budget.calls == 1
@@ -285,10 +296,88 @@ def test_a_server_that_is_down_ends_soon(tmp_path: Path) -> None:
     many = [Question(f"p{at}", entry("gate"), entry("gate")) for at in range(50)]
     judge = JudgeServer(always="500")
     with serving(judge) as url, panel(tmp_path, url, attempts=2, concurrency=2) as judges:
-        assert judges.ask(many) == {}
+        with pytest.raises(JudgeError, match=r"none of 50 pairs was answered .* the last error: .*500.* no: Bearer"):
+            judges.ask(many)
+        assert "secret-key" not in judges.trouble()
         assert sum(judges.failures.values()) == 50
         assert set(judges.failures) == {"failed", "stopped"}
     assert len(judge.log) <= 2 * 12  # after eight failures in a row the rest is not tried
+
+
+def sent_forms(judge: JudgeServer) -> list[str]:
+    return [body.get("response_format", {"type": "text"})["type"] for body in judge.log]
+
+
+@pytest.mark.parametrize(
+    ("forms", "sent"),
+    [
+        (("json_schema", "json_object", "text"), ["json_schema"] * 6),
+        (("json_object", "text"), ["json_schema"] + ["json_object"] * 6),  # llama-cpp-python's server
+        (("text",), ["json_schema", "json_object"] + ["text"] * 6),
+    ],
+)
+def test_a_form_that_the_server_refuses_is_not_tried_again(
+    forms: Sequence[str], sent: Sequence[str], tmp_path: Path
+) -> None:
+    judge = JudgeServer(always="ok" if len(forms) == 3 else "fenced")
+    judge.forms = forms
+    with serving(judge) as url, panel(tmp_path, url, concurrency=1, wait=30) as judges:  # a refusal is not waited for
+        assert len(judges.ask(QUESTIONS)) == len(QUESTIONS)
+        assert sent_forms(judge) == sent
+        assert judges.spent().endswith(f", replies as {sent[-1]}") == (len(forms) < 3)
+        assert judges.trouble() == ""
+
+
+def test_several_threads_that_are_refused_end_in_the_same_form(tmp_path: Path) -> None:
+    judge = JudgeServer()
+    judge.forms = ("json_object", "text")
+    with serving(judge) as url, panel(tmp_path, url, concurrency=6) as judges:
+        assert len(judges.ask(QUESTIONS)) == len(QUESTIONS)
+    assert set(sent_forms(judge)) == {"json_schema", "json_object"}
+    assert sent_forms(judge).count("json_object") == 6
+
+
+def test_a_reply_has_a_most_of_tokens_where_the_server_permits(tmp_path: Path) -> None:
+    """Twice the estimate for three pairs, 30 + 60 each, and 4,096 to think; what the settings say wins."""
+    judge = JudgeServer()
+    with serving(judge) as url:
+        with panel(tmp_path / "a", url) as judges:
+            judges.ask(QUESTIONS[:3])
+        with panel(tmp_path / "b", url, request={"max_tokens": 99}) as judges:
+            judges.ask(QUESTIONS[:3])
+        judge.knows_max_tokens = False
+        with panel(tmp_path / "c", url, concurrency=1) as judges:
+            assert len(judges.ask(QUESTIONS)) == len(QUESTIONS)
+        with panel(tmp_path / "d", url, request={"max_completion_tokens": 9}) as judges:
+            judges.ask(QUESTIONS[:3])
+    asked_for = [body.get("max_tokens") for body in judge.log]
+    assert asked_for == [4096 + 2 * 210, 99, 4096 + 2 * 210, *[None] * 6, None]
+
+
+@pytest.mark.parametrize("how", ["fenced", "prose", "think"])
+def test_an_answer_in_other_words_is_read(how: str, tmp_path: Path) -> None:
+    judge = JudgeServer(always=how)
+    with serving(judge) as url, panel(tmp_path, url) as judges:
+        assert len(judges.ask(QUESTIONS)) == len(QUESTIONS)
+        assert len(judge.log) == 6
+
+
+def test_two_answers_in_one_reply_are_none(tmp_path: Path) -> None:
+    judge = JudgeServer(always="twice")
+    with (
+        serving(judge) as url,
+        panel(tmp_path, url) as judges,
+        pytest.raises(JudgeError, match="more than one JSON object"),
+    ):
+        judges.ask(QUESTIONS)
+
+
+def test_a_server_that_is_not_there_is_named_with_its_reason(tmp_path: Path) -> None:
+    with serving(JudgeServer()) as url:
+        pass
+    with panel(tmp_path, url, attempts=1) as judges, pytest.raises(JudgeError, match="Connection") as caught:
+        judges.ask(QUESTIONS)
+    assert str(caught.value).startswith(f"{url}: none of 18 pairs was answered (18 of 18 answers did not come, 100%: ")
 
 
 def test_a_slow_server_is_given_up_in_time(tmp_path: Path) -> None:
@@ -530,10 +619,29 @@ def test_the_command_asks_prints_and_repeats_for_nothing(folder: Path) -> None:
         assert len(judge.log) == 26
         assert "asked just now: 0 calls" in again.stdout
     for path in (folder / "one").iterdir():
-        assert path.read_bytes() == (folder / "two" / path.name).read_bytes(), path.name
+        if path.name != "run.json":
+            assert path.read_bytes() == (folder / "two" / path.name).read_bytes(), path.name
+    one, two = (json.loads((folder / name / "run.json").read_text()) for name in ("one", "two"))
+    assert one.pop("provenance")["command"].endswith("--out one")  # which run this is, and when it was made
+    assert two.pop("provenance")["command"].endswith("--out two")
+    assert one == two
     everything = "".join(path.read_bytes().decode(errors="replace") for path in folder.rglob("*") if path.is_file())
     assert "sk-very-secret" not in everything + first.stdout + first.stderr
     assert json.loads((folder / "one" / "run.json").read_text())["signature"]["judge"].startswith("m@")
+
+
+def test_a_command_without_one_answer_ends_in_two_and_says_why(folder: Path) -> None:
+    with serving(JudgeServer(always="500")) as url:
+        done = run(folder, url, "--out", "one")
+    assert (done.returncode, (folder / "one").exists()) == (2, False)
+    assert "none of 144 pairs was answered" in done.stderr
+    assert "the last error: Error code: 500" in done.stderr
+    text = (folder / "my.toml").read_text()
+    (folder / "my.toml").write_text(text.replace("concurrency = 2", "concurrency = 1"))
+    with serving(JudgeServer(["schema", "schema"])) as url:
+        done = run(folder, url, "--out", "one")
+    assert done.returncode == 0
+    assert "6 of 144 answers did not come, 4%: 6 unfit; the last error: an answer has" in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

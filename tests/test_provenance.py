@@ -158,3 +158,16 @@ def test_a_report_says_it_without_the_folders_of_this_machine(project: Path) -> 
     assert "score --pred plans --gold gold" in text
     assert "/prompt.txt" in text
     assert str(project) not in text
+
+
+def test_plans_of_standard_input_have_no_commit(project: Path) -> None:
+    git(project, "init", "-q")
+    git(project, "add", "plans")
+    git(project, "commit", "-qm", "plans")
+    line = json.dumps({"planner": "p", "paper": "a", "ablations": ENTRY})
+    words = ("score", "--pred", "-", "--gold", "gold", "--matcher", "lexical", "--out", "run")
+    result = CliRunner().invoke(group, words, input=line + "\n", catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    made = load_run("run").meta["provenance"]
+    assert "git" not in made
+    assert made["inputs"]["plans"].keys() == {"digest"}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator, ValidationError
+from judge_server import JudgeServer, serving
 from test_house import commands
 
 from evalkit.cli import group
@@ -140,6 +141,10 @@ def test_agreement_fits(here: Path) -> None:
     judges = [str(path) for path in sorted((GOLDENS / "judges").iterdir())]
     words = [word for judge in judges for word in ("--judgements", judge)]
     text = run("agree", *words, "--pred", "evalkit-demo/plans", "--gold", "evalkit-demo/gold", "--json")
+    check(json.loads(text), "json-agree", strict=False)
+    with serving(JudgeServer()) as url:
+        words = ["--labels", str(GOLDENS / "labels.jsonl"), "--matcher", "lexical", "--cache", str(here / "cache")]
+        text = run("agree", *words, "--judge", "m", "--judge-url", url, "--json")
     check(json.loads(text), "json-agree", strict=False)
 
 

@@ -161,7 +161,7 @@ def everything_shown(text: str) -> Iterable[RenderableType]:
     """What the commands show of a run, a comparison, a gate, baselines, documents and a study."""
     run, result = run_of(text), compared(text)
     yield from console.summary(run, wide=True, verbose=True)
-    yield from agreement_text.decisions(run, text, {text: 1})
+    yield from agreement_text.decisions(run, text, text)
     yield from (console.paper(run, *plan) for plan in run.worst_plans())
     yield from console.readings([LoadedPlans((), (Diagnostic("error", text, text, text, 3),))])
     yield from (console.after_score(text), console.next_steps(text), console.grid(("head",), [(text,)]))

@@ -94,6 +94,30 @@ def test_the_reviewer_task_from_its_files(tmp_path: Path) -> None:
     assert (board["match_precision"], board["match_recall"]) == (2 / 3, 1)
 
 
+def test_a_review_that_suggests_nothing_is_zero_in_the_benchmarks_means_only(tmp_path: Path) -> None:
+    """AblationBench's hits are at most the suggestions: of 0 suggestions it has 0 hits, and keeps the paper."""
+    gold = as_lines(
+        tmp_path / "gold.jsonl", [*REVIEWER, {**REVIEWER[0], "id": "paper-z", "num_ablation_suggestions": 0}]
+    )
+    for paper in ("paper-a", "paper-z"):
+        for folder, rows in (
+            ("plans", [entry | {"name": name} for name, entry in zip("abc", [*ENTRIES, ENTRIES[0]], strict=True)]),
+            ("judge", [{"name_in_plan": name, "appears_in_review": name != "c"} for name in "cab"]),
+        ):
+            (tmp_path / folder / "planner").mkdir(parents=True, exist_ok=True)
+            as_lines(tmp_path / folder / "planner" / f"{paper}.jsonl", rows)
+    judges = Judgements([read_judge(tmp_path / "judge")])
+    run = score_run(tmp_path / "plans", gold, Settings(resamples=0, compat="ablationbench"), judgements=judges)
+    board = run.leaderboard.iloc[0]
+    # Of two papers one is 2/3, 1, 4/5 and one is 0.
+    assert (board["ab_precision"], board["ab_recall"], board["ab_f1"]) == pytest.approx((1 / 3, 1 / 2, 2 / 5))
+    assert (board["match_precision"], board["match_recall"], board["papers"]) == (2 / 3, 1, 1)
+    assert "no-suggestion" in set(run.diagnostics["code"])
+    (own,) = run.meta["compat"]
+    step = {item["rule"]: item for item in own["steps"]}["no-suggestion-is-zero"]
+    assert (step["precision"], step["recall"], step["f1"]) == pytest.approx((1 / 3, 1 / 2, 2 / 5))
+
+
 def test_what_people_said_about_judges_plans(tmp_path: Path) -> None:
     rows = [{"name_in_plan": "a", "appears_in_review": True}, {"name_in_plan": "b", "appears_in_review": False}]
     labels = "\n".join(json.dumps(row) for row in rows)

@@ -5,7 +5,18 @@ from typing import Any
 
 import click
 
-from evalkit.cli.options import JSON, JUDGEMENTS, SCORING, cache_options, judgements_from, workplace
+from evalkit.cli.options import (
+    CONFIG,
+    JSON,
+    JUDGEMENTS,
+    SCORING,
+    cache_options,
+    judgements_from,
+    panel_for,
+    server_options,
+    settings_from,
+    workplace,
+)
 
 
 @click.command("agree")
@@ -16,11 +27,13 @@ from evalkit.cli.options import JSON, JUDGEMENTS, SCORING, cache_options, judgem
 @SCORING["matcher"]
 @SCORING["calibration"]
 @SCORING["model"]
+@server_options
+@CONFIG
 @cache_options
 @JSON
 def command(
     labels: tuple[str, ...], judgements: tuple[str, ...], pred: str | None, gold: str | None, cache: str | None,
-    no_cache: bool, as_json: bool, **options: Any,
+    no_cache: bool, as_json: bool, config: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Say how well a matcher agrees with labels or with a judge, or how well judges agree with each other.
 
@@ -28,15 +41,19 @@ def command(
     the effect on each planner's score, and the worst disagreements. On labels that the calibration was fitted to,
     the figures flatter it. With --judgements, --pred and --gold: the same against what one judge decided, people for
     example; or with several, kappa and alpha between them.
+
+    With --labels and --judge: how often a language model agrees with the labels where they say yes (sensitivity) and
+    where they say no (specificity), and whether its answers change when the two sides are swapped.
     """
-    from evalkit.labels import agree_with, agree_with_judge
+    from evalkit.labels import agree_with, agree_with_judge, measure_judge
     from evalkit.report import agreement_text, console, json_output, progress
     from evalkit.scoring.pipeline import compare_judges
-    from evalkit.settings import Settings
 
-    settings = Settings().with_options(options)
+    settings = settings_from(config, options)
     if bool(labels) == bool(judgements) or (judgements and not (pred and gold)):
         raise click.UsageError("give either --labels, or --judgements with --pred and --gold")
+    if settings.judge.models and not labels:
+        raise click.UsageError("--judge is measured on --labels")
     judges = judgements_from(judgements)
     if judges and pred and gold:
         result = dict(compare_judges(pred, gold, settings, judges))
@@ -45,6 +62,14 @@ def command(
             with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
                 result["matcher"] = agree_with_judge(pred, gold, settings, judges, place["cache"], advance)
             text = chain(text, agreement_text.matcher_and_judge(result["matcher"]))
+    elif settings.judge.models:
+        with (
+            progress.bar() as advance,
+            workplace({"no_cache": no_cache}, cache) as place,
+            panel_for(settings, cache, advance) as panel,
+        ):
+            result = measure_judge(labels, settings, panel, place["cache"], advance) if panel else {}
+        text = agreement_text.measured_judge(result)
     else:
         with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:
             result = agree_with(labels, settings, place["cache"], advance)

@@ -34,6 +34,7 @@ def extract(reviews: str, out: str, force: bool, cache: str | None, config: str 
     """
     from pathlib import Path
 
+    from evalkit.errors import JudgeError
     from evalkit.judges.llm import ReplyCache, key_from, parse_prompt
     from evalkit.labels.extraction import Extractor, gold_file, read_reviews, summary
     from evalkit.storage.files import cache_folder, read_text, shipped, write_texts
@@ -44,6 +45,8 @@ def extract(reviews: str, out: str, force: bool, cache: str | None, config: str 
     with ReplyCache(cache_folder(cache)) as replies:
         extractor = Extractor(settings, prompt, replies, partial(key_from, settings, os.environ))
         drafts = list(extractor.drafts(read_reviews(reviews)))
+    if all(item.failed for item in drafts):
+        raise JudgeError(f"{settings.url}: no review was answered; the first: {drafts[0].failed}")
     files = {Path(out, f"{_file_name(item.review.paper)}.json"): gold_file(item, settings, prompt)
              for item in drafts if not item.failed}  # fmt: skip
     write_texts(files, force=force)

@@ -224,7 +224,8 @@ def take_made(options: dict[str, Any], plans: str) -> dict[str, Any]:
     said = {"note": options.pop("note"), "tags": parsed_tags(options.pop("tags"))}
     prompts, keep = options.pop("prompts"), options.pop("keep_prompt")
     words = click.get_current_context().meta.get(WORDS, ())
-    return provenance(words, **said, prompts=prompts, keep_text=keep, plans=plans)
+    # Plans of standard input lie in no folder.
+    return provenance(words, **said, prompts=prompts, keep_text=keep, plans=None if plans == "-" else plans)
 
 
 def holds_runs(place: str) -> bool:

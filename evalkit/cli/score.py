@@ -131,7 +131,7 @@ def command(
     if as_json:
         click.echo(json_output.run(run, by))
     else:
-        decisions = agreement_text.decisions(run, panel.spent() if panel else "", panel.failures if panel else None)
+        decisions = agreement_text.decisions(run, panel.spent() if panel else "", panel.trouble() if panel else "")
         agreement = agreement_text.judges(run.meta["judges"]) if run.meta.get("judges") else ()
         compat = agreement_text.compat(run)
         leaderboard = console.summary(run, wide=wide, verbose=verbose, by=by)

@@ -9,10 +9,10 @@ from itertools import chain
 from types import MappingProxyType
 
 from evalkit.errors import InputError
-from evalkit.formats import json, markdown, reply, shapes, yaml
+from evalkit.formats import aaar, abgen, exp_bench, json, markdown, reply, shapes, yaml
 from evalkit.formats.diagnostics import CODES, ParseContext, Report
 from evalkit.formats.layouts import final_lists, read_plans
-from evalkit.formats.tree import Node
+from evalkit.formats.tree import Members, Node, members_of
 from evalkit.plugins import load_plugin, plugin_names, plugin_package
 from evalkit.text import repair_document
 from evalkit.types import Diagnostic, Document, Plan
@@ -46,6 +46,20 @@ def _data(parse: Callable[[str, Report], list[Node]]) -> Callable[[str, ParseCon
     return lambda text, context: read_plans(final_lists(parse(text, context.report), text, 1, context), context)
 
 
+def _benchmark(
+    plans: Callable[[Members, int, ParseContext], Iterator[Node]],
+) -> Callable[[str, ParseContext], list[Plan]]:
+    """Read plans from the rows of another benchmark's JSON, each translated; JSON without such rows is read as JSON."""
+
+    def read(text: str, context: ParseContext) -> list[Plan]:
+        nodes = json.read_values(text, context.report)
+        rows = [row for node in nodes for row in (node.value if isinstance(node.value, tuple) else (node,))]
+        found = [plan for row in rows for plan in plans(members_of(row), row.line, context)]
+        return read_plans(found or final_lists(nodes, text, 1, context), context)
+
+    return read
+
+
 def _json_values(text: str, report: Report) -> list[Node]:
     """Return the values of a text in brackets: of YAML where it is that, else of JSON."""
     return yaml.flow_values(text, report) or json.read_values(text, report)
@@ -62,6 +76,12 @@ READ = "read are JSON or YAML lists, headings with '- **Action**: ...', '1. **Na
 FORMATS: Mapping[str, Format] = {
     format_.name: format_
     for format_ in (
+        Format("abgen", "AbGen's examples: a module each, with the objective of its study", (".json", ".jsonl"),
+               abgen.recognises, _benchmark(abgen.plans)),
+        Format("aaar", "AAAR-1.0's ExperimentDesign: lists of experiments in prose, experts' and a model's", (".json",),
+               aaar.recognises, _benchmark(aaar.plans)),
+        Format("exp-bench", "EXP-Bench's designs: each factor a REPLACE by its options", (".json", ".jsonl"),
+               exp_bench.recognises, _benchmark(exp_bench.plans)),
         Format("jsonl", "one JSON object a line: entries, or plans", (".jsonl", ".ndjson"),
                json.is_jsonl, _data(json.read_values), json.write_jsonl),
         Format("json", "a list of entries, an object with one, or an object of papers (AblationBench's plans.json)",

@@ -243,6 +243,7 @@ class _Grouper:
             group = self.group(self._owner(value, owner, PAPER), node.line)
             message = f"expected entries, found that there are {int(count)}; only judgements can score them"
             self.context.report("only-counted", message, node.line)
+            group.about["num_ablation_suggestions"] = str(int(count))
             for number in range(1, int(count) + 1):
                 name = Node(node.line, f"suggestion {number}")
                 group.entries.append((Node(node.line, {"name": name, "ablated_part": name}), ""))

@@ -44,6 +44,17 @@ def as_text(node: Node, *, depth: int = 3) -> str:
     return ", ".join(as_text(item, depth=depth - 1) for item in node.value)
 
 
+def members_of(node: Node | None) -> Members:
+    """Return the members of an object; none of anything else."""
+    return node.value if node is not None and isinstance(node.value, dict) else {}
+
+
+def text_under(members: Members, key: str) -> Node | None:
+    """Return the text under a key, if there is one and it says something."""
+    node = members.get(key)
+    return node if node is not None and isinstance(node.value, str) and node.value.strip() else None
+
+
 def on_line(node: Node, line: int) -> Node:
     """Return the same tree with every value on one line."""
     value = node.value

@@ -139,7 +139,7 @@ class Extractor:
         try:
             return client.ask(sent, SCHEMA, 10, checked), ""
         except NoReply as reason:
-            return "", str(reason)
+            return "", ": ".join(filter(None, (str(reason), reason.detail)))
 
 
 def read_entries(text: str) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def calibrate_on(
     """Fit the settings' matcher to the labels of these files; `note` says what a user of it must know."""
     if is_plugin(settings.matcher):
         raise InputError(f"the matcher {settings.matcher!r} is a plug-in, which has no calibration to fit")
-    rows, vectors, model = _inputs(paths, settings, store, progress)
+    rows, vectors, model = labelled_inputs(paths, settings, store, progress)
     return calibrate(rows, settings.matcher, vectors, _fitted_on(paths, model, note), guarantee)
 
 
@@ -45,7 +45,7 @@ def adapt_on(
     base = calibration_for(settings)
     if base.matcher != settings.matcher:
         raise InputError(f"the base {base.id} is for --matcher {base.matcher}, not {settings.matcher}")
-    rows, vectors, model = _inputs(paths, settings, store, progress)
+    rows, vectors, model = labelled_inputs(paths, settings, store, progress)
     return adapt(rows, base, vectors, _fitted_on(paths, model, note), seed=settings.seed)
 
 
@@ -53,7 +53,7 @@ def agree_with(
     paths: Sequence[str], settings: Settings, store: Store | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Return how well the settings' calibration agrees with the labels of these files."""
-    rows, vectors, model = _inputs(paths, settings, store, progress)
+    rows, vectors, model = labelled_inputs(paths, settings, store, progress)
     labels = () if is_plugin(settings.matcher) else calibration_for(settings).fitted_on.get("labels", ())
     fitted = {file["sha256"] for file in labels if isinstance(file, Mapping)}
     seen_before = any(file_hash(path) in fitted for path in paths)
@@ -108,7 +108,7 @@ def _fitted_on(paths: Sequence[str], model: str, note: str) -> dict[str, Any]:
     return {"labels": files, "model": model, "note": note}
 
 
-def _inputs(
+def labelled_inputs(
     paths: Sequence[str], settings: Settings, store: Store | None, progress: Progress | None
 ) -> tuple[list[LabelledPlan], Vectors | None, str]:
     """Return the labelled plans of all files, the vectors of their texts, and the model that these come from."""

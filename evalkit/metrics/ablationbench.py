@@ -51,14 +51,18 @@ REVIEWER_RULES: Mapping[str, str] = {
     "surplus-vanishes": "entries judged true beyond the number of suggestions are neither right nor wrong",
     **VOTE_RULE,
 }
+EMPTY_RULE: Mapping[str, str] = {
+    "no-suggestion-is-zero": "(reviewer) a paper whose review suggests nothing is 0 in every mean; ours leave it out",
+}
 LAST_RULES: Mapping[str, str] = {
     "undefined-is-zero": "a ratio without a denominator (an empty plan's precision) is 0 and stays in the mean",
     "group-alignment": "every pair that was judged a match counts; evalkit's run gives each entry one partner",
 }
 _COUNTING = {name: reason for name, reason in {**AUTHOR_RULES, **REVIEWER_RULES}.items() if name not in VOTE_RULE}
-RULES: Mapping[str, str] = {**_COUNTING, **VOTE_RULE, **LAST_RULES}
+RULES: Mapping[str, str] = {**_COUNTING, **VOTE_RULE, **EMPTY_RULE, **LAST_RULES}
 COMPAT_FIGURES = ["ab_precision", "ab_recall", "ab_f1", "ab_ndcg"]
 COMPAT_COUNTS = ["ab_true_positives", "ab_false_positives", "ab_false_negatives"]
+NO_SUGGESTION = "no-suggestion"  # the code of gold that counts 0 suggestions
 NDCG_REASON = "ab_ndcg takes gold in the order of its file; plan order and false positives do not enter it"
 AVOIDED: Mapping[str, str] = {
     "stale replies": "a resumed or cached run may read a reply against the wrong sides or the wrong plan",
@@ -226,22 +230,26 @@ def _lifted(
     return tuple(steps)
 
 
-def differences(scores: Mapping[str, Sequence[tuple[CompatScore, Tally]]]) -> dict[str, Any]:
+def differences(scores: Mapping[str, Sequence[tuple[CompatScore, Tally]]], empty: int = 0) -> dict[str, Any]:
     """From the benchmark's macro figures to ours, one lifted rule after another, over papers with their samples.
+
+    `empty` papers have reviews that suggest nothing: whatever a plan says, its hits are 0 there.
 
     Each step says what lifting its rule adds to precision, recall and F1; together they are the whole difference.
     """
     tallies = {paper: [compat.tally for compat, _ in samples] for paper, samples in scores.items()}
-    first = before = _macro(tallies, undefined=0.0)
+    first = before = _macro(tallies, undefined=0.0, empty=empty)
     steps = []
     for rule, reason in RULES.items():
         if rule == "group-alignment":
             tallies = {paper: [ours for _, ours in samples] for paper, samples in scores.items()}
+        elif rule in EMPTY_RULE:
+            empty = 0
         elif rule != "undefined-is-zero":
             for paper, samples in scores.items():
                 lifted = (dict(compat.steps).get(rule) for compat, _ in samples)
                 tallies[paper] = [new or old for new, old in zip(lifted, tallies[paper], strict=True)]
-        after = _macro(tallies, undefined=None if rule in LAST_RULES else 0.0)
+        after = _macro(tallies, undefined=None if rule in LAST_RULES else 0.0, empty=empty)
         moved = {name: _difference(after[name], before[name]) for name in after}
         if any(moved.values()):
             steps.append({"rule": rule, "reason": reason, **moved})
@@ -254,8 +262,11 @@ def _difference(after: float | None, before: float | None) -> float:
     return 0.0 if after is None or before is None else after - before
 
 
-def _macro(tallies: Mapping[str, Sequence[Tally]], undefined: float | None) -> dict[str, float | None]:
-    """Means over papers of precision, recall and F1; `undefined` stands in for what has no denominator."""
+def _macro(tallies: Mapping[str, Sequence[Tally]], undefined: float | None, empty: int) -> dict[str, float | None]:
+    """Means over papers of precision, recall and F1; `undefined` stands in for what has no denominator.
+
+    `empty` more papers are 0.
+    """
     means: dict[str, float | None] = {}
     for name in ("precision", "recall", "f1"):
         papers = []
@@ -263,5 +274,5 @@ def _macro(tallies: Mapping[str, Sequence[Tally]], undefined: float | None) -> d
             values = [undefined if (v := getattr(tally, name)) is None else v for tally in samples]
             if defined := [value for value in values if value is not None]:
                 papers.append(sum(defined) / len(defined))
-        means[name] = sum(papers) / len(papers) if papers else None
+        means[name] = sum(papers) / (len(papers) + empty) if papers else None
     return means

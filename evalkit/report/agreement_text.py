@@ -30,7 +30,7 @@ COMPAT = ("precision", "recall", "f1")
 WORST_SHOWN = 5
 
 
-def decisions(run: Run, spent: str = "", failures: Mapping[str, int] | None = None) -> Iterator[Text]:
+def decisions(run: Run, spent: str = "", trouble: str = "") -> Iterator[Text]:
     """Say what labels correct, who decided the borderline pairs, what was left to the matcher, and what it cost."""
     yield from _corrected(run)
     if promise := run.meta.get("guarantee"):
@@ -42,8 +42,9 @@ def decisions(run: Run, spent: str = "", failures: Mapping[str, int] | None = No
     yield Text(f"{names} decided {facts['decided']} of {facts['pairs']} pairs, {facts['matches']} of them as matches")
     if facts["left"]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in facts["left"].items())
-        now = ", ".join(f"{count} {reason}" for reason, count in (failures or {}).items())
-        yield Text(f"left to the matcher: {reasons}{f' (this time: {now})' if now else ''}", style="yellow")
+        yield Text(f"left to the matcher: {reasons}", style="yellow")
+    if trouble:
+        yield Text(safe_terminal(trouble), style="yellow")
     if "krippendorff_alpha" in facts:
         yield Text(f"agreement of the judges: Krippendorff's alpha {number(facts['krippendorff_alpha'], 2)}")
     if spent:
@@ -152,6 +153,32 @@ def labels(result: Mapping[str, Any]) -> Iterator[RenderableType]:
             entry = pair[side]
             action = f"{entry['action']} {'; '.join(entry['replacement'])}"
             yield Text(safe_terminal(f"  {side}: {entry['name']} | {entry['ablated_part']} | {action}"))
+
+
+def measured_judge(result: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Show how often a judge agrees with labels, and what swapping the sides changes."""
+    names = safe_terminal(", ".join(result["judges"]))
+    head = f"{names} on {result['rows']} labelled plans of {result['papers']} papers"
+    yield Text(f"{head}: {result['answered']} of {result['pairs']} pairs answered; {result['spent']}")
+    if result["trouble"]:
+        yield Text(safe_terminal(result["trouble"]), style="yellow")
+    heads = ("pairs", "yes", "sensitivity", "no", "specificity")  # what the labels say
+    rows = []
+    for which, both in result["agreement"].items():
+        for what, own in both.items():
+            cells = [(str(own[name]["pairs"]), _share(own[name])) for name in ("sensitivity", "specificity")]
+            rows.append((f"{which}, {what}", *cells[0], *cells[1]))
+    yield grid(heads, rows)
+    place = result["position"]
+    yield Text(
+        f"sides swapped: {place['changed']} of {place['pairs']} answers change; match only with gold first"
+        f" {place['gold_first_only']}, only with gold second {place['gold_second_only']}, p {number(place['p'])}"
+    )
+
+
+def _share(share: Mapping[str, float | None]) -> str:
+    """Return a share with its interval."""
+    return number(share["value"]) + brackets(share["low"], share["high"])
 
 
 def calibration(result: Calibration) -> Iterator[RenderableType]:

@@ -280,7 +280,10 @@ def _agree() -> Schema:
     facts = dict.fromkeys(("plans", "unjudged", "pairs"), WHOLE) | {"judges": ANY, "compared": many(ANY)}
     alpha = {"krippendorff_alpha": maybe(NUMBER, NULL)}
     judges = keyed({**facts, **alpha, "problems": many(hint_schema(Diagnostic))})
-    return {**_document(), "anyOf": [labels, judges]}
+    measured = dict.fromkeys(("rows", "papers", "pairs", "answered"), WHOLE) | {"judges": many(TEXT)}
+    measured |= dict.fromkeys(("judge", "spent", "trouble"), TEXT) | {"model": maybe(TEXT, NULL)}
+    model = keyed({**measured, "agreement": ANY, "position": ANY})
+    return {**_document(), "anyOf": [labels, judges, model]}
 
 
 def _history() -> Schema:

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
+from evalkit.metrics.ablationbench import NO_SUGGESTION
 from evalkit.metrics.counts import LOST_SAMPLE, MISSING_PLAN
 from evalkit.settings import Settings, gold_digest
 from evalkit.storage.cache import decode_plans, encode_plans
@@ -117,8 +118,7 @@ def gold_by_paper(plans: Iterable[Plan]) -> tuple[dict[str, Plan], list[Diagnost
     for plan in plans:
         key = normalise_id(plan.paper)
         if not plan.ablations:
-            message = f"expected gold entries for {plan.paper!r}, found none; the paper is not scored"
-            problems.append(Diagnostic("error", "no-gold", message, plan.path))
+            problems.append(_no_gold(plan))
             continue
         first = gold.setdefault(key, plan)
         if first is plan:
@@ -128,6 +128,15 @@ def gold_by_paper(plans: Iterable[Plan]) -> tuple[dict[str, Plan], list[Diagnost
         message = f"gold for {plan.paper!r} was read from {first.path}; this one is not used"
         problems.append(Diagnostic("error", "duplicate-gold", message, plan.path))
     return gold, problems
+
+
+def _no_gold(plan: Plan) -> Diagnostic:
+    """Report gold without entries: none could be read, or a review that suggests none, as AblationBench counts them."""
+    if dict(plan.about).get("num_ablation_suggestions") == "0":
+        message = f"the review of {plan.paper!r} suggests nothing; only AblationBench's means count the paper, as 0"
+        return Diagnostic("warning", NO_SUGGESTION, message, plan.path)
+    message = f"expected gold entries for {plan.paper!r}, found none; the paper is not scored"
+    return Diagnostic("error", "no-gold", message, plan.path)
 
 
 def _is_file_of(path: str, key: str) -> bool:

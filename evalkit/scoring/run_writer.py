@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evalkit import stats
 from evalkit.errors import InputError
-from evalkit.metrics.ablationbench import COMPAT_COUNTS, COMPAT_FIGURES, differences
+from evalkit.metrics.ablationbench import COMPAT_COUNTS, COMPAT_FIGURES, NO_SUGGESTION, differences
 from evalkit.metrics.figures import FIGURES, HEADLINES, MACRO, MICRO, WEIGHT_COUNTS, WEIGHTED, figures
 from evalkit.scoring.rows import PAIR_COLUMNS, PLAN_COLUMNS, BatchResult, Compat, Row, joined
 from evalkit.settings import Settings
@@ -111,8 +111,9 @@ class RunWriter:
         }
         table = paper_table(papers)
         if self._compat:
-            meta["compat"] = compat_report(self._compat)
-            board, table = with_compat(board, table, compat_frame(self._compat))
+            empty = sum(item.code == NO_SUGGESTION for item in problems)
+            meta["compat"] = compat_report(self._compat, empty)
+            board, table = with_compat(board, table, compat_frame(self._compat), empty)
         return Run(
             leaderboard=board,
             papers=table,
@@ -336,14 +337,21 @@ def compat_frame(scores: Iterable[Compat]) -> pd.DataFrame:
     return frame.groupby(["planner", "paper"], sort=True, as_index=False).mean()
 
 
-def with_compat(board: pd.DataFrame, papers: pd.DataFrame, compat: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Add the `ab_` family to leaderboard and papers: unweighted means over papers, and sums of counts."""
+def with_compat(
+    board: pd.DataFrame, papers: pd.DataFrame, compat: pd.DataFrame, empty: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Add the `ab_` family to leaderboard and papers: unweighted means over papers, and sums of counts.
+
+    `empty` papers, whose reviews suggest nothing, are 0 in the means.
+    """
     by_planner = compat.groupby("planner", sort=True)
-    means = by_planner[COMPAT_FIGURES].mean().join(by_planner[COMPAT_COUNTS].sum())
+    counted = by_planner.size()
+    means = by_planner[COMPAT_FIGURES].mean().mul(counted / (counted + empty), axis=0)
+    means = means.join(by_planner[COMPAT_COUNTS].sum())
     return board.merge(means, on="planner", how="left"), papers.merge(compat, on=["planner", "paper"], how="left")
 
 
-def compat_report(scores: Iterable[Compat]) -> list[dict[str, object]]:
+def compat_report(scores: Iterable[Compat], empty: int = 0) -> list[dict[str, object]]:
     """Return AblationBench's figures beside the run's own, per planner, and what each rule changes."""
     planners: dict[str, dict[str, list[tuple[CompatScore, Tally]]]] = {}
     for score, compat in scores:
@@ -352,7 +360,8 @@ def compat_report(scores: Iterable[Compat]) -> list[dict[str, object]]:
                                         counts.gold_entries)))  # fmt: skip
         planners.setdefault(score.planner, {}).setdefault(score.paper, []).append((compat, ours))
     return [
-        {"planner": name, "papers": len(papers), **differences(papers)} for name, papers in sorted(planners.items())
+        {"planner": name, "papers": len(papers), **differences(papers, empty)}
+        for name, papers in sorted(planners.items())
     ]
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from evalkit.errors import JudgeError, install_command
 from evalkit.judges.llm.http import Connection
 from evalkit.judges.llm.prompts import InvalidReply, Messages
 from evalkit.settings import JudgeSettings
+
+if TYPE_CHECKING:
+    import openai
 
 LONGEST_WAIT = 60.0
 TEMPORARY = (408, 409, 425, 429)  # and everything from 500 on
@@ -23,6 +27,12 @@ REPLY_TOKENS = 60  # of one verdict with its reason
 OVERHEAD = 30  # tokens of the schema and of the message's frame
 MILLION = 1_000_000
 MOST_TOKENS = 100 * MILLION  # of one call; more is no count
+THINKING = 4096  # tokens that a reply may have beside its verdicts
+LONGEST_REASON = 300  # characters of what a server says
+# The forms of a reply, from the strictest on; a server that refuses one is asked for the next.
+FORMS = ("json_schema", "json_object", "text")
+_REFUSES_FORM = re.compile(r"response.?format|json.?(schema|object|mode)|structured.?output|grammar", re.IGNORECASE)
+_REFUSES_LENGTH = re.compile(r"max.?(completion.?)?tokens|maximum context|context.?(length|window)", re.IGNORECASE)
 
 Parsed = TypeVar("Parsed")
 
@@ -44,7 +54,14 @@ def key_from(settings: JudgeSettings, environment: Mapping[str, str]) -> str:
 
 
 class NoReply(Exception):
-    """No usable reply: every attempt failed, nothing is left to spend, or all was stopped; the message says which."""
+    """No usable reply: every attempt failed, nothing is left to spend, or all was stopped; the message says which.
+
+    `detail` is what the server said, or what was wrong with its reply.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.detail = detail
 
 
 def tokens_of(text: str) -> int:
@@ -60,6 +77,11 @@ def tokens_in(messages: Sequence[Mapping[str, str]]) -> int:
 def tokens_out(pairs: int) -> int:
     """Estimate the tokens of the reply on so many pairs."""
     return OVERHEAD + REPLY_TOKENS * pairs
+
+
+def most_tokens(pairs: int) -> int:
+    """Return how many tokens a reply on so many pairs may have: twice the estimate, and room to think."""
+    return THINKING + 2 * tokens_out(pairs)
 
 
 def cost(settings: JudgeSettings, model: str, used_in: int, used_out: int) -> float:
@@ -125,6 +147,8 @@ class Client:
 
         self.settings, self.model, self.budget = settings, model, budget
         self._key = key
+        self.form = FORMS[0 if settings.structured else -1]  # that the server accepted so far
+        self._limited = not {"max_tokens", "max_completion_tokens"} & set(settings.request)
         self._connection = Connection(settings)
         # No retries of the client's own: they would not be counted.
         self._openai = openai.OpenAI(
@@ -135,49 +159,83 @@ class Client:
     def ask(self, messages: Messages, schema: Mapping[str, Any], items: int, parse: Callable[[str], Parsed]) -> Parsed:
         """Return the parsed reply on so many items; one that does not fit is asked for once more."""
         reserve = cost(self.settings, self.model, tokens_in(messages), tokens_out(items))
+        wrong = ""
         for _ in range(2):
-            text, complete = self._reply(messages, schema, reserve)
+            text, complete = self._reply(messages, schema, items, reserve)
             try:
                 if complete:
                     return parse(text)
-            except InvalidReply:
-                pass
-        raise NoReply("unfit")
+                wrong = "the reply is cut off; `max_tokens` in [judge.request] permits a longer one"
+            except InvalidReply as error:
+                wrong = str(error)
+        raise NoReply("unfit", wrong)
 
-    def _reply(self, messages: Messages, schema: Mapping[str, Any], reserve: float) -> tuple[str, bool]:
-        """Return a reply and whether it came to its own end; wait and ask again on what may pass."""
+    def _reply(self, messages: Messages, schema: Mapping[str, Any], items: int, reserve: float) -> tuple[str, bool]:
+        """Return a reply and whether it came to its own end; wait and ask again on what may pass.
+
+        What a server refuses to know is left out, of this request and of all later ones.
+        """
         import openai
 
         asked_to_wait: str | None = None
-        for attempt in range(self.settings.attempts):
+        attempt, detail = 0, ""
+        while attempt < self.settings.attempts:
             if attempt and self.budget.stopped.wait(self._wait(attempt, asked_to_wait)):
                 raise NoReply("stopped")
             self.budget.reserve(reserve)
-            used, asked_to_wait = (0, 0), None
+            used, asked_to_wait, form, limited = (0, 0), None, self.form, self._limited
             try:
-                text, complete, used = self._once(messages, schema)
+                text, complete, used = self._once(messages, schema, form, most_tokens(items) if limited else None)
                 return text, complete
             except openai.APIStatusError as error:
+                detail = reason = self._reason(error)
+                if self._lays_aside(error, form, limited):
+                    continue
                 if error.status_code < 500 and error.status_code not in TEMPORARY:
-                    reason = " ".join(str(error.message)[:5000].replace(self._key, "***").split())[:300]
                     if 300 <= error.status_code < 400:
                         reason = "it sends us to another address; name that one, as redirects are not followed"
                     raise JudgeError(
                         f"{self.settings.url}: the judge {self.model!r} refused the request: {reason}"
                     ) from None
                 asked_to_wait = error.response.headers.get("retry-after")
-            except (openai.APIConnectionError, openai.APIResponseValidationError, ValueError):
-                pass  # timeouts, broken connections and replies that are cut in the middle
+            except (openai.APIConnectionError, openai.APIResponseValidationError, ValueError) as error:
+                detail = self._reason(error)  # timeouts, broken connections and replies that are cut in the middle
             finally:
                 self.budget.settle(reserve, self.model, used)
-        raise NoReply("failed")
+            attempt += 1
+        raise NoReply("failed", detail)
 
-    def _once(self, messages: Sequence[Any], schema: Mapping[str, Any]) -> tuple[str, bool, tuple[int, int]]:
+    def _reason(self, error: Exception) -> str:
+        """Return what an error says, on one line, without the key."""
+        cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
+        text = str(getattr(error, "message", "") or error or type(error).__name__) + cause
+        return " ".join(text[:5000].replace(self._key, "***").split())[:LONGEST_REASON]
+
+    def _lays_aside(self, error: openai.APIStatusError, form: str, limited: bool) -> bool:
+        """Leave out of all later requests what a refusal of this one names; return whether it names anything."""
+        if error.status_code in (401, 403, *TEMPORARY) or error.status_code < 400:
+            return False
+        text = str(error.message)[:5000]
+        if form != FORMS[-1] and _REFUSES_FORM.search(text):
+            # Another thread may have been refused meanwhile, and even the next form.
+            self.form = max(self.form, FORMS[FORMS.index(form) + 1], key=FORMS.index)
+            return True
+        if limited and _REFUSES_LENGTH.search(text):
+            self._limited = False
+            return True
+        return False
+
+    def _once(
+        self, messages: Sequence[Any], schema: Mapping[str, Any], form: str, limit: int | None
+    ) -> tuple[str, bool, tuple[int, int]]:
         """Send one request; return the text, whether it is complete, and the tokens used."""
         request: dict[str, Any] = {"temperature": 0, **self.settings.request}
-        if self.settings.structured:
-            form = {"name": "reply", "strict": True, "schema": schema}
-            request["response_format"] = {"type": "json_schema", "json_schema": form}
+        if limit is not None:
+            request["max_tokens"] = limit
+        if form != "text":
+            request["response_format"] = {"type": form}
+        if form == "json_schema":
+            request["response_format"]["json_schema"] = {"name": "reply", "strict": True, "schema": schema}
         with self._connection.exchange():
             response = self._openai.chat.completions.with_raw_response.create(
                 model=self.model, messages=list(messages), extra_body=request

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from evalkit.errors import JudgeError, Stopped
-from evalkit.judges.llm.client import Budget, Client, NoReply, cost, tokens_in, tokens_out
+from evalkit.judges.llm.client import FORMS, Budget, Client, NoReply, cost, tokens_in, tokens_out
 from evalkit.judges.llm.prompts import (
     SCHEMA,
     Prompt,
@@ -49,6 +49,7 @@ class Outcome:
     batch: Batch
     verdicts: Verdicts
     reason: str = ""
+    detail: str = ""
     error: BaseException | None = None
 
 
@@ -57,16 +58,27 @@ class Panel:
 
     def __init__(
         self, settings: JudgeSettings, prompt: Prompt, cache: ReplyCache, *, seed: int, key: Callable[[], str],
-        progress: Progress | None = None,
+        progress: Progress | None = None, swapped: bool = False,
     ) -> None:  # fmt: skip
         if not settings.models:
             raise JudgeError("no judge is named; use --judge MODEL, or `models` in [judge] of the settings")
         self.settings, self.prompt, self.cache, self.seed = settings, prompt, cache, seed
         self.budget = Budget(settings)
-        self._progress, self._key = progress, key
+        self._progress, self._key, self._swapped = progress, key, swapped
         self._clients: dict[str, Client] = {}
         self._missing: Counter[str] = Counter()
+        self.last_error = ""  # what the server said last when it gave no answer, or what was wrong with its reply
         self._report: dict[str, Any] = {}
+        self._asked = 0
+
+    def swapped(self) -> Panel:
+        """Return the same judges, who see the two sides of each pair in the other order, on the same budget."""
+        panel = Panel(
+            self.settings, self.prompt, self.cache, seed=self.seed, key=self._key, progress=self._progress,
+            swapped=not self._swapped,
+        )  # fmt: skip
+        panel.budget = self.budget
+        return panel
 
     @property
     def signature(self) -> str:
@@ -84,6 +96,8 @@ class Panel:
         verdicts, batches = self._cached_and_open(fair, owners)
         for outcome in self._outcomes(batches):
             verdicts[outcome.batch.model].update(outcome.verdicts)
+        if fair and not any(verdicts.values()) and set(self.failures) - {"budget"}:
+            raise JudgeError(f"{self.settings.url}: none of {len(fair)} pairs was answered ({self.trouble()})")
         opinions = {item: opinion for item in fair if (opinion := vote(item, verdicts)) is not None}
         self._report = self._summary(asked, fair, verdicts, opinions)
         return opinions
@@ -121,15 +135,28 @@ class Panel:
         return self._report
 
     def spent(self) -> str:
-        """Return calls, tokens and money of this time."""
-        return self.budget.spent()
+        """Return calls, tokens and money of this time, and which form of replies a server refused."""
+        forms = sorted({client.form for client in self._clients.values()} - {FORMS[0]}, key=FORMS.index)
+        refused = f", replies as {' and '.join(forms)}" if forms and self.settings.structured else ""
+        return self.budget.spent() + refused
+
+    def trouble(self) -> str:
+        """Return how many answers did not come this time and why, with the last error; empty if all came."""
+        missing = sum(self.failures.values())
+        if not missing:
+            return ""
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.failures.items())
+        share = f"{missing} of {self._asked} answers did not come, {missing / self._asked:.0%}: {reasons}"
+        return f"{share}; the last error: {self.last_error}" if self.last_error else share
 
     def _cache_key(self, model: str, question: Question) -> str:
         request = [dict(self.settings.request), self.settings.structured]
-        return fingerprint([content(question), self.prompt.digest, model, request, self.seed])
+        sides = ["swapped"] * self._swapped
+        return fingerprint([content(question), self.prompt.digest, model, request, self.seed, *sides])
 
     def _outcomes(self, batches: Sequence[Batch]) -> Iterator[Outcome]:
         """Yield every batch's outcome as it comes in, kept before it is passed on; an interrupt loses none of them."""
+        self._asked = sum(len(batch.questions) for batch in batches)
         if not batches:
             return
         self._clients = {
@@ -166,19 +193,20 @@ class Panel:
         model = outcome.batch.model
         self.cache.put_verdicts({self._cache_key(model, item): verdict for item, verdict in outcome.verdicts.items()})
         self._missing[outcome.reason] += len(outcome.batch.questions) - len(outcome.verdicts)
+        self.last_error = outcome.detail or self.last_error
         return outcome
 
     def _serve(self, work: queue.SimpleQueue[Batch | None], done: queue.SimpleQueue[Outcome]) -> None:
         """Take batches and give outcomes until there are no more."""
         while (batch := work.get()) is not None:
             try:
-                sent = messages(self.prompt, batch.questions, self.seed)
+                sent = messages(self.prompt, batch.questions, self.seed, self._swapped)
                 ids = {question_id(question, self.seed): question for question in batch.questions}
                 read = partial(read_verdicts, ids=list(ids))
                 verdicts = self._clients[batch.model].ask(sent, SCHEMA, len(ids), read)
                 done.put(Outcome(batch, {ids[name]: verdict for name, verdict in verdicts.items()}))
             except NoReply as reason:
-                done.put(Outcome(batch, {}, str(reason)))
+                done.put(Outcome(batch, {}, str(reason), reason.detail))
             except BaseException as error:
                 done.put(Outcome(batch, {}, error=error))
 

@@ -20,6 +20,7 @@ from evalkit.settings import fingerprint, read_toml
 from evalkit.types import Ablation, Question
 
 Messages = list[dict[str, str]]
+MOST_OBJECTS = 20  # that are looked for in a reply; each costs a look at the rest of it
 # Texts that speak to a judge instead of describing an ablation, once they are `_folded`; such a pair is not sent. There
 # are other ways to say so: this list spares calls and catches the plain ones, and what guards the verdicts is the rest.
 _SPEAKS_TO_JUDGE = re.compile(
@@ -133,12 +134,17 @@ def question_id(question: Question, seed: int) -> str:
     return hashlib.sha256(f"{seed}:{fingerprint(content(question))}".encode()).hexdigest()[:8]
 
 
-def messages(prompt: Prompt, questions: Sequence[Question], seed: int) -> Messages:
+def gold_first(question: Question, seed: int, swapped: bool = False) -> bool:
+    """Return whether gold is side A, which is drawn by the pair's id; with `swapped` it is the other side."""
+    return (int(question_id(question, seed), 16) % 2 == 0) != swapped
+
+
+def messages(prompt: Prompt, questions: Sequence[Question], seed: int, swapped: bool = False) -> Messages:
     """Return what is sent for a batch of questions of one paper."""
     pairs = []
     for question in questions:
         name, sides = question_id(question, seed), [_shown(question.gold), _shown(question.plan)]
-        if int(name, 16) % 2:  # which side is gold is drawn by the pair's id
+        if not gold_first(question, seed, swapped):
             sides.reverse()
         pairs.append({"id": name, "A": sides[0], "B": sides[1]})
     ids = [str(pair["id"]) for pair in pairs]
@@ -190,13 +196,36 @@ def read_verdicts(text: str, ids: Sequence[str]) -> dict[str, Verdict]:
 
 
 def read_list(text: str, key: str) -> list[Mapping[str, Any]]:
-    """Return the list of objects that a reply consists of."""
+    """Return the list of objects that a reply consists of, or holds after prose, thinking or in a fence."""
     try:
         tree = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
         raise InvalidReply("not JSON, or cut off") from error
+    except ValueError:
+        tree = _object_in(text, key)
     if not isinstance(tree, dict) or set(tree) != {key} or not isinstance(tree[key], list):
         raise InvalidReply(f"not an object with the one list {key!r}")
     if not all(isinstance(item, dict) for item in tree[key]):
         raise InvalidReply(f"{key!r} holds something that is no object")
     return list(tree[key])
+
+
+def _object_in(text: str, key: str) -> Any:
+    """Return the one JSON object in a text that begins with a key; what was thought before does not count."""
+    answer = text.rpartition("</think>")[2]
+    if "<think>" in answer:
+        raise InvalidReply("the thinking comes to no end")
+    found, decoder, start = [], json.JSONDecoder(), re.compile(rf'\{{\s*"{key}"\s*:')
+    place = start.search(answer)
+    for _ in range(MOST_OBJECTS):
+        if place is None:
+            break
+        try:
+            tree, end = decoder.raw_decode(answer, place.start())
+            found.append(tree)
+        except (ValueError, RecursionError):
+            end = place.end()  # words about the object, or one that is cut off
+        place = start.search(answer, end)
+    if len(found) != 1 or place is not None:
+        raise InvalidReply("more than one JSON object" if found else "not JSON, or cut off")
+    return found[0]

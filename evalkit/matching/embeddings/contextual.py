@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import PackageNotFoundError, files
 from itertools import groupby
 from pathlib import Path
@@ -107,17 +109,25 @@ class ContextualEncoder:
         pieces = self._model.tokens([text or " " for text in wanted])
         rows = [(text, *item) for text, item in zip(wanted, pieces, strict=True)]
         threads = _idle_threads(os.cpu_count() or 1)
-        with threadpool_limits(threads):
-            for group in _batches(rows, self.batch):
-                states = self._model.states([tokens for _, tokens, _ in group])
-                for (text, _, spans), vectors in zip(group, states, strict=True):
-                    result[text] = _vectors(text, vectors, spans)
-                if progress:
-                    progress(f"Embedding texts on {threads} threads", len(result), len(wanted))
+        # Each batch on one thread: a product that several share out may differ by a rounding.
+        with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+            try:
+                for vectors in pool.map(partial(_encoded, self._model), _batches(rows, self.batch)):
+                    result |= vectors
+                    if progress:
+                        progress(f"Embedding texts on {threads} threads", len(result), len(wanted))
+            finally:  # who stops here does not wait for the rest
+                pool.shutdown(cancel_futures=True)
         return {text: result[text] for text in wanted}
 
 
 Row = tuple[str, Sequence[int], Sequence[Span]]
+
+
+def _encoded(model: Model, group: Sequence[Row]) -> dict[str, TextVectors]:
+    """Return the vectors of texts that are as long as one another."""
+    states = model.states([tokens for _, tokens, _ in group])
+    return {text: _vectors(text, own, spans) for (text, _, spans), own in zip(group, states, strict=True)}
 
 
 def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
