@@ -14,7 +14,7 @@ and the leaderboards, which hold numbers. What was produced last lies in .golden
 What may differ between two machines or two days is taken out before anything is compared, and no more than that:
 
 - `versions` in run.json and in what `--json` prints: Python and other people's packages
-- the time in `provenance` of the same, and on pages
+- the time in `provenance` of the same, on pages, and in logs for Inspect and their names
 - the hashes of script and style in a page's policy; script and style themselves are code, and left out of pages
 - the size of the cache on disk, as `evalkit cache` prints it
 - the place of the work folder, should a path be absolute
@@ -60,6 +60,7 @@ NORMALISED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r'("versions": ?)\{\s*"python"[^{}]*\}'), r'\1"<versions>"'),
     (re.compile(r'("provenance": ?\{\s*"time": ?)"[^"]*"'), r'\1"<time>"'),
     (re.compile(r"(<dt>time</dt><dd><bdi>)[^<]*"), r"\1<time>"),
+    (re.compile(r'("(?:created|started_at|completed_at)": ")[^"]*'), r"\1<time>"),
     (re.compile(r"&#39;sha256-[A-Za-z0-9+/=]+&#39;"), "&#39;<hash>&#39;"),
     (re.compile(r"((?:rows|judges|left), )\d+\.\d MiB"), r"\1<size> MiB"),
 )
@@ -488,7 +489,7 @@ def written(work: Path) -> Files:
     """The files that the steps wrote; of a page what it says, its data and its drawings, each for itself."""
     found: Files = {}
     for path in sorted((work / "out").rglob("*")):
-        name = path.relative_to(work / "out").as_posix()
+        name = re.sub(r"\d{4}-\d\d-\d\dT[\d-]{8}\+00-00", "time", path.relative_to(work / "out").as_posix())
         if path.is_file() and path.suffix == ".html":
             found |= page(name, path.read_text(encoding="utf-8"))
         elif path.is_file():

@@ -105,6 +105,7 @@ def test_a_worse_head_trips_and_says_so(repository: Repository) -> None:
     assert (repository.checkout / ".evalkit" / "cache").is_dir()
 
 
+@pytest.mark.slow
 def test_an_equal_head_passes_by_a_branch_and_its_own_rules(repository: Repository) -> None:
     repository.commit(plans=6, entries=3)
     git(repository.origin, "branch", "old")
@@ -117,6 +118,7 @@ def test_an_equal_head_passes_by_a_branch_and_its_own_rules(repository: Reposito
     assert "at least 0.9" in repository.read("gate.md")
 
 
+@pytest.mark.slow
 def test_gold_that_changed_is_taken_for_both_sides(repository: Repository) -> None:
     """The base's plans are scored on head's gold: names of papers that only the base had do not matter."""
     base = repository.commit(plans=6, entries=3)
@@ -128,6 +130,7 @@ def test_gold_that_changed_is_taken_for_both_sides(repository: Repository) -> No
     assert (done.returncode, repository.outputs["verdict"]) == (0, "pass"), done.stderr
 
 
+@pytest.mark.slow
 def test_without_plans_in_the_base_there_is_a_leaderboard(repository: Repository) -> None:
     (repository.origin / "README").write_text("x")
     git(repository.origin, "add", "-A")
@@ -141,6 +144,7 @@ def test_without_plans_in_the_base_there_is_a_leaderboard(repository: Repository
     assert "<html" in repository.read("report.html")
 
 
+@pytest.mark.slow
 def test_a_baseline_takes_the_bases_place(repository: Repository) -> None:
     repository.commit(plans=6, entries=3)
     repository.clone()
@@ -161,6 +165,7 @@ def test_plans_that_cannot_be_scored_leave_a_comment(repository: Repository) -> 
     assert repository.read("comment.md").startswith("evalkit could not score the plans of head")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_baseline", [False, True])
 def test_gitlab_compares_with_a_baseline_or_the_base(repository: Repository, has_baseline: bool) -> None:
     job = yaml.safe_load((ROOT / "docs" / "ci" / "gitlab.yml").read_text(encoding="utf-8"))["plans"]

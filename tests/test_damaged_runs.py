@@ -142,6 +142,7 @@ def replaced(text: str, path: tuple[Any, ...], value: Any) -> str:
     return json.dumps(tree[""])
 
 
+@pytest.mark.slow
 def test_a_run_that_lacks_a_fact_is_refused_or_read_without_it(place: Path) -> None:
     """Every key of run.json is taken out in turn."""
     (place / "lacking").mkdir()

@@ -397,7 +397,7 @@ def alive(group: int) -> list[str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-@pytest.mark.parametrize("wait", [0.0, 0.1, 0.4, 1.5])
+@pytest.mark.parametrize("wait", [*(pytest.param(wait, marks=pytest.mark.slow) for wait in (0.0, 0.1, 1.5)), 0.4])
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_no_process_remains_of_a_command_that_was_ended(how: str, wait: float, tmp_path: Path) -> None:
     """Sent to the first process alone, while it starts the others and while they work."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner
@@ -158,27 +159,70 @@ def test_metrics_are_one_flat_object_of_numbers() -> None:
 
 def test_the_log_has_papers_as_samples() -> None:
     run = run_of(PLAN, plan(planner="silent"))
-    files = EXPORTERS["inspect"](run)
-    assert sorted(files) == ["lm-planner_gpt-4o.json", "silent.json"]
-    log = json.loads(files["lm-planner_gpt-4o.json"])
+    log, quiet = map(json.loads, EXPORTERS["inspect"](run).values())
     (sample,) = log["samples"]
     assert (sample["id"], len(sample["target"]), log["eval"]["model"]) == ("paper", 3, "lm-planner/gpt-4o")
     assert sample["scores"]["match_recall"]["value"] == pytest.approx(2 / 3)
     assert log["eval"]["metadata"]["signature"]["matcher"] == "judgements"
+    assert log["results"]["scores"][0]["name"] == "match_f1"  # what `inspect view` lists
     # A plan without entries has no precision: it is not scored 0, it is not there.
-    silent = json.loads(files["silent.json"])["samples"][0]["scores"]
+    silent = quiet["samples"][0]["scores"]
     assert "match_precision" not in silent
     assert silent["match_recall"]["value"] == 0
 
 
+LONG = "ü_:/" * 100
+MADE = {"time": "2026-01-31T12:34:56Z"}
+
+
+def test_logs_are_named_as_inspect_names_them() -> None:
+    run = run_of(PLAN, plan(planner=LONG), plan(planner="a_b"), plan(planner="a/b"))
+    for made, time in (({}, "1970-01-01T00-00-00"), (MADE, "2026-01-31T12-34-56")):
+        run.meta["provenance"] = made
+        files = EXPORTERS["inspect"](run)
+        logs = [json.loads(text)["eval"] for text in files.values()]
+        shown = {"lm-planner/gpt-4o": "lm-planner-gpt-4o", LONG: ("ü---" * 8)[:30], "a_b": "a-b", "a/b": "a-b"}
+        assert [name.split("_") for name in files] == [
+            [f"{time}+00-00", "evalkit", shown[log["model"]], f"{log['eval_id']}.json"] for log in logs
+        ]
+        assert {log["created"].replace(":", "-") for log in logs} == {f"{time}+00-00"}
+        assert len({log["eval_id"] for log in logs}) == 4
+        assert max(len(name.encode()) for name in files) < 200
+
+
 def test_inspect_reads_its_logs(tmp_path: Path) -> None:
-    reader = pytest.importorskip("inspect_ai.log", reason="the extra `inspect` is not installed")
-    folder = written(run_of(PLAN), "inspect", tmp_path)
-    log = reader.read_eval_log(str(folder / "lm-planner_gpt-4o.json"))
-    assert (log.status, log.eval.model, log.samples[0].id) == ("success", "lm-planner/gpt-4o", "paper")
-    assert log.samples[0].scores["match_recall"].value == pytest.approx(2 / 3)
-    means = {score.name: score.metrics["mean"].value for score in log.results.scores}
-    assert means["match_recall"] == pytest.approx(2 / 3)
+    """Listing, headers and data frames, with the values of the run's own tables."""
+    from inspect_ai.analysis import evals_df, samples_df  # seconds, so not while other tests are collected
+    from inspect_ai.log import list_eval_logs, read_eval_log
+
+    run = run_of(PLAN, plan(planner="silent"), plan(entry("gate", None), planner=LONG))
+    run.meta["provenance"] = MADE
+    folder = str(written(run, "inspect", tmp_path))
+    listed = list_eval_logs(folder)
+    headers = [read_eval_log(info.name, header_only=True) for info in listed]
+    assert sorted(header.eval.model for header in headers) == sorted(["lm-planner/gpt-4o", "silent", LONG])
+    assert [(info.task, info.task_id) for info in listed] == [("evalkit", header.eval.eval_id) for header in headers]
+    whole = {log.eval.model: log for log in map(read_eval_log, listed)}
+    assert all(log.status == "success" and not log.plan.steps for log in whole.values())
+    expected = run.papers.set_index("planner")["match_recall"].to_dict()
+    assert {model: log.samples[0].scores["match_recall"].value for model, log in whole.items()} == expected
+    evals, samples = evals_df(folder, quiet=True), samples_df(folder, quiet=True)
+    assert evals.set_index("model")["score_match_recall_mean"].to_dict() == expected
+    by_id = evals.set_index("eval_id")["model"]
+    assert dict(zip(samples["eval_id"].map(by_id), samples["score_match_recall"], strict=True)) == expected
+
+
+def test_inspect_view_serves_its_logs(tmp_path: Path) -> None:
+    from inspect_ai._view.fastapi_server import view_server_app
+    from starlette.testclient import TestClient
+
+    run = run_of(PLAN, plan(planner="silent"))
+    client = TestClient(view_server_app(default_dir=str(written(run, "inspect", tmp_path))))
+    files = [file["name"] for file in client.get("/logs").json()["files"]]
+    headers = client.get("/log-headers", params={"file": files}).json()
+    assert sorted(header["eval"]["model"] for header in headers) == ["lm-planner/gpt-4o", "silent"]
+    (log,) = (client.get(f"/logs/{quote(name, safe='')}").json() for name in files if "silent" in name)
+    assert log["samples"][0]["scores"]["match_recall"]["value"] == 0
 
 
 @pytest.mark.parametrize(

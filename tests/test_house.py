@@ -60,7 +60,9 @@ HEAVY = ("torch", "sentence_transformers", "transformers", "pandas", "sklearn")
 # What sentence-transformers installs: a pin of torch here would keep people from choosing its build.
 INDIRECT = {"torch", "transformers", "huggingface-hub"}
 # Import name -> distribution, where they differ.
-DISTRIBUTIONS = {"yaml": "pyyaml", "sklearn": "scikit-learn", "vl_convert": "vl-convert-python"}
+DISTRIBUTIONS = {
+    "mlflow": "mlflow-skinny", "yaml": "pyyaml", "sklearn": "scikit-learn", "vl_convert": "vl-convert-python"
+}  # fmt: skip
 
 
 def modules() -> list[Path]:

@@ -24,7 +24,7 @@ from evalkit.errors import OutputError
 ENTRY = {"name": "[/x] :smile: π", "ablated_part": "[bold]é", "action": "REMOVE", "metrics": ["[link=x]F1"]}
 RUN, PLANNER = "o[/x]", "[red]:smile:大"
 SHOW_PLACES = ("score", "report", "plot", "compare", "gate", "baseline", "export", "cache", "agree")
-SHOW_PLANNERS = ("score", "show", "compare", "baseline")
+SHOW_PLANNERS = ("score", "show", "compare", "baseline", "history")
 COLUMNS = {"COLUMNS": "200", "PYTHONUTF8": "1"}
 # For each command some words that print something; those that ask or serve show their help.
 WORDS: dict[str, tuple[str, ...]] = {
@@ -37,6 +37,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "gate": (RUN, RUN),
     "baseline": ("set", RUN, "--name", "b"),
     "export": (RUN, "--to", "inspect", "--out", "e[/x]", "--force"),
+    "log": ("--help",),
     "gold": ("confirm", "gold", "--all"),
     "label": ("--help",),
     "validate": ("plans",),
@@ -47,6 +48,10 @@ WORDS: dict[str, tuple[str, ...]] = {
     "cache": ("info", "--cache", "k[/x]"),
     "calibrate": ("--help",),
     "agree": ("--labels", "none[/x]"),
+    "watch": ("--help",),
+    "history": (RUN,),
+    "view": ("--help",),
+    "schema": ("run",),
 }
 # Runs every command in a child of its own, whose standard output is what `kind` says; prints codes and what was said.
 DRIVER = """

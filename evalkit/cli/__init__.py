@@ -32,6 +32,7 @@ COMMANDS = {
     "view": "a folder of runs in the browser",
     "history": "many runs in the order of their time",
     "export": "a run in the files of other tools",
+    "log": "a run in an experiment tracker",
     "gold": "gold from the text of reviews, as drafts to confirm",
     "label": "a page where a person decides pairs",
     "validate": "read plans or gold and report what is wrong with them",

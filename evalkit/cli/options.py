@@ -184,7 +184,7 @@ class Number(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 PORT = Number(int, 0, 65535)
 
 
-class Registered(click.Choice[str]):
+class Registered(click.Choice):  # type: ignore[type-arg, unused-ignore]
     """One of the names in a registry, whose module is imported only when the names are needed, or of a plug-in."""
 
     def __init__(self, module: str, registry: str, plugins: Kind | None = None) -> None:

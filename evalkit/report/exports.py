@@ -28,7 +28,7 @@ from evalkit.storage.tables import from_cell
 
 Files = dict[str, str]
 LONGEST = 200  # bytes of one step of a path; file systems take 255, with the ending
-EPOCH = "1970-01-01T00:00:00+00:00"
+EPOCH = "1970-01-01T00:00:00Z"  # where a run does not say when it was made
 LOGGED = (*shown_in("logs"), *COMPAT_FIGURES)
 # No figures by themselves, but readers of logs have them.
 ALSO_LOGGED = ("match_gold_expected", "match_plan_expected", "match_f1_if_none_micro", "match_f1_if_all_micro")
@@ -194,7 +194,7 @@ def _number(value: Any) -> float | int | None:
 def inspect_logs(run: Run) -> Files:
     """Inspect AI logs, one a planner: papers are samples, figures are scores. Written without Inspect itself.
 
-    A run does not say when it was made, so that the same input gives the same bytes; the time in a log is the epoch.
+    Inspect lists files that are named `<time>_<task>_<model>_<id>`, and takes logs of one id for retries of one eval.
     """
     files: list[tuple[str, str]] = []
     scores = {(row["planner"], row["paper"]): row for row in keyed(run.papers).to_dict("records")}
@@ -204,15 +204,17 @@ def inspect_logs(run: Run) -> Files:
     for row in keyed(run.leaderboard).to_dict("records"):
         planner = row["planner"]
         samples = [_sample(case, scores[planner, paper]) for paper, case in by_planner[planner].items()]
-        log = json.dumps(_log(run, planner, samples, row), ensure_ascii=False, indent=1)
-        files.append((f"{place(planner.replace('/', '_'))}.json", log + "\n"))
+        log = _log(run, planner, samples, row)
+        shown = place(planner.replace("/", "-")).replace("_", "-")[:30]
+        name = f"{log['eval']['created']}_evalkit_{shown}_{log['eval']['eval_id']}.json".replace(":", "-")
+        files.append((name, json.dumps(log, ensure_ascii=False, indent=1) + "\n"))
     return _distinct(files)
 
 
 def _figures(row: Mapping[Any, Any]) -> dict[str, float]:
-    """Return the figures of a row that have a value; counts and intervals stay in the run."""
+    """Return the figures of a row that have a value, the headline first; counts and intervals stay in the run."""
     logged = (name for name in map(str, row) if _OF_FIGURE.sub("", name) in LOGGED or name in ALSO_LOGGED)
-    numbers = {name: _number(row[name]) for name in logged}
+    numbers = {name: _number(row[name]) for name in sorted(logged, key=lambda name: name != "match_f1")}
     return {name: float(value) for name, value in numbers.items() if value is not None}
 
 
@@ -237,21 +239,24 @@ def _sample(case: Case, row: Mapping[Any, Any]) -> dict[str, Any]:
 def _log(run: Run, planner: str, samples: list[dict[str, Any]], row: Mapping[Any, Any]) -> dict[str, Any]:
     """Return a whole log: what was run, the means over papers, the samples."""
     papers = [sample["id"] for sample in samples]
+    made = run.meta.get("provenance", {}).get("time", EPOCH).replace("Z", "+00:00")
+    own = fingerprint([run.signature.digest, planner])[:22]
     return {
         "version": 2,
         "status": "success",
         "eval": {
-            "created": EPOCH,
-            "eval_id": run.signature.digest,
+            "created": made,
+            "eval_id": own,
             "run_id": run.signature.digest,
             "task": "evalkit",
-            "task_id": f"evalkit-{run.signature.gold}",
+            "task_id": own,
             "dataset": {"name": f"gold {run.signature.gold}", "samples": len(papers), "sample_ids": papers},
             "model": planner,
             "config": {},
             "packages": {"evalkit": run.signature.version},
             "metadata": {"signature": asdict(run.signature)},
         },
+        "plan": {"name": "plan", "steps": [], "config": {}},
         "results": {
             "total_samples": len(samples),
             "completed_samples": len(samples),
@@ -260,7 +265,7 @@ def _log(run: Run, planner: str, samples: list[dict[str, Any]], row: Mapping[Any
                 for name, value in _figures(row).items()
             ],
         },
-        "stats": {"started_at": EPOCH, "completed_at": EPOCH},
+        "stats": {"started_at": made, "completed_at": made},
         "samples": samples,
     }
 
@@ -268,10 +273,13 @@ def _log(run: Run, planner: str, samples: list[dict[str, Any]], row: Mapping[Any
 @_exporter("metrics-json")
 def metrics(run: Run) -> Files:
     """Export one flat object of numbers for experiment trackers: `<planner>/<figure>`, without what is undefined."""
-    numbers = {
-        f"{row['planner']}/{name}": figure
-        for row in keyed(run.leaderboard).to_dict("records")
-        for name, value in row.items()
-        if (figure := _number(value)) is not None
-    }
+    numbers = {f"{planner}/{name}": value for planner, name, value in figures_by_planner(run)}
     return {"metrics.json": json.dumps(numbers, ensure_ascii=False, indent=1) + "\n"}
+
+
+def figures_by_planner(run: Run) -> Iterator[tuple[str, str, float | int]]:
+    """Yield planner, name and value of every number in the leaderboard; what is undefined is left out."""
+    for row in keyed(run.leaderboard).to_dict("records"):
+        for name, value in row.items():
+            if (figure := _number(value)) is not None:
+                yield row["planner"], str(name), figure
