@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from evalkit.errors import InputError
 from evalkit.formats import find_format, parse_document, write_plans
+from evalkit.formats.exp_bench import FACTORS
 from evalkit.plugins import plugin_names, plugin_package
 from evalkit.scoring.given import plans_given
 from evalkit.scoring.pair import PlanRef, gold_by_paper
@@ -215,7 +216,9 @@ def parse_documents(
 def _without_path(document: Document) -> Document:
     """Put marks in the place of the names that the path gives; a name that it does not give stays unset."""
     planner = _PLANNER if document.planner else document.planner
-    return Document("", document.text, planner, _PAPER if document.paper else document.paper)
+    # EXP-Bench's tasks are named after the file with a number.
+    given = not document.paper or FACTORS in document.text
+    return Document("", document.text, planner, document.paper if given else _PAPER)
 
 
 def _parsers() -> str:
