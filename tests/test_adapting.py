@@ -103,6 +103,7 @@ def test_a_base_that_is_right_is_rarely_moved(base: Calibration) -> None:
     assert sum(answer) <= 2  # one in twenty by chance
 
 
+@pytest.mark.slow
 def test_the_result_is_repeatable_in_any_order(base: Calibration) -> None:
     rows = labelled(12, 4)
     one, two = (adapt(given, shifted(base, 2), None, {}) for given in (rows, rows[::-1]))
@@ -111,6 +112,7 @@ def test_the_result_is_repeatable_in_any_order(base: Calibration) -> None:
     assert adapt(rows, base, None, {}) == adapt(rows, base, None, {})
 
 
+@pytest.mark.slow
 def test_undecided_pairs_teach_nothing(base: Calibration) -> None:
     rows = labelled(12, 4)
     # Said to be no match, but undecided: as if they were not there.

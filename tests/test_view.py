@@ -198,6 +198,7 @@ def test_nothing_hostile_becomes_markup(hostile: Path, tmp_path: Path) -> None:
         assert door.get(f"/run?token=t0ken&run={quote(name, safe='')}").status_code == 200, name
 
 
+@pytest.mark.slow
 def test_the_export_is_whole_and_asks_for_nothing(top: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     # The list, 5 runs, every two of the 4 that may be compared, 2 planners, all over time.
