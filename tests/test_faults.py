@@ -347,8 +347,8 @@ def test_files_that_may_not_be_read(project: Path, tmp_path: Path) -> None:
     message = found.diagnostics[found.diagnostics["code"] == "unreadable"]["path"].map(lambda path: Path(path).name)
     assert sorted(message) == ["bad", "p0.json", "pipe.md"]
     first = found.papers[(found.papers["planner"] == "good") & (found.papers["paper"] == "p0")].iloc[0]
-    assert (first["status"], first["match_recall"]) == ("missing", 0)
-    note("plans that may not be read", "told, and counted as missing")
+    assert (first["status"], first["match_recall"]) == ("unreadable", 0)
+    note("plans that may not be read", "told, and counted as unreadable")
     (mine / "gold").chmod(0)
     done = score("other")
     assert clear_error(done), done.stderr
