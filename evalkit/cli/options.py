@@ -221,11 +221,11 @@ def take_made(options: dict[str, Any], plans: str) -> dict[str, Any]:
     """Take what the user says of a run out of all options; return it with the time, the command and the commit."""
     from evalkit.storage.provenance import parsed_tags, provenance
 
-    said = {"note": options.pop("note"), "tags": parsed_tags(options.pop("tags"))}
+    facts = {"note": options.pop("note"), "tags": parsed_tags(options.pop("tags"))}
     prompts, keep = options.pop("prompts"), options.pop("keep_prompt")
     words = click.get_current_context().meta.get(WORDS, ())
     # Plans of standard input lie in no folder.
-    return provenance(words, **said, prompts=prompts, keep_text=keep, plans=None if plans == "-" else plans)
+    return provenance(words, **facts, prompts=prompts, keep_text=keep, plans=None if plans == "-" else plans)
 
 
 def holds_runs(place: str) -> bool:
