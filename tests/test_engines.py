@@ -467,7 +467,10 @@ ADDRESSES = (
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_a_wrong_address_of_a_cluster_is_one_error(address: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_address_of_a_cluster_is_one_error(
+    address: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executors, "ANSWER", 0.5)
     with listening(b"") as silent, listening(b"SSH-2.0-OpenSSH_9.2\r\n" * 9) as ssh:
         place = address.replace("SILENT", str(silent)).replace("SSH", str(ssh))
         with pytest.raises(EngineError) as error, open_executor("dask", 1, place):
@@ -476,6 +479,49 @@ def test_a_wrong_address_of_a_cluster_is_one_error(address: str, capfd: pytest.C
     assert message.startswith(f"--address {place}: no Dask scheduler answers there (")
     assert "\n" not in message
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nonsense",
+        "x y",
+        "127.0.0.1:1",
+        "127.0.0.1:99999",
+        "[::1]:1",
+        "nohost.invalid:1",
+        "127.0.0.1:SILENT",
+        "127.0.0.1:SSH",
+    ],
+)
+def test_a_wrong_address_of_a_ray_cluster_is_one_error(
+    address: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executors, "ANSWER", 0.5)
+    with listening(b"") as silent, listening(b"SSH-2.0-OpenSSH_9.2\r\n" * 9) as ssh:
+        place = address.replace("SILENT", str(silent)).replace("SSH", str(ssh))
+        with pytest.raises(EngineError) as error, open_executor("ray", 1, place):
+            pass
+    message = str(error.value)
+    assert message.startswith(f"--address {place}: no Ray cluster answers there (")
+    assert "\n" not in message
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.clusters
+def test_a_running_ray_cluster_is_reached_by_its_address() -> None:
+    ray = pytest.importorskip("ray")
+    program = (
+        "import sys\nfrom evalkit.scoring.executors import open_executor\n"
+        "with open_executor('ray', 1, sys.argv[1]) as where: print(list(where(abs, [-1, 2, -3])))"
+    )
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        address = ray.get_runtime_context().gcs_address
+        done = subprocess.run([sys.executable, "-c", program, address], capture_output=True, text=True, timeout=120)
+    finally:
+        ray.shutdown()
+    assert done.stdout == "[1, 2, 3]\n", done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")

@@ -134,6 +134,21 @@ def test_a_link_out_of_the_folder_is_told_and_refused_when_strict(tmp_path: Path
     assert isinstance(read, Document)  # a file that is named is meant
 
 
+def test_a_link_to_a_folder_is_told_and_not_followed(tmp_path: Path) -> None:
+    write(tmp_path / "plans" / "a" / "own.md")
+    write(tmp_path / "elsewhere" / "other.md")
+    (tmp_path / "plans" / "b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "plans" / "a" / "loop").symlink_to(tmp_path / "plans")
+    for strict, severity in ((False, "warning"), (True, "error")):
+        items = list(discovery.documents(tmp_path / "plans", planners=True, strict=strict))
+        told = [(item.severity, item.code, Path(item.path).name) for item in items if isinstance(item, Diagnostic)]
+        assert told == [(severity, "link-folder", "b"), (severity, "link-folder", "loop")]
+        assert [item.paper for item in items if isinstance(item, Document)] == ["own"]
+    (tmp_path / "plans" / "a" / "own.md").unlink()
+    with pytest.raises(InputError, match=r"holds no documents.*found a link to one; not followed"):
+        list(discovery.documents(tmp_path / "plans", planners=True))
+
+
 def test_what_would_never_end_is_not_waited_for(tmp_path: Path) -> None:
     """A pipe that nobody writes to, and a device, are told and passed over."""
     os.mkfifo(tmp_path / "pipe.md")

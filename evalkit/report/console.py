@@ -28,7 +28,13 @@ SHOWN_DIAGNOSTICS = 8
 SHOWN_RANGES = 4
 TOP = 15  # planners that the leaderboard shows
 PIPE = 200  # columns where the output is no terminal and nothing says how wide it is
-SAID = ("run-folder", "unread-files", "other-language", "link-outside")  # warnings that are printed as errors are
+SAID = (
+    "run-folder",
+    "unread-files",
+    "other-language",
+    "link-outside",
+    "link-folder",
+)  # warnings that are printed as errors are
 
 
 def leaderboard(run: Run, *, wide: bool = False) -> Iterator[RenderableType]:

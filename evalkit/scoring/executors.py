@@ -16,6 +16,7 @@ import logging
 import os
 import pickle
 import signal
+import socket
 import sys
 import threading
 from collections import deque
@@ -292,6 +293,22 @@ def _answered(address: str, what: str) -> Iterator[None]:
         raise EngineError(f"--address {address}: no {what} answers there ({reason})") from error
 
 
+def _greet(address: str) -> None:
+    """Refuse a host and port where nothing speaks HTTP/2, as the store of a Ray cluster does: Ray tries for minutes.
+
+    Other addresses, such as `auto` and mistakes, are left to Ray, which answers at once.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or "://" in address or not port.isdecimal():
+        return
+    if int(port) > 65_535:
+        raise ValueError(f"port {port} is above 65535")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))  # 4: settings
+        if connection.recv(4)[3:] != b"\x04":
+            raise ValueError("something else listens")
+
+
 @contextmanager
 def _open_ray(workers: int, address: str) -> Iterator[Map]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -304,6 +321,7 @@ def _open_ray(workers: int, address: str) -> Iterator[Map]:
     if ours:
         where = {"address": address} if address else {"num_cpus": workers or os.cpu_count(), "include_dashboard": False}
         with _answered(address, "Ray cluster") if address else nullcontext():
+            _greet(address)
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
     try:
         count = workers or int(ray.cluster_resources()["CPU"])

@@ -31,8 +31,9 @@ def documents(root: str | Path, *, planners: bool, strict: bool = False) -> Iter
     """Yield every document below a folder in the order of their paths, or the one file named.
 
     With `planners`, the folders below `root` name the planner; a file at the top belongs to the planner that `root`
-    itself is called after. A link to a file outside the folder is told, and with `strict` refused. Paths and the names
-    they give are readable text from here on, and no longer to be opened.
+    itself is called after. A link to a file outside the folder is told, and with `strict` refused; so is a link to a
+    folder, which is never followed. Paths and the names they give are readable text from here on, and no longer to be
+    opened.
     """
     top = Path(root)
     if not top.exists():
@@ -42,7 +43,9 @@ def documents(root: str | Path, *, planners: bool, strict: bool = False) -> Iter
     for item in [(str(top), None, False)] if top.is_file() else _walk(top):
         if isinstance(item, Diagnostic):
             passed.append(item)
-            empty = empty and item.code in ("run-folder", "unread-files")
+            empty = empty and item.code in ("run-folder", "unread-files", "link-folder")
+            if strict and item.code == "link-folder":
+                item = replace(item, severity="error")
             yield replace(item, path=readable(item.path), message=readable(item.message))
             continue
         empty = False
@@ -76,7 +79,10 @@ def _walk(top: Path) -> Iterator[tuple[str, str, bool] | Diagnostic]:
     waiting = [str(top)]  # `os.walk` calls itself for each level, which deep folders exhaust
     while waiting:
         folder = waiting.pop()
-        folders, names, links = _listed(folder, refused)
+        folders, names, links, linked = _listed(folder, refused)
+        for name in sorted(linked):
+            message = "expected a folder, found a link to one; not followed: name the folder itself, or copy it here"
+            yield Diagnostic("warning", "link-folder", message, os.path.join(folder, name))  # noqa: PTH118 - see above
         if {"run.json", "leaderboard.csv"} <= {*names}:
             message = "expected plans, found a run that evalkit wrote; passed over"
             yield Diagnostic("warning", "run-folder", message, folder)
@@ -112,9 +118,9 @@ def _lies_below(path: str, top: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(top))
 
 
-def _listed(folder: str, refused: list[OSError]) -> tuple[list[str], list[str], set[str]]:
-    """Return the names of the folders to look into, of the files, and of links to files; note what cannot be read."""
-    folders, names, links = list[str](), list[str](), set[str]()
+def _listed(folder: str, refused: list[OSError]) -> tuple[list[str], list[str], set[str], list[str]]:
+    """Return the names of folders, of files, of links among the files, and of links to folders; note what fails."""
+    folders, names, links, linked = list[str](), list[str](), set[str](), list[str]()
     try:
         with os.scandir(folder) as entries:
             for item in entries:
@@ -122,11 +128,11 @@ def _listed(folder: str, refused: list[OSError]) -> tuple[list[str], list[str], 
                     names.append(item.name)
                     if item.is_symlink():
                         links.add(item.name)
-                elif not item.is_symlink() and not item.name.startswith("."):
-                    folders.append(item.name)
+                elif not item.name.startswith("."):
+                    (linked if item.is_symlink() else folders).append(item.name)
     except OSError as error:
         refused.append(error)
-    return folders, names, links
+    return folders, names, links, linked
 
 
 def _unread(top: Path, paths: list[str]) -> Diagnostic:
