@@ -98,6 +98,7 @@ def test_a_base_that_is_off_is_mended(base: Calibration, by: float) -> None:
     assert load_calibration(dump_calibration(found.calibration), "x.json") == found.calibration
 
 
+@pytest.mark.slow
 def test_a_base_that_is_right_is_rarely_moved(base: Calibration) -> None:
     answer = [adapt(labelled(15, seed), base, None, {}).helped for seed in range(3, 13)]
     assert sum(answer) <= 2  # one in twenty by chance

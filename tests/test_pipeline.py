@@ -46,7 +46,7 @@ def figures(run: Run, *, ordered: bool) -> pd.DataFrame:
     return run.papers[keep]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(PROJECTS, st.randoms(use_true_random=False))
 def test_the_order_of_papers_planners_entries_options_and_metrics_changes_nothing(project, random) -> None:  # type: ignore[no-untyped-def]
     golds, plans = project

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from conftest import entry
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_runs import HOSTILE
 from test_schemas import check as conforms
@@ -159,6 +159,7 @@ def test_slices_sum_to_the_whole(papers: Any) -> None:
     assert by_entry[of_gold].sum().tolist() == pytest.approx(whole[of_gold].tolist())
 
 
+@settings(max_examples=30)
 @given(PAPERS)
 def test_weights_of_1_change_nothing(papers: Any) -> None:
     run = made(papers, weighted=False)
@@ -173,6 +174,7 @@ def test_weights_of_1_change_nothing(papers: Any) -> None:
     pd.testing.assert_frame_equal(run.leaderboard, bare.leaderboard)
 
 
+@settings(max_examples=40)
 @given(PAPERS)
 def test_weighted_recall_is_the_share_of_weight(papers: Any) -> None:
     run = made(papers)

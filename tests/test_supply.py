@@ -45,6 +45,7 @@ MAY_RUN = {"storage/provenance.py": "git, asked for a commit in a way that start
 NETWORK = {"socket", "http", "urllib", "requests", "httpx", "aiohttp", "openai", "huggingface_hub", "mlflow", "uvicorn"}
 MAY_CONNECT = {
     "matching/embeddings/contextual.py": "a model hub, when a model is not on this machine, without --offline",
+    "scoring/executors.py": "the Ray cluster at an address that was named",
     "judges/llm": "the server of a judge that was named",
     "local_server.py": "the browser of the person who labels or looks at runs, on 127.0.0.1",
     "report/trackers.py": "the tracker that was named",
