@@ -124,9 +124,11 @@ def command(
                 plans, gold, settings, progress=advance, judgements=judges, panel=panel, labels=truth, **place,
                 out=folder, force=force, form=form, by=by, made=made,
             )  # fmt: skip
-    from evalkit.report import agreement_text, console, json_output, run_page
+    from evalkit.report import agreement_text, console, json_output
 
     if report:
+        from evalkit.report import run_page
+
         run_page.write_report(run, f"{folder}/report.html", by=by)
     if as_json:
         click.echo(json_output.run(run, by))
@@ -136,6 +138,6 @@ def command(
         compat = agreement_text.compat(run)
         leaderboard = console.summary(run, wide=wide, verbose=verbose, by=by)
         console.show([*leaderboard, *decisions, *agreement, *compat, console.after_score(str(folder))], wide=wide)
-    if settings.strict and (run.diagnostics["severity"] == "error").any():
+    if settings.strict and "error" in run.columns("diagnostics")["severity"]:
         click.echo("evalkit: --strict: something had to be repaired or left out; the run says what", err=True)
         sys.exit(2)

@@ -37,6 +37,7 @@ from evalkit.storage.schema import (
     numbers,
     unrepeated,
 )
+from evalkit.storage.tables import table_of
 
 BASELINE_VERSION = 1
 BASELINES = "baselines"
@@ -80,9 +81,12 @@ def baseline_text(snapshot: Snapshot, name: str) -> str:
 def scores(snapshot: Snapshot) -> dict[str, dict[str, float | None]]:
     """Return each planner's headline figures, macro, with ten digits."""
     papers = snapshot.papers.rename(columns={"paper_weight": "sum paper_weight"})
-    means = macro_means(papers)[[name for name in SCORES if name in papers]]
-    rows = ((str(planner), row.to_dict()) for planner, row in means.iterrows())
-    return {planner: {str(name): _number(value) for name, value in row.items()} for planner, row in rows}
+    means = macro_means(table_of(papers))
+    names = [name for name in SCORES if name in papers]
+    return {
+        str(planner): {name: _number(float(means[name][place])) for name in names}
+        for place, planner in enumerate(sorted(set(papers["planner"])))
+    }
 
 
 def _number(value: float) -> float | None:

@@ -352,12 +352,12 @@ def compare_judges(pred: Source, gold: Source, settings: Settings, judgements: J
 def corrected(run: Run, work: Sequence[tuple[Plan, Plan]], labels: Labels, settings: Settings) -> Run:
     """Return the run with figures that labels of some of its papers correct, and what makes that doubtful."""
     from evalkit.scoring import correction
-    from evalkit.scoring.run_writer import paper_frame
+    from evalkit.scoring.run_writer import papers_of
 
     truth = [score for gold, plan in work if (score := label_score(gold, plan, labels, settings)) is not None]
-    papers = correction.label_columns(run.papers, paper_frame(score_columns(truth)))
-    board = correction.with_correction(run.leaderboard, papers, seed=settings.seed, resamples=settings.resamples)
-    labelled = int(papers.loc[papers["labelled"], "paper"].nunique())
+    papers = correction.label_columns(run.columns("papers"), papers_of(score_columns(truth)))
+    board = correction.with_correction(run.columns("leaderboard"), papers, resamples=settings.resamples)
+    labelled = len({paper for paper, known in zip(papers["paper"], papers["labelled"], strict=True) if known})
     doubts = labels.doubts([plan for _, plan in work])
     if labelled < stats.FEW_PAPERS:
         doubts.append(f"only {labelled} papers are labelled: the corrected intervals say little")

@@ -17,11 +17,23 @@ from evalkit.settings import Settings, fingerprint, shown
 from evalkit.storage.files import encoded, read_bytes, read_text
 from evalkit.storage.folders import Building, building
 from evalkit.storage.schema import NEEDED, UNIQUE, check_meta, check_table, check_tables, unrepeated
-from evalkit.storage.tables import TEXTS, ParquetFile, TableFormat, from_csv, from_parquet, table_content, to_csv
+from evalkit.storage.tables import (
+    TEXTS,
+    ParquetFile,
+    Table,
+    TableFormat,
+    frame_of,
+    from_csv,
+    from_parquet,
+    signed,
+    table_content,
+    table_of,
+    to_csv,
+)
 from evalkit.text import normalise_id
 
 if TYPE_CHECKING:
-    import pandas as pd  # loaded with the first table: workers need the signature only
+    import pandas as pd  # loaded with the first frame
 
 PlanContent = tuple[str | None, str, str, str]  # planner, paper, sample, and the hash of the entries
 SCHEMA_VERSION = 1
@@ -98,41 +110,67 @@ class Run:
     """The result of a scoring: five frames, and `meta` as in run.json.
 
     The pairs and plans of a run that was written to `folder` while it was scored are read when they are asked for.
+    Tables of a scoring become frames, for which pandas is loaded, when they are asked for.
     """
 
     def __init__(
-        self, leaderboard: pd.DataFrame, papers: pd.DataFrame, pairs: pd.DataFrame | None, plans: pd.DataFrame | None,
-        diagnostics: pd.DataFrame, meta: Mapping[str, Any], folder: Path | None = None,
+        self, leaderboard: pd.DataFrame | Table, papers: pd.DataFrame | Table, pairs: pd.DataFrame | Table | None,
+        plans: pd.DataFrame | Table | None, diagnostics: pd.DataFrame | Table, meta: Mapping[str, Any],
+        folder: Path | None = None,
     ) -> None:  # fmt: skip
-        self.leaderboard, self.papers, self.diagnostics = leaderboard, papers, diagnostics
         self.meta, self.folder = meta, folder
-        self._long: dict[str, pd.DataFrame | None] = {"pairs": pairs, "plans": plans}
+        self._tables = {
+            "leaderboard": leaderboard, "papers": papers, "pairs": pairs, "plans": plans, "diagnostics": diagnostics
+        }  # fmt: skip
+
+    @property
+    def leaderboard(self) -> pd.DataFrame:
+        """One row a planner, best macro match F1 first: every figure, with its interval, and the counts behind it."""
+        return self._frame("leaderboard")
+
+    @property
+    def papers(self) -> pd.DataFrame:
+        """One row a planner and paper: how the plan was read, counts and figures."""
+        return self._frame("papers")
 
     @property
     def pairs(self) -> pd.DataFrame:
         """Every aligned pair, missed and spurious entry, and other pair worth a look, with the evidence."""
-        return self._long_table("pairs")
+        return self._frame("pairs")
 
     @property
     def plans(self) -> pd.DataFrame:
         """Every plan, missing ones too: where it came from and how it was read."""
-        return self._long_table("plans")
+        return self._frame("plans")
 
-    def _long_table(self, name: str) -> pd.DataFrame:
-        table = self._long[name]
+    @property
+    def diagnostics(self) -> pd.DataFrame:
+        """What was repaired, doubtful or left out, by path and line."""
+        return self._frame("diagnostics")
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        table = self._tables[name]
         if table is None:
             if self.folder is None:
                 raise ValueError(f"a run in memory needs its {name}")
-            table = self._long[name] = _table(self.folder, name, self.signature)
-        return table
+            table = _table(self.folder, name, self.signature)
+        frame = self._tables[name] = frame_of(table) if isinstance(table, Mapping) else table
+        return frame
+
+    def columns(self, name: str) -> Table:
+        """Return a table as columns, column -> cells, for which no pandas is loaded.
+
+        name: "leaderboard", "papers", "pairs", "plans" or "diagnostics".
+        """
+        table = self._tables[name]
+        return table if isinstance(table, Mapping) else table_of(self._frame(name))
 
     def replace(self, **changes: Any) -> Run:
         """Return the same run with other frames or facts; nothing is read for it.
 
         changes: `leaderboard`, `papers`, `pairs`, `plans`, `diagnostics` or `meta`, by name.
         """
-        values = {name: getattr(self, name) for name in ("leaderboard", "papers", "diagnostics", "meta", "folder")}
-        return Run(**{**values, **self._long, **changes})
+        return Run(**{**self._tables, "meta": self.meta, "folder": self.folder, **changes})
 
     @property
     def signature(self) -> Signature:
@@ -265,12 +303,12 @@ class RunFolder:
         for name in TABLES:
             if name in self._begun:
                 continue
-            table: pd.DataFrame = getattr(run, name)
+            table = run.columns(name)
             if name in LONG:
-                self.add(name, table_content(table, table_format), table.columns)
+                self.add(name, table_content(table, table_format), table)
             else:
                 signature = str(run.signature) if name == "leaderboard" else table_format.signature
-                self._folder.append(f"{name}.csv", encoded(to_csv(table.copy().assign(signature=signature))))
+                self._folder.append(f"{name}.csv", encoded(to_csv(signed(table, signature))))
         for file in self._parquet.values():
             file.close()
         meta = f"{json.dumps(run.meta, indent=1, ensure_ascii=False)}\n"
