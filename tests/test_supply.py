@@ -48,6 +48,7 @@ NETWORK = {
 }  # fmt: skip
 MAY_CONNECT = {
     "matching/embeddings/contextual.py": "a model hub, when a model is not on this machine, without --offline",
+    "storage/hub.py": "the hub that an address hf://... names, without --offline",
     "judges/llm": "the server of a judge that was named",
     "local_server.py": "the browser of the person who labels or looks at runs, on 127.0.0.1",
     "report/trackers.py": "the tracker that was named",

@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,9 @@ def entry_of(folder: Path) -> Entry:
     """Return what a tracker is told of the run in this folder; links in it are not followed."""
     run = load_run(folder)
     figures = tuple(figures_by_planner(run))
-    made = {"settings": run.meta["settings"], "signature": asdict(run.signature)}
+    made = {"settings": run.meta["settings"], "signature": run.signature.table}
     named = {f"{tracker_name(planner)}/{name}": value for planner, name, value in figures}
-    key = fingerprint([asdict(run.signature), named])[:12]
+    key = fingerprint([run.signature.table, named])[:12]
     files = tuple(path for path in (folder / name for name in FILES) if path.is_file() and not path.is_symlink())
     return Entry(key, f"evalkit {run.signature.digest}", made, _tags(run), figures, files)
 

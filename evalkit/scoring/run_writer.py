@@ -102,7 +102,7 @@ class RunWriter:
         counted = {"planners": len(board), "papers": int(papers["paper"].nunique())}
         meta: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
-            "signature": asdict(self._signature),
+            "signature": self._signature.table,
             "settings": asdict(settings),
             "versions": versions(),
             "totals": counted | {name: int(value) for name, value in self._totals.items()},
