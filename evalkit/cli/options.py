@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import Field, fields, replace
+from difflib import get_close_matches
 from functools import partial, reduce
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -201,6 +202,12 @@ class Registered(click.Choice):  # type: ignore[type-arg, unused-ignore]
     @choices.setter
     def choices(self, names: Sequence[str]) -> None:
         """Ignore the names that click hands over; the registry has them."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Return that a name is none of them, and the nearest one."""
+        near = get_close_matches(str(value), self.choices, n=1)
+        known = ", ".join(map(repr, self.choices))
+        return f"{value!r} is not one of {known}." + (f" Did you mean {near[0]!r}?" if near else "")
 
     @property
     def _added(self) -> tuple[str, ...]:

@@ -101,6 +101,9 @@ def command(
     leaderboard. Every gold paper counts for every planner: a missing or unreadable plan is an empty plan. With --strict
     it ends in 2 if anything had to be repaired or left out.
 
+    Plans and gold may lie on the Hugging Face hub: hf://datasets/OWNER/NAME[/CONFIG]@REVISION (extra `hub`). The
+    run holds the commit.
+
     With --pred - it reads JSON lines from standard input, one record a plan with its planner and paper, and scores each
     plan when it comes; the run is written at the end of the input.
     """

@@ -140,7 +140,7 @@ def _comparison(result: Comparison) -> dict[str, Any]:
 
 
 def _side(side: Snapshot) -> dict[str, Any]:
-    return {"name": side.name, "signature": asdict(side.signature)}
+    return {"name": side.name, "signature": side.signature.table}
 
 
 def _plain(value: Any) -> Any:

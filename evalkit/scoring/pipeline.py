@@ -36,6 +36,7 @@ from evalkit.settings import Settings, gold_digest
 from evalkit.storage.cache import CACHE_FILE, Store
 from evalkit.storage.files import Spool, cache_folder
 from evalkit.storage.folders import check_place
+from evalkit.storage.hub import is_address, pin
 from evalkit.storage.label_files import Labels
 from evalkit.storage.provenance import provenance, source
 from evalkit.storage.runs import Run, Signature, run_folder, sign
@@ -128,6 +129,7 @@ def score_run(
     `by` a field that gold's metadata must have.
     """
     settings = settings or Settings()
+    (pred, doubt), (gold, another) = (pin(side, offline=settings.offline) for side in (pred, gold))
     if judgements is not None and labels is not None:
         raise InputError(
             "labels correct the matcher's figures; with judgements in its place there is nothing to correct"
@@ -150,7 +152,7 @@ def score_run(
 
         folder = stack.enter_context(run_folder(out, force=force, form=form)) if out is not None else None
         writer = RunWriter(
-            folder, _signature(settings, matcher, loaded.gold, work), papers_whole=labels is not None,
+            folder, _signature(settings, matcher, loaded.gold, work, pred, gold), papers_whole=labels is not None,
             weighted=any(map(_is_weighted, loaded.gold.values())),
         )  # fmt: skip
         for result in score_work(work, matcher, writer.table_format, executor, progress):
@@ -158,7 +160,8 @@ def score_run(
         lost = lost_samples(work)
         facts |= {"lost_samples": lost} if lost else {}
         facts |= {"gold": about} if (about := gold_facts(loaded.gold.values())) else {}
-        warnings = [*loaded.warnings, *_draft_warnings(work), *map(_lost_warning, lost)]
+        unpinned = [text for text in (doubt, another) if text]
+        warnings = [*unpinned, *loaded.warnings, *_draft_warnings(work), *map(_lost_warning, lost)]
         run = writer.finish([*loaded.problems, *work.missing], settings, warnings, {**loaded.facts, **facts})
         if labels is not None:
             run = corrected(run, list(work.plans(settings.top_k)), labels, settings)
@@ -389,13 +392,16 @@ def _is_weighted(gold: Plan) -> bool:
 
 
 def _signature(
-    settings: Settings, matcher: Matcher | RecordedMatcher, gold: Mapping[str, Plan], work: Work
+    settings: Settings, matcher: Matcher | RecordedMatcher, gold: Mapping[str, Plan], work: Work, *sources: Source
 ) -> Signature:
+    plans_from, gold_from = (source if is_address(source) else "" for source in sources)
     return sign(
         settings,
         matcher.pins,
         ((plan.planner, plan.paper, plan.sample, gold_digest(plan)) for plan in gold.values()),
         ((ref.planner, ref.paper, ref.sample, ref.scored_digest) for _, ref in work.pairs),
+        gold_from=gold_from,
+        plans_from=plans_from,
     )
 
 

@@ -109,7 +109,7 @@ class RunWriter:
         counted = {"planners": len(board["planner"]), "papers": len(set(papers["paper"]))}
         meta: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
-            "signature": asdict(self._signature),
+            "signature": self._signature.table,
             "settings": asdict(settings),
             "versions": versions(),
             "totals": counted | {name: int(value) for name, value in self._totals.items()},

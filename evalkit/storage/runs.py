@@ -50,6 +50,7 @@ KEYS = {
 }  # fmt: skip
 
 
+FROM = ("gold_from", "plans_from")  # items of a signature that came later, and that most have not
 SCORING_VERSION = "3"  # raised when a score of the same plans, gold, settings and calibration can move
 
 
@@ -71,33 +72,43 @@ class Signature:
     plans: str
     judge: str = "none"
     scoring: str = "1"  # of runs that were written before it was signed
+    gold_from: str = ""  # a data set of the hub at a commit
+    plans_from: str = ""
 
     def __str__(self) -> str:
-        return "|".join(f"{name}:{value}" for name, value in asdict(self).items())
+        return "|".join(f"{name}:{value}" for name, value in self.table.items())
+
+    @property
+    def table(self) -> dict[str, str]:
+        """Its items by name; what is from no data set of the hub does not say so."""
+        return {name: value for name, value in asdict(self).items() if value or name not in FROM}
 
     @property
     def digest(self) -> str:
         """Return twelve hex digits that stand for the whole line where it would be too long."""
-        return fingerprint(asdict(self))[:12]
+        return fingerprint(self.table)[:12]
 
     def differences(self, other: Signature) -> dict[str, tuple[str, str]]:
         """Return the items in which two signatures differ; plans and the package's version are left aside.
 
-        A release that moves no score leaves `scoring` as it is, and breaks no comparison.
+        A release that moves no score leaves `scoring` as it is, and breaks no comparison. Gold is what it says,
+        wherever it comes from.
         """
         ours, theirs = asdict(self), asdict(other)
-        names = [name for name in ours if name not in ("plans", "version")]
+        names = [name for name in ours if name not in ("plans", "version", *FROM)]
         return {name: (ours[name], theirs[name]) for name in names if ours[name] != theirs[name]}
 
 
 def sign(
-    settings: Settings, pins: Mapping[str, str], gold: Iterable[PlanContent], plans: Iterable[PlanContent]
-) -> Signature:
-    """Return the signature of a run; `pins` say who decides which entries match."""
+    settings: Settings, pins: Mapping[str, str], gold: Iterable[PlanContent], plans: Iterable[PlanContent],
+    **sources: str,
+) -> Signature:  # fmt: skip
+    """Return the signature of a run; `pins` say who decides which entries match, `sources` where from on the hub."""
     return Signature(
         version=version(DISTRIBUTION), settings=settings.digest, alignment=settings.alignment, **pins,
         missing=settings.missing, top_k=str(settings.top_k or "all"), seed=str(settings.seed),
         gold=content_hash(gold), plans=content_hash(plans), scoring=SCORING_VERSION,
+        **sources,
     )  # fmt: skip
 
 
