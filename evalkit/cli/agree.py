@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from evalkit.cli.options import (
+    BATCH,
     CONFIG,
     JSON,
     JUDGEMENTS,
@@ -28,6 +29,7 @@ from evalkit.cli.options import (
 @SCORING["calibration"]
 @SCORING["model"]
 @server_options
+@BATCH
 @CONFIG
 @cache_options
 @JSON

@@ -49,6 +49,7 @@ def measure_judge(
     pairs = [pair for row in rows for pair in _pairs(row, settings, vectors)]
     swapped = panel.swapped()
     questions = [pair.question for pair in pairs]
+    swapped.submit(questions)  # batches of both orders are out at the same time
     first, second = panel.ask(questions), swapped.ask(questions)
     answered = [pair for pair in pairs if pair.question in first]
     return {
