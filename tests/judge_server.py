@@ -35,7 +35,8 @@ class JudgeServer:
 
     Words: ok, slow, 429, 500, 401, cut, broken, schema, ids, missing, gullible, uncounted, odd; fenced, prose, think,
     twice wrap the answer. `forms` are the kinds of `response_format` that it knows, as llama-cpp-python's server knows
-    text and json_object; `knows_max_tokens` off refuses that, as some hosted models do.
+    text and json_object; `knows_max_tokens` off refuses that, as some hosted models do. It speaks Anthropic's protocol
+    too; there "tool" and "text" are the forms.
     """
 
     def __init__(self, script: Sequence[str] = (), decide: Decide = same_part, *, always: str = "ok") -> None:
@@ -82,6 +83,31 @@ class JudgeServer:
             self.log.append(body)
             self.headers.append(headers)
             return self._script.pop(0) if self._script else self._always
+
+    def message(self, body: dict[str, Any], how: str) -> tuple[int, dict[str, Any]]:
+        """The status and the body of the response to a request by Anthropic's protocol."""
+        wrong, tools = None, body.get("tools", [])
+        if tools and "tool" not in self.forms:
+            wrong = "tool_choice: this model does not support forced tool use"
+        if "temperature" in body and not self.knows_temperature:
+            wrong = "temperature: Extra inputs are not permitted"
+        if wrong or how in ("429", "500", "401", "400", "529"):
+            keys = [self.headers[-1].get(name) for name in ("x-api-key", "authorization")]
+            said = wrong or f"no: {keys}"
+            error = {"type": "error", "error": {"type": "invalid_request_error", "message": said}}
+            return 400 if wrong else int(how), error
+        text = self.answers(body["messages"][0]["content"], how)
+        blocks: list[dict[str, Any]] = [{"type": "text", "text": text}]
+        if tools:
+            given = {} if how == "cut" else json.loads(text)
+            blocks = [{"type": "text", "text": "I answer by the tool."},
+                      {"type": "tool_use", "id": "toolu_1", "name": tools[0]["name"], "input": given}]  # fmt: skip
+        if how == "twice":
+            blocks *= 2
+        end = "max_tokens" if how == "cut" else "tool_use" if tools else "end_turn"
+        usage = None if how == "uncounted" else {"input_tokens": 100, "output_tokens": 10}
+        return 200, {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "content": blocks,
+                     "stop_reason": end, "stop_sequence": None, "usage": usage}  # fmt: skip
 
     def answers(self, message: str, how: str) -> str:
         pairs = pairs_in(message)
@@ -204,14 +230,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.path != "/v1/chat/completions":
+        if self.path not in ("/v1/chat/completions", "/v1/messages"):
             self.batch_reply(*self.judge.batches.post(self.path, content, self.headers.get("Content-Type", "")))
             return
         body = json.loads(content)
         how = self.judge.next(body, {name.lower(): value for name, value in self.headers.items()})
         if how == "slow":
             time.sleep(self.judge.slowness)
-        self.reply(*self.judge.completion(body, how), broken=how == "broken")
+        respond = self.judge.message if self.path == "/v1/messages" else self.judge.completion
+        self.reply(*respond(body, how), broken=how == "broken")
 
     def do_GET(self) -> None:
         self.batch_reply(*self.judge.batches.get(self.path))

@@ -18,6 +18,7 @@ class AnthropicProtocol:
 
     forms = ("tool", "text")  # a model that may not be made to use a tool is asked for text
     needs_length = True
+    takes = ("max_tokens",)  # its present version knows no temperature
 
     def __init__(self, settings: JudgeSettings, model: str, key: str) -> None:
         import anthropic
@@ -38,7 +39,7 @@ class AnthropicProtocol:
         body = {"model": self._model, "system": system["content"], "messages": rest, **own, **self._settings.request}
         if form == "tool":
             tool = {"name": TOOL, "description": "Give the reply that was asked for.", "input_schema": schema}
-            body |= {"tools": [tool], "tool_choice": {"type": "tool", "name": TOOL}}
+            body |= {"tools": [tool], "tool_choice": {"type": "tool", "name": TOOL, "disable_parallel_tool_use": True}}
         return body
 
     def send(self, request: Mapping[str, Any]) -> bytes:

@@ -70,7 +70,9 @@ class Client:
         self.forms: tuple[str, ...] = self.protocol.forms
         self.form = self.forms[0 if settings.structured else -1]  # that the server accepted so far
         taken = set(settings.request) | ({"max_tokens"} if "max_completion_tokens" in settings.request else set())
-        self._own = set(_REFUSES) - taken  # the parameters that evalkit sets, and that no server refused so far
+        self._own = (
+            set(self.protocol.takes) - taken
+        )  # the parameters that evalkit sets, and that no server refused so far
 
     @property
     def url(self) -> str:

@@ -89,10 +89,14 @@ class Connection:
         self._seconds = seconds
         self._local = threading.local()
         hooks: dict[str, list[Any]] = {"request": [self._send], "response": [self._receive]}
+        # A server on this machine needs no proxy, and what is sent to it stays here. The kind of HTTP client that an
+        # official client prefers may take proxies from the environment whatever `trust_env` says (anthropic 2.0); what
+        # it is derived from does not.
+        here = is_here(url)
+        kind = sdk.DefaultHttpxClient.__base__ if here else sdk.DefaultHttpxClient
         try:
-            # A server on this machine needs no proxy, and what is sent to it stays here.
-            self.client = sdk.DefaultHttpxClient(
-                base_url=url, timeout=seconds, follow_redirects=False, event_hooks=hooks, trust_env=not is_here(url)
+            self.client = kind(
+                base_url=url, timeout=seconds, follow_redirects=False, event_hooks=hooks, trust_env=not here
             )
         except Exception as error:  # addresses and proxies that only the HTTP library knows to be wrong
             raise JudgeError(f"{url}: no server can be asked there: {error}") from error

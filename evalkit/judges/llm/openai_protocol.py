@@ -16,6 +16,7 @@ class OpenAIProtocol:
     # The forms of a reply, from the strictest on; a server that refuses one is asked for the next.
     forms = ("json_schema", "json_object", "text")
     needs_length = False
+    takes = ("max_tokens", "temperature")  # the parameters that evalkit sets
 
     def __init__(self, settings: JudgeSettings, model: str, key: str) -> None:
         import openai
