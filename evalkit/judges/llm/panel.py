@@ -29,6 +29,7 @@ from evalkit.judges.llm.prompts import (
 from evalkit.judges.llm.reply_cache import ReplyCache
 from evalkit.metrics.agreement import krippendorff_alpha
 from evalkit.settings import JudgeSettings, fingerprint
+from evalkit.stats import design_effect_of
 from evalkit.types import Opinion, Question
 
 Progress = Callable[[str, int, int, str], None]
@@ -87,10 +88,14 @@ class Panel:
     @property
     def signature(self) -> str:
         """Return who judged, by what wording, and how much was left to the matcher after all."""
-        pins = [self.prompt.digest, dict(self.settings.request), self.settings.structured, self.settings.everything]
-        name = f"{'+'.join(sorted(self.settings.models))}@{fingerprint(pins)[:12]}"
+        name = self.named(everything=self.settings.everything)
         left = self._report.get("left", {})
         return f"{name} ({sum(left.values())} of {self._report['pairs']} left)" if left else name
+
+    def named(self, *, everything: bool) -> str:
+        """Return who judges, by what wording, if all pairs are sent or only the borderline ones."""
+        pins = [self.prompt.digest, dict(self.settings.request), self.settings.structured, everything]
+        return f"{'+'.join(sorted(self.settings.models))}@{fingerprint(pins)[:12]}"
 
     def ask(self, questions: Iterable[Question]) -> Mapping[Question, Opinion]:
         """Return the opinions on all questions that were decided; the others are left to the matcher, and counted."""
@@ -108,7 +113,7 @@ class Panel:
             places = " and ".join(dict.fromkeys(map(self.settings.url_of, self.settings.models)))
             raise JudgeError(f"{places}: none of {len(fair)} pairs was answered ({self.trouble()})")
         opinions = {item: opinion for item in fair if (opinion := vote(item, verdicts)) is not None}
-        self._report = self._summary(asked, fair, verdicts, opinions)
+        self._report = self._summary(asked, fair, verdicts, opinions) | _decided(opinions, owners)
         return opinions
 
     def submit(self, questions: Iterable[Question]) -> None:
@@ -295,6 +300,25 @@ class Panel:
         """Answers that did not come this time, by reason: failed, unfit, budget, stopped, expired, cancelled."""
         missing = self._missing + (self._batches.missing if self._batches else Counter())
         return {reason: count for reason, count in missing.items() if reason and count}
+
+
+def _decided(opinions: Mapping[Question, Opinion], owners: Owners) -> dict[str, Any]:
+    """Return how many pairs of each planner were decided, how many as matches, and how alike pairs of a paper are."""
+    papers: dict[str, dict[str, tuple[int, int]]] = {"": {}}
+    for question, opinion in opinions.items():
+        for planner in {"", *owners[question]}:
+            own = papers.setdefault(planner, {})
+            hits, total = own.get(question.paper, (0, 0))
+            own[question.paper] = (hits + opinion.match, total + 1)
+    facts = {
+        planner: {
+            "decided": sum(total for _, total in own.values()),
+            "matches": sum(hits for hits, _ in own.values()),
+            "design_effect": design_effect_of(own),
+        }
+        for planner, own in sorted(papers.items())
+    }
+    return {"design_effect": facts.pop("")["design_effect"], "planners": facts}
 
 
 def _owners(questions: Iterable[Question]) -> Owners:
