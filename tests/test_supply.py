@@ -43,8 +43,8 @@ MAY_PICKLE = {
 MAY_RUN = {"storage/provenance.py": "git, asked for a commit in a way that starts no program of the repository's"}
 # Which modules may use the network, and what for.
 NETWORK = {
-    "socket", "http", "urllib", "requests", "httpx", "aiohttp", "openai", "huggingface_hub", "mlflow", "trackio",
-    "uvicorn", "wandb",
+    "socket", "http", "urllib", "requests", "httpx", "aiohttp", "anthropic", "openai", "huggingface_hub", "mlflow",
+    "trackio", "uvicorn", "wandb",
 }  # fmt: skip
 MAY_CONNECT = {
     "matching/embeddings/contextual.py": "a model hub, when a model is not on this machine, without --offline",

@@ -173,6 +173,24 @@ def measured_judge(result: Mapping[str, Any]) -> Iterator[RenderableType]:
         f"sides swapped: {place['changed']} of {place['pairs']} answers change; match only with gold first"
         f" {place['gold_first_only']}, only with gold second {place['gold_second_only']}, p {number(place['p'])}"
     )
+    if "run" in result:
+        yield from _corrected_run(result["run"])
+
+
+def _corrected_run(run: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Show what a judge decided in a run, and the share of matches there by what it errs."""
+    which = "all pairs" if run["pairs"] == "all" else "borderline pairs"
+    yield Text(f"{safe_terminal(run['path'])}: {which} that the judge decided, by sensitivity and specificity on such")
+    rows = [(safe_terminal(row["planner"]), row) for row in run["planners"]]
+    heads = ("planner", "decided", "matches", "share", "corrected share", "matches of it")
+    cells = []
+    for name, row in [*rows, ("all planners", run["all"])]:
+        count = number(None if row["corrected"] is None else row["corrected"] * row["decided"], 1)
+        share = number(row["corrected"]) + brackets(row["low"], row["high"])
+        cells.append((name, str(row["decided"]), str(row["matches"]), number(row["rate"]), share, count))
+    yield grid(heads, cells)
+    if run["reason"]:
+        yield Text(f"not corrected: {run['reason']}", style="yellow")
 
 
 def _share(share: Mapping[str, float | None]) -> str:

@@ -287,7 +287,17 @@ def _agree() -> Schema:
     measured = dict.fromkeys(("rows", "papers", "pairs", "answered"), WHOLE) | {"judges": many(TEXT)}
     measured |= dict.fromkeys(("judge", "spent", "trouble"), TEXT) | {"model": maybe(TEXT, NULL)}
     model = keyed({**measured, "agreement": ANY, "position": ANY})
+    model["properties"]["run"] = _corrected_run()
     return {**_document(), "anyOf": [labels, judges, model]}
+
+
+def _corrected_run() -> Schema:
+    """Return the schema of a run whose judge was measured."""
+    some = maybe(NUMBER, NULL)
+    facts = dict.fromkeys(("decided", "matches"), WHOLE)
+    facts |= dict.fromkeys(("rate", "corrected", "low", "high"), some)
+    rows = many(keyed({"planner": TEXT, **facts}))
+    return keyed({"path": TEXT, "pairs": TEXT, "all": keyed(facts), "planners": rows, "reason": TEXT})
 
 
 def _history() -> Schema:
