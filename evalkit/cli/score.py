@@ -71,7 +71,16 @@ def _plans(
         yield plans, {**place, "cache": cache}
 
 
-@click.command("score")
+class _Score(click.Command):
+    """The command, which says where folders belong when they come without options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and not any(word.startswith("-") for word in args):
+            ctx.fail(f"expected options, found {' '.join(args)!r}; did you mean: evalkit score --pred DIR --gold DIR")
+        return super().parse_args(ctx, args)
+
+
+@click.command("score", cls=_Score)
 @click.option("--pred", required=True, metavar="DIR",
               help="Plans: <planner…>/<paper>.<ext>, in any format; - for JSON lines as they come.")  # fmt: skip
 @click.option("--gold", required=True, metavar="DIR", help="Gold: one file a paper, or one file with many.")

@@ -21,7 +21,7 @@ from evalkit.report.values import CORRECTIONS, brackets, missing, number, papers
 from evalkit.scoring.load import LoadedPlans
 from evalkit.stats import FEWEST_PAPERS
 from evalkit.storage.runs import Run
-from evalkit.text import safe_terminal
+from evalkit.text import amount, safe_terminal
 from evalkit.types import Diagnostic, Severity
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def notes(run: Run) -> Iterator[Text]:
             name = safe_terminal(row["planner"])
             yield Text(f"{name}: up to {row['samples']} samples a paper; best of them {best}, spread {spread}")
     if off := run.meta.get("matcher_error"):
-        error = f"± {number(off['match_f1'])} in match F1 over {off['papers']} papers, beside the interval"
+        error = f"± {number(off['match_f1'])} in match F1 over {amount(off['papers'], 'paper')}, beside the interval"
         yield Text(f"matcher {error} (expected error on {safe_terminal(off['measured_on'])})")
     if totals["borderline_pairs"]:
         count = f"{totals['borderline_pairs']} of {totals['pairs']} pairs are borderline"
@@ -172,7 +172,7 @@ def diagnostic(item: Diagnostic) -> str:
     return safe_terminal(f"{place}{item.severity} [{item.code}] {item.message}")
 
 
-def readings(results: Sequence[LoadedPlans]) -> Iterator[Text]:
+def readings(results: Sequence[LoadedPlans], *, gold: bool = False) -> Iterator[Text]:
     """Yield every diagnostic of documents that were read, grouped by code, then one line of counts."""
     items = [item for reading in results for item in reading.diagnostics]
     rank: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
@@ -185,17 +185,19 @@ def readings(results: Sequence[LoadedPlans]) -> Iterator[Text]:
     plans = [plan for reading in results for plan in reading.plans]
     entries = sum(len(plan.ablations) for plan in plans)
     counts = Counter(item.severity for item in items)
-    tail = ", ".join(f"{counts[name]} {name}s" for name in rank)
-    yield Text(f"{len(plans)} plans, {entries} entries; {tail}")
+    tail = ", ".join(amount(counts[name], name) for name in rank)
+    papers = amount(len(plans), "gold list" if gold else "plan")
+    yield Text(f"{papers}, {amount(entries, 'entry', 'entries')}; {tail}")
 
 
 def next_steps(folder: str) -> Text:
     """Say where the demo's files are, and which commands to try on them."""
     place = safe_terminal(folder)
+    again = f"evalkit score --pred {place}/plans --gold {place}/gold"
     commands = (
         ("see why entries matched or not", f"evalkit show {place}/run --paper swin-transformer"),
         ("see what was repaired or left out", f"evalkit validate {place}/plans"),
-        ("score again after a change", f"evalkit score --pred {place}/plans --gold {place}/gold --out {place}/run2"),
+        ("score again after a change", f"{again} \\\n    --out {place}/run2"),
     )
     steps = "\n".join(f"  {command}\n      {purpose}" for purpose, command in commands)
     return Text(f"written: plans and gold in {place}, tables in {place}/run\ntry next:\n{steps}")

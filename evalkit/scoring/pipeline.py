@@ -15,7 +15,14 @@ from evalkit.matching.assign import align
 from evalkit.matching.calibration import expected_error
 from evalkit.metrics.counts import score_paper
 from evalkit.scoring.gold_facts import check_field, gold_facts, known_fields
-from evalkit.scoring.inputs import check_sides, nothing_meets, share_warning, swapped_error
+from evalkit.scoring.inputs import (
+    all_refused,
+    check_sides,
+    gold_warnings,
+    nothing_meets,
+    share_warning,
+    swapped_error,
+)
 from evalkit.scoring.load import (
     BATCH,
     Map,
@@ -240,7 +247,10 @@ def load(
         raise nothing_meets(pred, gold, refs, references, problems)
     if error := swapped_error(pred, gold, refs, problems):
         raise error
+    if error := all_refused(table):
+        raise error
     facts, warnings = share_warning(refs, unplaced)
+    warnings += gold_warnings(problems)
     return Loaded(references, table, spool, [*problems, *diagnostics, *unplaced], facts, warnings)
 
 

@@ -203,7 +203,9 @@ class Run:
         planner: only this planner's plan.
         """
         known = {normalise_id(name): name for name in self.papers["paper"].unique()}
-        if (name := known.get(normalise_id(paper))) is None:
+        without = {key.replace("-", ""): name for key, name in known.items()}
+        name = known.get(normalise_id(paper)) or without.get(normalise_id(paper).replace("-", ""))
+        if name is None:
             raise InputError(f"no paper {paper!r} in this run{_nearest(paper, known.values())}")
         planners = self.papers.loc[self.papers["paper"] == name, "planner"].unique().tolist()
         if planner is not None and planner not in planners:
@@ -353,6 +355,8 @@ def load_run(folder: str | Path) -> Run:
 def read_meta(folder: str | Path) -> dict[str, Any]:
     """Return the facts of a saved run, its run.json; refuse what is none."""
     path = Path(folder) / "run.json"
+    if Path(folder).is_dir() and not path.exists():
+        raise InputError(f"{folder}: no run there (a folder with a run.json, as `evalkit score --out` writes it)")
     try:
         meta: dict[str, Any] = json.loads(read_text(path), object_pairs_hook=unrepeated)
         schema = meta["schema_version"]
