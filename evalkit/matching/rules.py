@@ -91,7 +91,7 @@ def _entry_as_read(entry: Ablation) -> Ablation:
 
 def says_nothing(name: str) -> bool:
     """Return whether a name only counts ("Ablation Study 1") and says nothing about the part."""
-    return bool(_COUNTING.fullmatch(name.strip())) or not analyse(name).words
+    return bool(_COUNTING.fullmatch(name.strip())) or not analyse(name).stems
 
 
 def plan_as_read(entries: Sequence[Ablation]) -> tuple[Ablation, ...]:
