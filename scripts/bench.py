@@ -180,13 +180,14 @@ def stages(top: Path) -> None:
     clock(run_writer.RunWriter, "finish", "other tables")
     where = ["--pred", f"{top}/plans", "--gold", f"{top}/gold", "--out", f"{top}/run", "--cache", f"{top}/cache"]
     sys.argv = ["evalkit", "score", *where, "--force"]
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as errors:
+    out, errors = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(io.BytesIO())
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         try:
             evalkit()
         except SystemExit as end:
             failed = end.code
     if failed:
-        sys.exit(errors.getvalue())
+        sys.exit(errors.buffer.getvalue().decode())
     spent["all else"] = time.process_time() - sum(spent.values())
     print(json.dumps(spent))
 

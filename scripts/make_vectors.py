@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.matching.embeddings import MINILM, ContextualEncoder
-from evalkit.matching.tokens import spelled
+from evalkit.matching.tokens import analyse
 from evalkit.storage.files import write_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,7 +58,7 @@ def counted(folders: Sequence[str]) -> Counter[str]:
     """Return how often each word stands in the documents below these folders, what is markup left out."""
     paths = sorted(path for folder in folders for path in Path(folder).rglob("*") if path.suffix in (".md", ".json"))
     texts = (MARKUP.sub(" ", path.read_text(encoding="utf-8")) for path in paths)
-    return Counter(word for text in texts for word in spelled(text))
+    return Counter(word for text in texts for word in analyse(text).spelled)
 
 
 def encoded(encoder: ContextualEncoder, words: Sequence[str]) -> NDArray[np.float64]:

@@ -166,7 +166,7 @@ class Flat:
 
     def encode(self, texts: Sequence[str], progress: object = None) -> dict[str, TextVectors]:
         return {
-            text: TextVectors(on_grid(np.ones(4)), on_grid(np.ones((len(analyse(text).words), 4)))) for text in texts
+            text: TextVectors(on_grid(np.ones(4)), on_grid(np.ones((len(analyse(text).stems), 4)))) for text in texts
         }
 
 

@@ -249,7 +249,7 @@ class Slow:
             time.sleep(0.05)
             with open("asked.jsonl", "a") as file:
                 file.write(json.dumps(text) + chr(10))
-        rows = {text: on_grid(np.full((len(analyse(text).words) + 1, 8), 8**-0.5)) for text in texts}
+        rows = {text: on_grid(np.full((len(analyse(text).stems) + 1, 8), 8**-0.5)) for text in texts}
         return {text: TextVectors(row[0], row[1:]) for text, row in rows.items()}
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it

@@ -43,7 +43,7 @@ class Counting:
 
 
 def made(text: str) -> TextVectors:
-    rows = on_grid(np.random.default_rng(list(text.encode())).normal(size=(len(analyse(text).words) + 1, 8)))
+    rows = on_grid(np.random.default_rng(list(text.encode())).normal(size=(len(analyse(text).stems) + 1, 8)))
     return TextVectors(rows[0], rows[1:])
 
 

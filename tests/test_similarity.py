@@ -76,7 +76,7 @@ def toy(*entries: Ablation) -> Vectors:
     """Vectors by hand: a word is an axis, "spatial" and "location" the same one; a text is the mean of its words."""
     found = {}
     for text in needs(entries, ()):
-        words = np.zeros((len(analyse(text).words), 8))
+        words = np.zeros((len(analyse(text).stems), 8))
         for row, word in zip(words, text.split(), strict=True):
             row[AXES[word]] = 1
         found[text] = TextVectors(on_grid(words.mean(axis=0)), on_grid(words))
@@ -171,8 +171,13 @@ def test_inflections_share_a_stem() -> None:
 
 
 def test_head_ends_where_the_surroundings_begin() -> None:
-    words = analyse("Initialization of shift vectors (SV) in the encoder").words
-    assert [word.stem for word in words if word.head] == ["initializ", "shift", "vector", "sv"]
+    words = analyse("Initialization of shift vectors (SV) in the encoder")
+    assert [stem for stem, head in zip(words.stems, words.heads, strict=True) if head] == [
+        "initializ",
+        "shift",
+        "vector",
+        "sv",
+    ]
 
 
 def test_abbreviations_come_from_lists_and_glossary() -> None:

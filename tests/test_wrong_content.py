@@ -90,7 +90,7 @@ class Slow:
     fingerprint = "slow@1"
 
     def encode(self, texts: Any, progress: Any = None) -> dict[str, TextVectors]:
-        return {text: TextVectors(np.ones(4, np.float32) / 2, np.ones((len(analyse(text).words), 4), np.float32) / 2)
+        return {text: TextVectors(np.ones(4, np.float32) / 2, np.ones((len(analyse(text).stems), 4), np.float32) / 2)
                 for text in texts}  # fmt: skip
 
 

@@ -27,6 +27,7 @@ _COUNTING = re.compile(r"(?:ablation|ablation study|study|experiment)?\s*[#(]?\w
 UNNAMED_COST = 0.6  # in log-odds; of 0 to 1.3, the best held-out F1 of matches and of parts
 MOST_OPTIONS = 16  # no labelled plan has more than twelve
 Needs = NDArray[np.int8]  # [gold, plan]
+Kind = tuple[Action | None, bool]  # what an entry does, and whether it has options
 
 
 class Need(IntEnum):
@@ -41,33 +42,32 @@ class Need(IntEnum):
 
 def needs_of(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> Needs:
     """Return what each pair needs to match."""
-    return np.array([[need(one, other) for other in plan] for one in gold], np.int8).reshape(len(gold), len(plan))
+    ours, theirs = ([_KINDS.index((one.action, bool(one.replacements))) for one in side] for side in (gold, plan))
+    return _NEEDS[np.array(ours, np.intp)[:, None], np.array(theirs, np.intp)]
 
 
-def need(gold: Ablation, plan: Ablation) -> Need:
-    """Return what this pair needs to match."""
-    if gold.action is None:
-        return _of_any_action(gold, plan)
-    if plan.action is None:
+def _need(gold: Kind, plan: Kind) -> Need:
+    """Return what a pair of these kinds needs to match."""
+    (action, options), (other, others) = gold, plan
+    if action is None:
+        if not options or other is Action.REMOVE:
+            return Need.NOTHING
+        return Need.OVERLAP if others else Need.IMPOSSIBLE
+    if other is None:
         return Need.IMPOSSIBLE
-    actions = {gold.action, plan.action}
-    if actions == {Action.REMOVE}:
+    if {action, other} == {Action.REMOVE} or (action is other and not options):
         return Need.NOTHING
-    if gold.action is plan.action and not gold.replacements:
-        return Need.NOTHING
-    if actions == {Action.REMOVE, Action.ADD}:
+    if {action, other} == {Action.REMOVE, Action.ADD}:
         return Need.IMPOSSIBLE
-    replacing = [entry for entry in (gold, plan) if entry.action is not Action.REMOVE]
-    if not all(entry.replacements for entry in replacing):
+    replacing = [has_options for kind, has_options in (gold, plan) if kind is not Action.REMOVE]
+    if not all(replacing):
         return Need.IMPOSSIBLE
     return Need.OVERLAP if len(replacing) == 2 else Need.REMOVAL
 
 
-def _of_any_action(gold: Ablation, plan: Ablation) -> Need:
-    """Return what a plan entry needs where gold names no action."""
-    if not gold.replacements or plan.action is Action.REMOVE:
-        return Need.NOTHING
-    return Need.OVERLAP if plan.replacements else Need.IMPOSSIBLE
+# What every kind of gold entry needs of every kind of plan entry.
+_KINDS: list[Kind] = [(action, has_options) for action in (None, *Action) for has_options in (False, True)]
+_NEEDS = np.array([[_need(gold, plan) for plan in _KINDS] for gold in _KINDS], np.int8)
 
 
 def unnamed(gold: Sequence[Ablation], plan: Sequence[Ablation]) -> NDArray[np.bool_]:
@@ -91,7 +91,7 @@ def _entry_as_read(entry: Ablation) -> Ablation:
 
 def says_nothing(name: str) -> bool:
     """Return whether a name only counts ("Ablation Study 1") and says nothing about the part."""
-    return bool(_COUNTING.fullmatch(name.strip())) or not analyse(name).words
+    return bool(_COUNTING.fullmatch(name.strip())) or not analyse(name).stems
 
 
 def plan_as_read(entries: Sequence[Ablation]) -> tuple[Ablation, ...]:

@@ -9,9 +9,9 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 from evalkit.storage.files import read_text, shipped
 
@@ -55,27 +55,21 @@ _SUFFIXES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One word of a text: its stem, where it stands, whether it names the part, and whether it is an acronym."""
+class Text(NamedTuple):
+    """The words of one text that count, and what shows which runs of them could be written shorter elsewhere.
 
-    stem: str
-    start: int
-    end: int
-    head: bool
-    acronym: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """The words of one text, and what shows which runs of them could be written shorter elsewhere.
-
-    `places` has the place among the words of every word as written, -1 for a stop word. `letters` are the first letters
-    of all words, `short` those of the words that count ("kd" of knowledge distillation, see `initials_of`). `compounds`
-    maps two words written as one to their places ("finetun" of fine-tuning).
+    Of each word that counts there is its stem, its first and last letter's place (`spans`), whether it names the part
+    (`heads`) and whether it is an acronym. `spelled` are all words, stop words too, in lower case, and `places` their
+    places among those that count, -1 for a stop word. `letters` are the first letters of all words, `short` those of
+    the words that count ("kd" of knowledge distillation, see `initials_of`). `compounds` maps two words written as one
+    to their places ("finetun" of fine-tuning).
     """
 
-    words: tuple[Word, ...]
+    stems: tuple[str, ...]
+    spans: tuple[tuple[int, int], ...]
+    heads: tuple[bool, ...]
+    acronyms: tuple[bool, ...]
+    spelled: tuple[str, ...]
     places: tuple[int, ...]
     letters: str
     short: str
@@ -120,42 +114,52 @@ def _spelling(raw: str) -> tuple[str, str, bool, bool, str]:
 @lru_cache(maxsize=65536)
 def analyse(text: str) -> Text:
     """Return every word of the text in order, stop words left out, with what shows how to abbreviate runs of them."""
-    words: list[Word] = []
+    stems: list[str] = []
+    spans: list[tuple[int, int]] = []
+    heads: list[bool] = []
+    acronyms: list[bool] = []
+    spelled: list[str] = []
     places: list[int] = []
-    letters = short = ""
+    letters: list[str] = []
     compounds: dict[str, tuple[int, int]] = {}
     asides = [span.span() for span in _ASIDE.finditer(text)] if "(" in text or "[" in text else []
     turn = _turning_point(text, asides)
     before = ""  # the word before, if it counts
     for piece in _PIECE.finditer(text):
-        raw, (start, end) = piece.group(), piece.span()
-        _, stemmed, counts, acronym, letter = _spelling(raw)
-        letters += letter
+        raw = piece.group()
+        low, stemmed, counts, acronym, letter = _spelling(raw)
+        letters.append(letter)
+        spelled.append(low)
         if not counts:
             places.append(-1)
             before = ""
             continue
-        place = len(words)
+        place = len(stems)
         if before and len(before) + len(raw) >= 6:
             # Two words in a row written as one, where that is long enough to mean something.
             compounds.setdefault(stem(_plain(before + raw)), (place - 1, place))
-        aside = place > 0 and any(begin < start < close for begin, close in asides)
+        span = start, _ = piece.span()
+        aside = place > 0 and asides and any(begin < start < close for begin, close in asides)
         places.append(place)
-        short += letter
-        words.append(Word(stemmed, start, end, start < turn and (acronym or not aside), acronym))
+        stems.append(stemmed)
+        spans.append(span)
+        heads.append(start < turn and (acronym or not aside))
+        acronyms.append(acronym)
         before = raw
-    return Text(tuple(words), tuple(places), letters, short, compounds)
-
-
-def spelled(text: str) -> Iterator[str]:
-    """Yield every word of the text, stop words too, in lower case."""
-    return (_spelling(raw)[0] for raw in _PIECE.findall(text))
+    short = "".join([letter for letter, place in zip(letters, places, strict=True) if place >= 0])
+    return Text(
+        tuple(stems), tuple(spans), tuple(heads), tuple(acronyms), tuple(spelled), tuple(places), "".join(letters),
+        short, compounds,
+    )  # fmt: skip
 
 
 def _turning_point(text: str, asides: Sequence[tuple[int, int]]) -> int:
     """Return where the phrase stops naming its part: the first turn after a word that counts; brackets are no turn."""
     for start, end in asides:
         text = f"{text[:start]}{' ' * (end - start)}{text[end:]}"
+    turn = _TURN.search(text)
+    if turn is None:
+        return len(text)
     first = next(
         (piece.start() for piece in _PIECE.finditer(text) if _spelling(piece.group())[0] not in STOP), len(text)
     )
@@ -187,7 +191,7 @@ Place = tuple[str, int]  # a word by the text it stands in and its place among t
 
 # A hand-written glossary of the field. One abbreviation may stand for several things, the first that is found counts.
 GLOSSARY: dict[str, tuple[tuple[str, ...], ...]] = {
-    short: tuple(tuple(word.stem for word in analyse(text).words) for text in meanings)
+    short: tuple(analyse(text).stems for text in meanings)
     for short, meanings in json.loads(read_text(shipped("matching/features/glossary.json"))).items()
 }
 
@@ -196,10 +200,11 @@ GLOSSARY: dict[str, tuple[tuple[str, ...], ...]] = {
 def _forms(texts: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str], str, frozenset[str]]:
     """Return an entry's stems, those that could be abbreviations, the first letters of its words, and its compounds."""
     analysed = [analyse(text) for text in texts]
-    words = [word for text in analysed for word in text.words]
+    stems = [stem for text in analysed for stem in text.stems]
+    acronyms = [is_one for text in analysed for is_one in text.acronyms]
     return (
-        frozenset([word.stem for word in words]),
-        frozenset([word.stem for word in words if word.acronym and 2 <= len(word.stem) <= 6]),
+        frozenset(stems),
+        frozenset([stem for stem, is_one in zip(stems, acronyms, strict=True) if is_one and 2 <= len(stem) <= 6]),
         _BREAK.join([letters for text in analysed for letters in (text.letters, text.short)]),
         frozenset().union(*[text.compounds for text in analysed]),
     )
@@ -222,11 +227,11 @@ def expansions(entries: Iterable[tuple[str, ...]]) -> dict[str, tuple[Place, ...
     places: dict[str, tuple[Place, ...]] = {}
     for text in sorted({text for entry in spelled_out for text in entry}):
         one = analyse(text)
-        words, compounds = one.words, one.compounds
+        compounds = one.compounds
         runs = {stem: run for stem in short if (run := initials_of(stem, one))}
         for stem in sorted(runs) + sorted(stems & compounds.keys()):
             long = runs.get(stem) or compounds[stem]
-            if stem not in places and stem not in {words[index].stem for index in long}:
+            if stem not in places and stem not in {one.stems[index] for index in long}:
                 places[stem] = tuple((text, index) for index in long)
     for entry, (own, *_) in forms.items() if (rest := sorted((stems & GLOSSARY.keys()) - places.keys())) else ():
         for stem in rest:
@@ -237,8 +242,7 @@ def expansions(entries: Iterable[tuple[str, ...]]) -> dict[str, tuple[Place, ...
 
 
 def _first(stem: str, texts: Iterable[str]) -> Place:
-    words = ((text, index, word) for text in texts for index, word in enumerate(analyse(text).words))
-    return next((text, index) for text, index, word in words if word.stem == stem)
+    return next((text, stems.index(stem)) for text in texts if stem in (stems := analyse(text).stems))
 
 
 @cache

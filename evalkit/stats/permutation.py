@@ -20,7 +20,7 @@ from evalkit.stats.multiplicity import correct, correct_pairs
 from evalkit.stats.resampling import RESAMPLES
 from evalkit.stats.student import both_tails
 
-CHUNK_CELLS = 1_000_000  # cells of one chunk of swaps
+CHUNK_CELLS = 100_000  # cells of one chunk of swaps: 0.8 MB an array stays in the cache of a core
 _PAIRS = 64  # pairs in one matrix product
 _PRODUCTS = 32  # such products that share one drawing of swaps
 _TIE = 1e-7  # statistics this close are ties: rounding and the numerical gradient can part them that far

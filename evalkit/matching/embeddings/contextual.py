@@ -139,9 +139,8 @@ def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
 
 def _vectors(text: str, states: NDArray[np.float32], spans: Sequence[Span]) -> TextVectors:
     """Return the mean of all tokens as the sentence, and for each word the mean of the tokens that lie in it."""
-    words = analyse(text).words
     begin, end = np.array(spans, dtype=np.intp).reshape(-1, 2).T
-    starts, ends = (np.array([getattr(word, side) for word in words], dtype=np.intp) for side in ("start", "end"))
+    starts, ends = np.array(analyse(text).spans, dtype=np.intp).reshape(-1, 2).T
     inside = ((begin < ends[:, None]) & (end > starts[:, None]) & (end > begin)).astype(np.float64)
     means = inside @ states.astype(np.float64) / np.maximum(inside.sum(axis=1, keepdims=True), 1.0)
     return TextVectors(on_grid(states.astype(np.float64).mean(axis=0)), on_grid(means))

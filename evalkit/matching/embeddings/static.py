@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from evalkit.errors import ModelError
 from evalkit.matching.embeddings.vectors import Progress, TextVectors, on_grid
-from evalkit.matching.tokens import analyse, spelled
+from evalkit.matching.tokens import analyse
 from evalkit.storage.files import read_bytes, shipped
 
 TABLE = "matching/embeddings/words.npz"
@@ -66,25 +66,29 @@ class StaticEncoder:
     def _encode(self, texts: Sequence[str]) -> list[TextVectors]:
         """Return the vectors of a few texts; each word of theirs is looked up once."""
         places: dict[str, int] = {}
-        words = [[places.setdefault(word, len(places)) for word in spelled(text)] for text in texts]
-        weighted_words = [self._word(word) for word in places]
-        vectors = np.array([vector for vector, _ in weighted_words]).reshape(-1, self._vectors.shape[1])
-        weighted = vectors * np.array([weight for _, weight in weighted_words]).reshape(-1, 1)
-        sentences = on_grid(_sums(words, weighted))
-        alone = on_grid(vectors)
-        result = []
-        for text, sentence, in_text in zip(texts, sentences, words, strict=True):
-            counted = [row for row, place in zip(in_text, analyse(text).places, strict=True) if place >= 0]
-            result.append(TextVectors(sentence, alone[counted]))
-        return result
+        read = [analyse(text) for text in texts]
+        words = [[places.setdefault(word, len(places)) for word in one.spelled] for one in read]
+        vectors, weights = self._words(list(places))
+        sentences = on_grid(_sums(words, vectors * weights[:, None]))
+        counted = [
+            place for own, one in zip(words, read, strict=True)
+            for place, at in zip(own, one.places, strict=True) if at >= 0
+        ]  # fmt: skip
+        alone = on_grid(vectors)[counted]
+        ends = accumulate(len(one.stems) for one in read)
+        return [
+            TextVectors(sentence, alone[end - len(one.stems) : end])
+            for sentence, one, end in zip(sentences, read, ends, strict=True)
+        ]
 
-    def _word(self, word: str) -> tuple[Whole, float]:
-        """Return the vector and the weight of a word; one that the table has not was never counted."""
-        row = self._rows.get(word)
-        if row is not None:
-            return self._vectors[row].astype(np.float64), float(self._weights[row])
-        pieces = [row for run in _RUN.findall(word) for row in self._pieces(run)] or [self._rows[UNKNOWN]]
-        return self._vectors[pieces].sum(axis=0, dtype=np.float64), float(STEPS)
+    def _words(self, words: Sequence[str]) -> tuple[Whole, Whole]:
+        """Return the vectors and the weights of words; one that the table has not was never counted."""
+        rows = np.array([self._rows.get(word, -1) for word in words], np.intp)
+        vectors, weights = self._vectors[rows].astype(np.float64), self._weights[rows]
+        for place in np.flatnonzero(rows < 0).tolist():
+            pieces = [row for run in _RUN.findall(words[place]) for row in self._pieces(run)] or [self._rows[UNKNOWN]]
+            vectors[place], weights[place] = self._vectors[pieces].sum(axis=0, dtype=np.float64), STEPS
+        return vectors, weights
 
     def _pieces(self, run: str) -> Iterator[int]:
         """Yield the rows of the pieces of a word, from the left the longest that the table has; others are left out."""

@@ -111,7 +111,7 @@ class CachedEncoder:
 
             batch = self.encoder.encode(order[start : start + BATCH], report)
             for text, vectors in batch.items():  # an encoder may be somebody's own
-                if len(vectors.words) != (words := len(analyse(text).words)):
+                if len(vectors.words) != (words := len(analyse(text).stems)):
                     message = f"{len(vectors.words)} word vectors for the {words} words of {text!r:.80}"
                     raise ModelError(f"the encoder gave {message}")
             if self.store is not None:
@@ -150,7 +150,7 @@ def pack(vectors: TextVectors) -> bytes:
 def _unpack_text(content: bytes, text: str) -> TextVectors:
     """Return the stored vectors of a text; refuse those of another one."""
     vectors = unpack(content)
-    if len(vectors.words) != len(analyse(text).words) or not len(vectors.sentence):
+    if len(vectors.words) != len(analyse(text).stems) or not len(vectors.sentence):
         raise ValueError("a text has as many vectors as words")
     return vectors
 

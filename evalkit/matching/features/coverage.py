@@ -39,7 +39,6 @@ class WordTables:
     """
 
     entries: int
-    lengths: Sequence[int]
     weights: Array
     source_weights: Array
     totals: Array
@@ -62,7 +61,6 @@ def stacked(tables: Sequence[WordTable]) -> WordTables:
             members.append(table.members[rows] + index * shape[1])
     return WordTables(
         entries=tables[0].entries,
-        lengths=lengths,
         weights=weights,
         source_weights=source_weights,
         totals=np.stack([table.totals for table in tables], axis=1),
@@ -81,16 +79,14 @@ def coverage(
     `similarities` has the matrices of each gold list and plan, one of each kind. The lists of one side have as many
     entries each.
     """
-    gold, plan = stacked(golds), stacked(plans)
-    lists, kinds, entries, others = len(golds), len(similarities[0]), gold.entries, plan.entries
-    by_plan = np.zeros((lists, plan.weights.shape[1], kinds, gold.weights.shape[1]))
-    by_gold = np.zeros((lists, gold.weights.shape[1], kinds, plan.weights.shape[1]))
-    for index, matrices in enumerate(similarities):
-        ours, theirs = gold.lengths[index], plan.lengths[index]
-        for kind, matrix in enumerate(matrices):
-            by_plan[index, :theirs, kind, :ours], by_gold[index, :ours, kind, :theirs] = matrix.T, matrix
-    forth = _covered(by_plan, gold, plan)
-    back = _covered(by_gold, plan, gold).swapaxes(3, 5)
+    lists, kinds, entries, others = len(golds), len(similarities[0]), golds[0].entries, plans[0].entries
+    turned = [[matrix.T for matrix in matrices] for matrices in similarities]
+    if entries == others:
+        # Both directions at once: of one plan, most of the time goes into numpy's calls.
+        forth, back = np.split(_found([*turned, *similarities], [*golds, *plans], [*plans, *golds]), 2, axis=2)
+    else:
+        forth, back = _found(turned, golds, plans), _found(similarities, plans, golds)
+    back = back.swapaxes(3, 5)
     share, own, missing, total = forth + back
     lesser_share, _, lesser_missing, _ = np.minimum(forth, back)
     values = np.empty((len(STATISTICS), len(COMBINATIONS), lists, others, kinds, entries))
@@ -102,6 +98,19 @@ def coverage(
     np.subtract(row["mean"], np.maximum(of_plan, of_gold), out=row["first"])
     np.subtract(row["mean"], np.minimum(of_plan, of_gold), out=row["second"])
     return values.transpose(4, 2, 5, 3, 0, 1).reshape(kinds, lists, entries, others, -1)
+
+
+def _found(
+    similarities: Sequence[Sequence[NDArray[np.floating]]], sources: Sequence[WordTable], targets: Sequence[WordTable]
+) -> Array:
+    """Return `_covered` of these lists, of whose similarities [word of the target, word of the source] each has one of
+    each kind."""
+    source, target = stacked(sources), stacked(targets)
+    filled = np.zeros((len(sources), target.weights.shape[1], len(similarities[0]), source.weights.shape[1]))
+    for index, matrices in enumerate(similarities):
+        for kind, matrix in enumerate(matrices):
+            filled[index, : matrix.shape[0], kind, : matrix.shape[1]] = matrix
+    return _covered(filled, source, target)
 
 
 def _covered(similarity: Array, source: WordTables, target: WordTables) -> Array:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from evalkit.matching.features.registry import FeatureTable
 from evalkit.matching.features.semantic import ListVectors
-from evalkit.matching.features.words import GRID, Array, Numbers, floor, segments
+from evalkit.matching.features.words import GRID, Array, Numbers, entry_words, floor
 from evalkit.matching.tokens import analyse, rarity
 from evalkit.types import Ablation
 
@@ -26,19 +26,20 @@ Kind = tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]
 
 
 @lru_cache(maxsize=65536)
-def _bags(entry: Ablation) -> tuple[list[Bag], float]:
-    """Return the words of every option with their weights, a quarter for words of the own part, 1 for a number; and the
-    mean share of an option that is not said in the part."""
-    own = {stem for segment in segments(entry)[:2] for stem, _ in segment}
+def _bags(entry: Ablation) -> tuple[list[Bag], float, Bag]:
+    """Return the words of every option with their weights, a quarter for words of the own part, 1 for a number; the
+    mean share of an option that is not said in the part; and the words of what is ablated."""
+    head, tail, *_ = entry_words(entry).segments
+    own = {*head, *tail}
     bags = [
         {
-            word.stem: (1.0 if word.stem[0].isdigit() else rarity(word.stem)) * (0.25 if word.stem in own else 1.0)
-            for word in analyse(option).words
+            stem: (1.0 if stem[0].isdigit() else rarity(stem)) * (0.25 if stem in own else 1.0)
+            for stem in analyse(option).stems
         }
         for option in entry.replacements
     ]
     shares = [sum(w for stem, w in bag.items() if stem not in own) / (sum(bag.values()) + 1.0) for bag in bags]
-    return bags, round(sum(shares) / max(len(shares), 1) * GRID) / GRID
+    return bags, round(sum(shares) / max(len(shares), 1) * GRID) / GRID, {stem: rarity(stem) for stem in head}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,9 +71,8 @@ class OptionTable:
 
 def option_table(entries: Sequence[Ablation]) -> OptionTable:
     """Return the table of this list."""
-    bags, newness = zip(*map(_bags, entries), strict=True)
+    bags, newness, heads = zip(*map(_bags, entries), strict=True)
     stacked = [bag for options in bags for bag in (*options, {})]
-    heads = [{stem: rarity(stem) for stem, _ in segments(entry)[0]} for entry in entries]
     words: dict[str, int] = {}
     for bag in (*stacked, *heads):
         for stem in bag:

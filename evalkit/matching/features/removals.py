@@ -67,10 +67,8 @@ def _with_own_words(pattern: Pattern, one: Reading) -> bool:
     """Return whether an option with this pattern has a word of the entry's own part."""
     if not one.in_options & pattern.bit:
         return False
-    own = {word.stem for word in analyse(one.entry.part).words}
-    return any(
-        pattern.search(option) and any(word.stem in own for word in analyse(option).words) for option in one.options
-    )
+    own = set(analyse(one.entry.part).stems)
+    return any(pattern.search(option) and not own.isdisjoint(analyse(option).stems) for option in one.options)
 
 
 @lru_cache(maxsize=65536)

@@ -18,7 +18,7 @@ import numpy as np
 
 from evalkit.matching.features.patterns import Pattern, pattern_bits
 from evalkit.matching.features.registry import FeatureTable
-from evalkit.matching.features.words import Array, segments
+from evalkit.matching.features.words import Array, entry_words
 from evalkit.matching.tokens import analyse
 from evalkit.types import Ablation, Action
 
@@ -97,9 +97,10 @@ class Reading(NamedTuple):
 ENDS = {"last": -1, "first": 0}  # of what is ablated
 End = tuple[str, frozenset[str]]  # that word, and all words of the part and the name
 
-# The traits by their rows; those that are None are patterns, and stand in MATCHING with their bits and where to look.
+# The traits by their rows; those that are None are patterns, and stand in MATCHING with their bits, all together and
+# one by one, and where to look.
 TRAITS: list[Callable[[Reading], float] | None] = []
-MATCHING: list[tuple[slice, tuple[int, ...], Callable[[Reading], int]]] = []
+MATCHING: list[tuple[slice, int, tuple[int, ...], Callable[[Reading], int]]] = []
 
 
 def trait(function: Callable[[Reading], float]) -> int:
@@ -112,7 +113,8 @@ def matching_rows(patterns: Sequence[Pattern], where: Callable[[Reading], int]) 
     """Declare for each pattern whether it is among the bits that are found there; return the rows."""
     rows = slice(len(TRAITS), len(TRAITS) + len(patterns))
     TRAITS.extend([None] * len(patterns))
-    MATCHING.append((rows, tuple(pattern.bit for pattern in patterns), where))
+    bits = tuple(pattern.bit for pattern in patterns)
+    MATCHING.append((rows, sum(bits), bits, where))
     return rows
 
 
@@ -151,25 +153,30 @@ class TraitTable:
 
 
 @lru_cache(maxsize=65536)
-def _entry_traits(entry: Ablation) -> tuple[Array, frozenset[str], tuple[str, ...], tuple[End, ...]]:
+def _entry_traits(entry: Ablation) -> tuple[list[float], frozenset[str], tuple[str, ...], tuple[End, ...]]:
     """Return the traits of one entry in the order of `TraitTable`."""
-    head, tail, name, _ = segments(entry)
-    part, unnamed = analyse(entry.part).words, entry.name == entry.part
+    head, tail, name, _ = entry_words(entry).segments
+    part, unnamed = analyse(entry.part).stems, entry.name == entry.part
     topic = entry.part if unnamed else f"{entry.part} . {entry.name}"
     in_options = reduce(or_, map(pattern_bits, entry.replacements), 0)
     marks = pattern_bits(entry.part), pattern_bits(topic), in_options
     one = Reading(entry, entry.replacements, len(part), len(head), unnamed, *marks)
-    values = [0.0 if function is None else function(one) for function in TRAITS]
-    for rows, bits, where in MATCHING:
-        there = where(one)
-        values[rows] = [there & bit > 0 for bit in bits]
-    title = frozenset(stem for segment in (head, tail, name) for stem, _ in segment)
+    values = [0.0 if function is None else float(function(one)) for function in TRAITS]
+    for rows, every, bits, where in MATCHING:
+        values[rows] = _found(bits, where(one) & every)
+    title = frozenset((*head, *tail, *name))
     return (
-        np.array(values, dtype=np.float64),
-        frozenset(number for option in entry.replacements for number in _NUMBER.findall(option)),
-        tuple(word.stem for word in part),
-        tuple((head[end][0] if head else "", title) for end in ENDS.values()),
+        values,
+        frozenset([number for option in entry.replacements for number in _NUMBER.findall(option)]),
+        part,
+        tuple([(head[end] if head else "", title) for end in ENDS.values()]),
     )
+
+
+@lru_cache(maxsize=65536)
+def _found(bits: tuple[int, ...], there: int) -> list[float]:
+    """Return 1 for each of the bits that is there; few sets of them come again and again."""
+    return [float(there & bit > 0) for bit in bits]
 
 
 def trait_table(entries: Sequence[Ablation]) -> TraitTable:

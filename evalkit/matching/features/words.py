@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -26,7 +26,6 @@ from evalkit.types import Ablation
 TRUST = {"head": 1.0, "tail": 0.5, "name": 0.8125, "options": 0.5}  # how much a word counts by its segment
 SEGMENTS = tuple(TRUST)
 OPTIONS = SEGMENTS.index("options")
-_TRUST, _SEGMENT_NUMBERS = np.array(list(TRUST.values())), np.arange(len(TRUST))
 GRID = 1024  # similarities and weights are multiples of a power of two: their sums are exact in any order
 BLOCK = 128  # words that are compared with all others at a time
 _BUCKETS = 512
@@ -35,7 +34,8 @@ _NO_SPELLING = np.zeros(0, np.float32)
 Array = NDArray[np.float64]
 Numbers = NDArray[np.intp]
 Real = TypeVar("Real", np.float32, np.float64)
-Segments = tuple[tuple[tuple[str, Place], ...], ...]  # of an entry: the words of each, with where they are read from
+Segments = tuple[tuple[str, ...], ...]  # the stems of each
+Run = tuple[str, Sequence[int], int]  # of words: a text, their places among its words, and their segment
 Expansions = tuple[tuple[str, tuple[Place, ...]], ...]
 
 # What words are looked up for, and what they are looked up in, with its name in words and the segments it is made of.
@@ -102,66 +102,60 @@ def texts_of(entry: Ablation) -> tuple[str, ...]:
     return (entry.part, entry.name, *entry.replacements)
 
 
-@lru_cache(maxsize=65536)
-def segments(entry: Ablation) -> Segments:
-    """Return the words of an entry in its four segments, each with the place it is read from."""
-    part, words = _placed(entry.part), analyse(entry.part).words
-    head = tuple([placed for placed, word in zip(part, words, strict=True) if word.head])
-    tail = tuple([placed for placed, word in zip(part, words, strict=True) if not word.head])
-    options = tuple([placed for option in entry.replacements for placed in _placed(option)])
-    return head, tail, tuple(_placed(entry.name)), options
+class EntryWords(NamedTuple):
+    """The words of one entry: the stems of each segment, the texts that have words, where each word stands among those
+    of these texts (one text after another), how many these are, and the weight of each word on its own."""
 
-
-def _placed(text: str) -> list[tuple[str, Place]]:
-    """Return the stems of a text, each with its place."""
-    return [(word.stem, (text, place)) for place, word in enumerate(analyse(text).words)]
-
-
-@dataclass(frozen=True, slots=True)
-class EntryWords:
-    """The words of one entry: their stems, where they stand in its texts' words (one text after another), the segment
-    of each, and its weight on its own."""
-
-    stems: tuple[str, ...]
+    segments: Segments
     texts: tuple[str, ...]
-    places: Numbers
+    places: Sequence[int]
     length: int
-    segments: Numbers
-    weights: Array
+    weights: Sequence[float]
 
 
 @lru_cache(maxsize=65536)
-def _entry_words(entry: Ablation, expansions: Expansions = ()) -> EntryWords:
-    """Return the words of an entry with these abbreviations written out."""
-    parts = segments(entry)
+def entry_words(entry: Ablation, expansions: Expansions = ()) -> EntryWords:
+    """Return the words of an entry, these abbreviations written out."""
+    heads = analyse(entry.part).heads
+    sides = [[place for place, head in enumerate(heads) if head is wanted] for wanted in (True, False)]
+    others = ((entry.name, 2), *((option, 3) for option in entry.replacements))
+    read: list[Run] = [(entry.part, places, segment) for segment, places in enumerate(sides)]
+    read += [(text, range(len(analyse(text).stems)), segment) for text, segment in others]
     if expansions:
-        meanings = {
-            stem: [(analyse(text).words[at].stem, (text, at)) for text, at in long] for stem, long in expansions
-        }
-        parts = tuple([
-            tuple([placed for word in part for placed in meanings.get(word[0], (word,))]) for part in parts
-        ])  # fmt: skip
-    flat = list(chain.from_iterable(parts))
+        read = _written_out(read, dict(expansions))
+    stems: tuple[list[str], ...] = ([], [], [], [])
+    places: list[int] = []
     begins: dict[str, int] = {}
     length = 0
-    for _, (text, _) in flat:
-        if text not in begins:
-            begins[text] = length
-            length += len(analyse(text).words)
-    segment = np.repeat(_SEGMENT_NUMBERS, [len(part) for part in parts])
+    for text, own, segment in read:
+        if own:
+            known = analyse(text).stems
+            begin = begins.setdefault(text, length)
+            length = max(length, begin + len(known))
+            stems[segment].extend([known[place] for place in own])
+            places.extend([begin + place for place in own])
     return EntryWords(
-        stems=tuple([stem for stem, _ in flat]),
+        segments=tuple(map(tuple, stems)),
         texts=tuple(begins),
-        places=np.array([begins[text] + at for _, (text, at) in flat], np.intp),
+        places=places,
         length=length,
-        segments=segment,
-        weights=np.array([rarity(stem) for stem, _ in flat]) * _TRUST[segment],
+        weights=[rarity(stem) * trust for some, trust in zip(stems, TRUST.values(), strict=True) for stem in some],
     )
+
+
+def _written_out(read: Sequence[Run], meanings: Mapping[str, tuple[Place, ...]]) -> list[Run]:
+    """Return runs of words with what abbreviations among them stand for in their places."""
+    places = ((text, place, segment) for text, own, segment in read for place in own)
+    return [
+        (there, [at], segment)
+        for text, place, segment in places
+        for there, at in meanings.get(analyse(text).stems[place], ((text, place),))
+    ]
 
 
 def expansions_in(entries: Iterable[Ablation], meanings: Mapping[str, tuple[Place, ...]]) -> Expansions:
     """Return those of the abbreviations that stand in a list, with what they mean."""
-    stems = set().union(*(_entry_words(entry).stems for entry in entries)) if meanings else ()
+    stems = set().union(*(some for entry in entries for some in entry_words(entry).segments)) if meanings else ()
     return tuple((stem, places) for stem, places in meanings.items() if stem in stems)
 
 
@@ -210,27 +204,24 @@ class WordTable:
 def word_table(entries: Sequence[Ablation], expansions: Expansions) -> WordTable:
     """Return the words of a list, these abbreviations written out."""
     shortened = {stem for stem, _ in expansions}
-    lines = [
-        line if shortened.isdisjoint(line.stems) else _entry_words(entry, expansions)
-        for entry, line in ((entry, _entry_words(entry)) for entry in entries)
-    ]
+    lines = list(map(entry_words, entries))
+    for index, entry in enumerate(entries if expansions else ()):
+        if not all(map(shortened.isdisjoint, lines[index].segments)):
+            lines[index] = entry_words(entry, expansions)
     count = len(lines)
-    owners = np.repeat(np.arange(count), [len(line.stems) for line in lines])
-    segment = np.concatenate([line.segments for line in lines])
-    before = np.array([0, *accumulate([line.length for line in lines])])
-    places = np.concatenate([line.places for line in lines]) + before[owners]
-
-    begun = owners * len(SEGMENTS) + segment
-    border = np.flatnonzero(begun[1:] != begun[:-1]) + 1
-    starts, ends = (
-        (np.concatenate(both) for both in (([0], border), (border, [len(begun)]))) if len(begun) else (begun,) * 2
-    )
-    longest = int((ends - starts).max(initial=0))
+    sizes = [len(some) for line in lines for some in line.segments]
+    begun = np.repeat(np.arange(len(sizes)), sizes)
+    owners, segment = begun // len(SEGMENTS), begun % len(SEGMENTS)
+    filled = np.array([index for index, size in enumerate(sizes) if size], np.intp)
+    ends = np.array([*accumulate(size for size in sizes if size)], np.intp)
+    starts = np.concatenate(([0], ends))[:-1].astype(np.intp)
+    before = [0, *accumulate(line.length for line in lines)]
+    places = [begin + place for begin, line in zip(before, lines, strict=False) for place in line.places]
 
     stems: dict[str, int] = {}
-    stem_of = np.array([stems.setdefault(stem, len(stems)) for line in lines for stem in line.stems], np.intp)
-
-    weights = np.concatenate([line.weights for line in lines])
+    words = chain.from_iterable(some for line in lines for some in line.segments)
+    stem_of = np.array([stems.setdefault(stem, len(stems)) for stem in words], np.intp)
+    weights = np.array([*chain.from_iterable(line.weights for line in lines)], np.float64)
     if count > 1 and stems:
         # A word that stands in another entry of its own list too (options aside) counts less.
         spellings = _spellings(stems)
@@ -249,15 +240,15 @@ def word_table(entries: Sequence[Ablation], expansions: Expansions) -> WordTable
     return WordTable(
         entries=count,
         texts=tuple(chain.from_iterable([line.texts for line in lines])),
-        places=None if np.array_equal(places, np.arange(before[-1])) else places,
+        places=None if places == list(range(before[-1])) else np.array(places, np.intp),
         stems=stems,
         stem_of=stem_of,
         weights=weights,
         source_weights=source_weights,
         totals=source_weights.sum(axis=1).reshape(len(SOURCES), 1, 1, count)[FROM] + 0.5,
-        members=np.minimum(starts + np.arange(longest)[:, None], ends - 1),
-        entry=owners[starts],
-        kind=segment[starts],
+        members=np.minimum(starts + np.arange(max(sizes, default=0))[:, None], ends - 1),
+        entry=filled // len(SEGMENTS),
+        kind=filled % len(SEGMENTS),
     )
 
 
