@@ -280,9 +280,9 @@ class Settings:
         note="Score gold that is still a draft (see `evalkit gold extract`); the run says so.",
     )  # fmt: skip
     offline: bool = _setting(
-        False, "Fetch no model and ask no judge beyond this machine.", note=(
-            "Refuse whatever would use the network: a model that is not on this machine, a judge elsewhere. Moves no"
-            " number."
+        False, "Fetch nothing and ask no judge beyond this machine.", note=(
+            "Refuse whatever would use the network: a model or data set that is not on this machine, a judge"
+            " elsewhere. Moves no number."
         ),
     )  # fmt: skip
     judge: JudgeSettings = _setting(JudgeSettings, read=_read_judge, note=(  # noqa: RUF009 - it makes a field

@@ -402,6 +402,38 @@ def test_what_broke_off_in_trackio_is_completed(kept: Any, tmp_path: Path) -> No
     assert step["a/match_recall"] == 1 / 2
 
 
+SERVER = """
+import time, trackio
+print(trackio.show(open_browser=False, block_thread=False)[3], flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_a_trackio_server_has_a_run_once(kept: Any, tmp_path: Path) -> None:
+    run, home = saved(tmp_path / "run", "lab/good"), tmp_path / "server"
+    around = {**os.environ, "TRACKIO_DIR": str(home), "HF_HUB_OFFLINE": "1"}
+    with subprocess.Popen([sys.executable, "-c", SERVER], env=around, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            url = next(line.strip() for line in server.stdout if line.startswith("http"))
+            more = {"TRACKIO_SERVER_URL": url, "TRACKIO_DIR": str(tmp_path / "own"), "HF_HUB_OFFLINE": "1"}
+            words = [sys.executable, "-m", "evalkit", "log", str(run), "--to", "trackio"]
+            said = [
+                subprocess.run(words, env={**os.environ, **more}, capture_output=True, text=True, check=True).stdout
+                for _ in range(2)
+            ]
+        finally:
+            server.kill()
+    assert ["sent to" in said[0], "is already in" in said[1]] == [True, True]
+    command = [Path(sys.executable).with_name("trackio"), "get", "run", "--project", "evalkit", "--json"]
+    entry = entry_of(run)
+    told = subprocess.run(
+        [*command, "--run", f"{entry.name} {entry.key}"], env=around, capture_output=True, text=True, check=True
+    )
+    assert json.loads(told.stdout)["num_logs"] == 1
+
+
 def test_what_trackio_refuses_is_a_user_error(kept: Any, tmp_path: Path) -> None:
     run = saved(tmp_path / "run", "a")
     done = CliRunner().invoke(group, ["log", str(run), "--to", "trackio", "--project", "registry-x"])

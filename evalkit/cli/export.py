@@ -16,8 +16,8 @@ from evalkit.cli.options import Registered, say
 def command(run: str, name: str, out: str, force: bool) -> None:
     """Write RUN as other tools read it.
 
-    AblationBench's plan and judge folders, Inspect AI's logs (one a planner, papers as samples), or one flat JSON
-    object of numbers for experiment trackers.
+    AblationBench's plan and judge folders, Inspect AI's logs (one a planner, papers as samples), records of
+    every_eval_ever, or one flat JSON object of numbers for experiment trackers.
     """
     from evalkit.report.exports import find_exporter
     from evalkit.storage.files import write_texts

@@ -143,11 +143,11 @@ def plans(run: Run) -> Files:
     """AblationBench's plan folders: `<planner>/<paper>.jsonl`; a plan that is missing is an empty file there."""
     files: list[tuple[str, str]] = []
     for case in cases(run):
-        files.append((_file(case), "".join(_line(entry) for entry in case.plan)))
+        files.append((_file(case), "".join(json_line(entry) for entry in case.plan)))
     return _distinct(files)
 
 
-def _line(row: Mapping[str, Any]) -> str:
+def json_line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
@@ -157,7 +157,7 @@ def judge(run: Run) -> Files:
     files: list[tuple[str, str]] = []
     evaluations: dict[str, list[dict[str, Any]]] = {}
     for case in cases(run):
-        lines = [_line({"name_in_paper": row.gold, "name_in_plan": row.plan}) for row in case.rows]
+        lines = [json_line({"name_in_paper": row.gold, "name_in_plan": row.plan}) for row in case.rows]
         files.append((_file(case), "".join(lines)))
         evaluations.setdefault(place(case.planner), []).append(_evaluation(case))
     for folder, rows in evaluations.items():
@@ -183,7 +183,7 @@ def _evaluation(case: Case) -> dict[str, Any]:
     }
 
 
-def _number(value: Any) -> float | int | None:
+def as_number(value: Any) -> float | int | None:
     """Return a cell as a Python number, or None."""
     if isinstance(value, str | bool) or value is None or pd.isna(value):
         return None
@@ -214,18 +214,18 @@ def inspect_logs(run: Run) -> Files:
 def _figures(row: Mapping[Any, Any]) -> dict[str, float]:
     """Return the figures of a row that have a value, the headline first; counts and intervals stay in the run."""
     logged = (name for name in map(str, row) if _OF_FIGURE.sub("", name) in LOGGED or name in ALSO_LOGGED)
-    numbers = {name: _number(row[name]) for name in sorted(logged, key=lambda name: name != "match_f1")}
+    numbers = {name: as_number(row[name]) for name in sorted(logged, key=lambda name: name != "match_f1")}
     return {name: float(value) for name, value in numbers.items() if value is not None}
 
 
 def _sample(case: Case, row: Mapping[Any, Any]) -> dict[str, Any]:
     """Return one paper: gold is the target, the first plan the answer; a figure without a value is no score."""
-    answer = "\n".join(_line(entry).strip() for entry in case.plan)
+    answer = "\n".join(json_line(entry).strip() for entry in case.plan)
     return {
         "id": case.paper,
         "epoch": 1,
         "input": f"Plan the ablations of {case.paper}.",
-        "target": [_line(entry).strip() for entry in case.gold],
+        "target": [json_line(entry).strip() for entry in case.gold],
         "messages": [],
         "output": {
             "model": case.planner,
@@ -270,6 +270,14 @@ def _log(run: Run, planner: str, samples: list[dict[str, Any]], row: Mapping[Any
     }
 
 
+@_exporter("every_eval_ever")
+def every_eval_ever(run: Run) -> Files:
+    """Export records of every_eval_ever, one a planner with a line for each paper, as its collection holds them."""
+    from evalkit.report.every_eval_ever import records  # a module of this package that needs this one
+
+    return _distinct(records(run))
+
+
 @_exporter("metrics-json")
 def metrics(run: Run) -> Files:
     """Export one flat object of numbers for experiment trackers: `<planner>/<figure>`, without what is undefined."""
@@ -281,5 +289,5 @@ def figures_by_planner(run: Run) -> Iterator[tuple[str, str, float | int]]:
     """Yield planner, name and value of every number in the leaderboard; what is undefined is left out."""
     for row in keyed(run.leaderboard).to_dict("records"):
         for name, value in row.items():
-            if (figure := _number(value)) is not None:
+            if (figure := as_number(value)) is not None:
                 yield row["planner"], str(name), figure

@@ -172,7 +172,9 @@ def _wandb(entry: Entry, project: str) -> bool:
         if new := not (run.resumed and run.summary.get(CONFIG_KEY) == entry.key):
             _fill_wandb(wandb, run, entry)
         run.finish()
-    except wandb.Error as error:
+    except InputError:
+        raise
+    except Exception as error:  # whatever its client and the libraries below raise
         raise InputError(f"W&B, project {shown(project)}: {error}") from error
     if run.offline:
         write_text(Path(run.settings.sync_dir) / SENT, whose)
@@ -203,7 +205,9 @@ def _kept_offline(place: Path, own: str, whose: str) -> bool:
 def _fill_wandb(wandb: Any, run: Any, entry: Entry) -> None:
     """Give a run of W&B its figures, its leaderboard and its files, and at the end the mark that it is whole."""
     columns, rows = entry.table
-    run.log({**entry.named(wandb_name), "leaderboard": wandb.Table(columns=columns, data=rows)}, step=0)
+    figures = entry.named(wandb_name)
+    if any(run.summary.get(name) is None for name in figures):  # else an earlier sending broke off later
+        run.log({**figures, "leaderboard": wandb.Table(columns=columns, data=rows)}, step=0)
     artifact = wandb.Artifact(f"evalkit-{entry.key}", type="evalkit-run")
     for path in entry.files:
         artifact.add_file(str(path), name=path.name)
