@@ -148,6 +148,7 @@ class Batches:
         self.files: dict[str, bytes] = {}
         self.made: dict[str, dict[str, Any]] = {}
         self.polls, self.final, self.errors = 2, "completed", ""
+        self.slowness = 0.0  # seconds between a batch and its receipt
         self.untouched = 0  # requests that a batch does not come to before it ends
         self.failing: list[int] = []
         self.spoil: Callable[[list[bytes]], list[bytes]] = lambda lines: lines[::-1]
@@ -165,13 +166,15 @@ class Batches:
                      for part in fields}  # fmt: skip
             assert parts["purpose"] == b"batch"
             self.files[name] = parts["file"]
-            return 200, {"id": name, "object": "file", "purpose": "batch"}
+            return 200, {"id": name, "object": "file", "purpose": "batch", "filename": "x.jsonl", "created_at": 0,
+                         "bytes": len(parts["file"]), "status": "processed"}  # fmt: skip
         asked = json.loads(content)
         assert (asked["endpoint"], asked["completion_window"]) == ("/v1/chat/completions", "24h")
         name = f"batch_{len(self.made)}"
         lines = list(map(json.loads, self.files[asked["input_file_id"]].splitlines()))
         self.made[name] = {"id": name, "object": "batch", "status": "validating", "looks": 0, "lines": lines,
-                           "input_file_id": asked["input_file_id"]}  # fmt: skip
+                           "created_at": 0, **asked}  # fmt: skip
+        time.sleep(self.slowness)
         return (500, {"error": {"message": "lost"}}) if broken == 0 else (200, self.shown(name))
 
     def shown(self, name: str) -> dict[str, Any]:
@@ -183,8 +186,8 @@ class Batches:
             return status, {"error": {"message": "not now"}}
         if path.startswith("/v1/files/"):
             return 200, self.files[path.split("/")[3]]
-        if path.startswith("/v1/batches?"):
-            return 200, {"object": "list", "data": [self.shown(name) for name in self.made]}
+        if path.partition("?")[0] == "/v1/batches":
+            return 200, {"object": "list", "data": [self.shown(name) for name in self.made], "has_more": False}
         name = path.split("/")[3]
         if name not in self.made:
             return 404, {"error": {"message": f"No batch found with id '{name}'."}}

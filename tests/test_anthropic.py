@@ -68,6 +68,19 @@ def test_what_is_sent_is_the_same_question(tmp_path: Path) -> None:
     assert "secret-key" not in json.dumps(judge.log)
 
 
+def test_the_server_of_these_tests_speaks_the_protocol_of_the_official_client(tmp_path: Path) -> None:
+    from anthropic.types import Message
+
+    judge = speaker()
+    with serving(judge) as url, panel(tmp_path, url) as judges:
+        judges.ask(QUESTIONS)
+    for form in ("tool", "text"):
+        body = judge.log[0] if form == "tool" else {**judge.log[0], "tools": []}
+        status, message = judge.message(body, "ok")
+        assert status == 200
+        Message.model_validate_json(json.dumps(message), strict=True)
+
+
 def test_usage_is_counted_and_paid(tmp_path: Path) -> None:
     judge, prices = speaker(), {"anthropic:m": (2, 30)}
     with serving(judge) as url, panel(tmp_path, url, prices=prices, budget_money=1.0) as judges:

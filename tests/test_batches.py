@@ -163,6 +163,38 @@ def test_a_batch_that_fails_before_it_begins_says_why_and_is_forgotten(tmp_path:
     assert requests(judge) == [6, 6]
 
 
+def test_the_server_of_these_tests_speaks_the_protocol_of_the_official_client(tmp_path: Path) -> None:
+    from openai import OpenAI
+    from openai.types import Batch, FileObject
+    from openai.types.chat import ChatCompletion
+
+    judge = JudgeServer()
+    with serving(judge) as url, panel(tmp_path, url) as judges:
+        judges.ask(QUESTIONS)
+        client = OpenAI(base_url=url, api_key="k", max_retries=0)
+        batch = client.batches.retrieve("batch_0")
+        Batch.model_validate(batch.to_dict(), strict=True)
+        assert (batch.status, batch.request_counts and batch.request_counts.completed) == ("completed", 6)
+        assert [item.id for item in client.batches.list()] == ["batch_0"]
+        FileObject.model_validate(client.files.create(file=b"{}", purpose="batch").to_dict(), strict=True)
+        for line in client.files.content(str(batch.output_file_id)).text.splitlines():
+            ChatCompletion.model_validate_json(json.dumps(json.loads(line)["response"]["body"]), strict=True)
+
+
+def test_what_is_out_is_not_estimated_again(tmp_path: Path) -> None:
+    judge = JudgeServer()
+    judge.batches.polls = 10**9
+    with serving(judge) as url:
+        with panel(tmp_path, url, batch_hours=0) as judges, pytest.raises(JudgeError):
+            judges.ask(QUESTIONS[:9])
+        with panel(tmp_path, url) as judges:
+            (row,) = judges.estimate(QUESTIONS)
+            assert (row["pairs"], row["kept"], row["calls"]) == (18, 9, 3)
+        with panel(tmp_path, url, batch=False) as judges:
+            (row,) = judges.estimate(QUESTIONS)
+            assert (row["pairs"], row["kept"], row["calls"]) == (18, 0, 6)
+
+
 def test_a_second_run_waits_for_the_batch_of_the_first(tmp_path: Path) -> None:
     """Also when some of what it asks is new; only that is submitted."""
     judge, said = JudgeServer(), []
@@ -381,6 +413,25 @@ def test_ctrl_c_says_how_to_come_back_and_the_same_command_goes_on(tmp_path: Pat
     assert (run["judge"]["decided"], run["settings"]["judge"]["batch"]) == (27, True)
     written = [path.read_bytes() for path in (*(tmp_path / "run").iterdir(), *(tmp_path / "cache").iterdir())]
     assert not [content for content in written if b"sk-secret" in content]
+
+
+def test_ctrl_c_while_a_batch_is_submitted_keeps_its_id(tmp_path: Path) -> None:
+    judge = JudgeServer()
+    judge.batches.slowness = 2.0
+    words = folders(tmp_path)
+    with serving(judge) as url:
+        command = [sys.executable, "-m", "evalkit", *words, "--judge-url", url]
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while "batch_0" not in judge.batches.made:
+            assert running.poll() is None
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+        assert running.returncode == 130
+        assert f"stopped; batch batch_0 goes on at {url}" in errors
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert requests(judge) == [3]
 
 
 def test_both_orders_of_a_measured_judge_are_out_at_once(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def show_estimate(
     if as_json:
         click.echo(json_output.dump({"judges": rows, "currency": settings.judge.currency}))
     else:
-        console.show(agreement_text.estimate(rows, settings.judge.currency))
+        console.show(agreement_text.estimate(rows, settings.judge.currency, batch=settings.judge.batch))
 
 
 class Number(click.ParamType):  # type: ignore[type-arg, unused-ignore]

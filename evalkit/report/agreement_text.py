@@ -101,12 +101,14 @@ def judges(result: Mapping[str, Any]) -> Iterator[RenderableType]:
             yield Text(f"  {safe_terminal(item['paper'])}: {safe_terminal(item['figure'])} {values}", style="yellow")
 
 
-def estimate(rows: Sequence[Mapping[str, Any]], currency: str) -> Iterator[RenderableType]:
+def estimate(rows: Sequence[Mapping[str, Any]], currency: str, *, batch: bool = False) -> Iterator[RenderableType]:
     """Show what would be sent to whom."""
     heads = ("judge", "pairs", "kept", "calls", "tokens in", "tokens out", currency)
     counts = ("pairs", "kept", "calls", "tokens_in", "tokens_out")
     yield grid(heads, [(row["judge"], *(str(row[name]) for name in counts), number(row["money"], 4)) for row in rows])
     yield Text("tokens are estimated at four characters each, replies at 60 tokens a pair; nothing was sent")
+    if batch:
+        yield Text("money is half the price, as batches cost; pairs in a batch that is out count as kept")
     if all(row["money"] is None for row in rows):
         yield Text("no money: give prices per million tokens in [judge.prices] of the settings")
 

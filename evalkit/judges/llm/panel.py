@@ -169,27 +169,35 @@ class Panel:
         """Return per judge what `ask` would send: pairs, calls, about how many tokens and how much money."""
         owners = _owners(questions)
         fair = [question for question in sorted(owners, key=content) if not speaks_to_judge(question)]
-        verdicts, calls = self._cached_and_open(fair, owners)
+        verdicts, calls = self._cached_and_open(fair, owners, out=self.settings.batch)
         rows = []
-        for model, cached in verdicts.items():
+        for model in verdicts:
             own = [call.questions for call in calls if call.model == model]
             used = (sum(tokens_in(messages(self.prompt, questions, self.seed)) for questions in own),
                     sum(tokens_out(len(questions)) for questions in own))  # fmt: skip
             price = BATCH_PRICE if self.settings.batch else 1.0
             money = price * cost(self.settings, model, *used) if model in self.settings.prices else None
-            rows.append({"judge": model, "pairs": len(fair), "kept": len(cached), "calls": len(own),
+            kept = len(fair) - sum(map(len, own))  # or in a batch that is out
+            rows.append({"judge": model, "pairs": len(fair), "kept": kept, "calls": len(own),
                          "tokens_in": used[0], "tokens_out": used[1], "money": money})  # fmt: skip
         return rows
 
-    def _cached_and_open(self, questions: Sequence[Question], owners: Owners) -> tuple[dict[str, Verdicts], list[Call]]:
-        """Return what each judge has answered before, and calls for what is left to ask."""
+    def _cached_and_open(
+        self, questions: Sequence[Question], owners: Owners, *, out: bool = False
+    ) -> tuple[dict[str, Verdicts], list[Call]]:
+        """Return what each judge has answered before, and calls for what is left to ask.
+
+        Nothing is left of what was given up in a batch; with `out`, neither of what is in a batch that is out.
+        """
         verdicts: dict[str, Verdicts] = {}
         calls: list[Call] = []
         for model in self.settings.models:
             keys = {self._cache_key(model, question): question for question in questions}
             verdicts[model] = {keys[key]: verdict for key, verdict in self.cache.verdicts(keys).items()}
-            given_up = self._batches.given_up if self._batches else ()
-            rest = [item for key, item in keys.items() if item not in verdicts[model] and key not in given_up]
+            held = set(self._batches.given_up if self._batches else ())
+            for batch in self.cache.batches(self.settings.url_of(model), keys) if out else ():
+                held |= {key for request in batch.requests.values() for key in request.keys.values()}
+            rest = [item for key, item in keys.items() if item not in verdicts[model] and key not in held]
             calls += calls_of(model, rest, owners, self.settings.pairs_per_call)
         return verdicts, calls
 
