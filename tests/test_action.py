@@ -110,7 +110,8 @@ def test_without_the_extra_the_gate_decides_and_git_sees_nothing(repository: Rep
     repository.commit(plans=4, entries=1)
     repository.clone()
     (repository.top / "stub").mkdir()
-    (repository.top / "stub" / "sitecustomize.py").write_text("import sys; sys.modules['altair'] = None")  # not installed
+    hidden = "import sys; sys.modules['altair'] = None"  # as if it were not installed
+    (repository.top / "stub" / "sitecustomize.py").write_text(hidden)
     path = os.pathsep.join((str(repository.top / "stub"), str(ROOT)))
     done = repository.run("check", EVALKIT_BASE=base, PYTHONPATH=path)
     assert done.returncode == 3, done.stderr
@@ -188,7 +189,7 @@ def gitlab() -> tuple[list[str], list[str], str]:
 
 
 def github_workflow() -> tuple[list[str], list[str], str]:
-    """Return the commands of the workflow for GitHub behind the installation, what it keeps, and the base's variable."""
+    """Return the commands of the workflow for GitHub after installing, what it keeps, and the variable of the base."""
     job = yaml.safe_load((ROOT / "docs" / "ci" / "github.yml").read_text(encoding="utf-8"))["jobs"]["gate"]
     commands = [step["run"] for step in job["steps"] if "run" in step]
     assert commands[0] == "pip install ablation-evalkit\n"
@@ -354,6 +355,15 @@ def test_the_documented_workflow_names_inputs_that_there_are(tmp_path: Path) -> 
     (step,) = (one for one in content["jobs"]["gate"]["steps"] if one["uses"].startswith("OWNER/"))
     action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
     assert step["with"].keys() <= action["inputs"].keys()
+
+
+def test_the_documented_hooks_are_those_of_the_repository() -> None:
+    text = (ROOT / "docs" / "comparing-and-ci.md").read_text(encoding="utf-8")
+    (block,) = (one for one in re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if "repos:" in one)
+    (local,) = yaml.safe_load(block)["repos"]
+    own = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    shown = [{**hook, "additional_dependencies": ["ablation-evalkit"]} for hook in own]
+    assert local["hooks"] == [{k: v for k, v in hook.items() if k != "description"} for hook in shown]
 
 
 @pytest.mark.parametrize(("hook", "path", "code"), [
