@@ -28,6 +28,9 @@ MOST = 1_000_000  # of resamples, of entries, and of other counts that only have
 LARGEST_NUMBER = 2**63 - 1  # what every reader of JSON and every random generator takes
 # What a request to a judge holds of itself, or what the client would take for its own.
 RESERVED = ("model", "messages", "stream", "timeout", "extra_body", "extra_headers", "extra_query")
+# The model of a judge that is asked by Anthropic's protocol; every other one by OpenAI's.
+ANTHROPIC = "anthropic:"
+OPENAI_URL, ANTHROPIC_URL = "https://api.openai.com/v1", "https://api.anthropic.com"
 Record = TypeVar("Record")
 
 
@@ -118,7 +121,17 @@ def _is_json(value: object) -> bool:
 
 def _expected_models(models: Sequence[str]) -> str:
     """Return what the names of models should have been."""
-    return "" if all(models) else "names of models, none of them empty"
+    return "" if all(model_name(model) for model in models) else "names of models, none of them empty"
+
+
+def is_anthropic(model: str) -> bool:
+    """Return whether a judge is asked by Anthropic's protocol."""
+    return model.startswith(ANTHROPIC)
+
+
+def model_name(model: str) -> str:
+    """Return the name of a judge's model as its server knows it."""
+    return model.removeprefix(ANTHROPIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +142,18 @@ class JudgeSettings:
     goes into every request as it is; `structured` off is for servers that know no JSON schema.
     """
 
-    models: tuple[str, ...] = _setting((), example=["gpt-4o-mini"], read=_read_texts, check=_expected_models)
-    url: str = _setting("https://api.openai.com/v1", example="http://127.0.0.1:8000/v1", check=_expected_url)
-    key_env: str = _setting(
-        "OPENAI_API_KEY", note="The environment variable that holds the key; the key itself is never stored."
-    )
+    models: tuple[str, ...] = _setting(
+        (), example=["gpt-4o-mini"], read=_read_texts, check=_expected_models,
+        note="Models of a server that speaks OpenAI's protocol; \"anthropic:NAME\" is asked by Anthropic's.",
+    )  # fmt: skip
+    url: str = _setting(
+        OPENAI_URL, example="http://127.0.0.1:8000/v1", check=_expected_url,
+        note="Where all of them are asked; OpenAI's address when it is not set, for \"anthropic:NAME\" Anthropic's.",
+    )  # fmt: skip
+    key_env: str = _setting("OPENAI_API_KEY", note=(
+        "The environment variable that holds the key; the key itself is never stored. For \"anthropic:NAME\" it is"
+        " ANTHROPIC_API_KEY when it is not set."
+    ))  # fmt: skip
     prompt: str = _setting("", example="my-judge.toml", note="Another wording, like configs/judge/pairs.toml.")
     everything: bool = _setting(False, example=True, note="Send every pair instead of the borderline ones.")
     structured: bool = _setting(True, example=False, note="Off for servers that know no JSON schema.")
@@ -145,6 +165,11 @@ class JudgeSettings:
     ))  # fmt: skip
     timeout: float = _setting(60.0, least=0.01, most=3600)
     wait: float = _setting(1.0, least=0, most=3600)
+    batch: bool = _setting(False, example=True, note=(
+        "Send the pairs as batches (OpenAI's Batch API): half the price, and the answers come within a day. Hours that"
+        " evalkit waits for them before it ends; the same command waits on."
+    ))  # fmt: skip
+    batch_hours: float = _setting(24.0, least=0, most=1000)
     budget_calls: int | None = _setting(None, example=500, least=0, most=LARGEST_NUMBER)
     budget_money: float | None = _setting(None, example=2.5, least=0, most=LARGEST_NUMBER)
     currency: str = _setting("USD")
@@ -163,6 +188,16 @@ class JudgeSettings:
             raise SettingsError(f"[judge] a budget in money needs the price of {unpriced[0]!r} in [judge.prices]")
         if len(set(self.models)) < len(self.models):
             raise SettingsError("[judge] models: one of them is named twice")
+        if self.batch and (other := next(filter(is_anthropic, self.models), None)):
+            raise SettingsError(f"[judge] batch: {other} is asked one by one; batches are for OpenAI's protocol")
+
+    def url_of(self, model: str) -> str:
+        """Return the address of a model's server."""
+        return ANTHROPIC_URL if is_anthropic(model) and self.url == OPENAI_URL else self.url
+
+    def key_env_of(self, model: str) -> str:
+        """Return the name of the variable that holds a model's key."""
+        return "ANTHROPIC_API_KEY" if is_anthropic(model) and self.key_env == "OPENAI_API_KEY" else self.key_env
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +291,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check_bounds(self)
-        if self.offline and self.judge.models and not is_here(self.judge.url):
-            raise SettingsError(f"offline: the judge at {self.judge.url} is on the network; leave one of the two out")
+        away = [url for url in map(self.judge.url_of, self.judge.models) if not is_here(url)]
+        if self.offline and away:
+            raise SettingsError(f"offline: the judge at {away[0]} is on the network; leave one of the two out")
 
     def with_options(self, options: Mapping[str, Any]) -> Settings:
         """Return these settings with the options of a command line.

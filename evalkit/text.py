@@ -237,10 +237,16 @@ def _printable(c: str) -> str:
     return " " if category in ("Zl", "Zp") else c
 
 
+def amount(count: float, noun: str, nouns: str = "") -> str:
+    """Return a number with its noun: `1 plan`, `2 plans`."""
+    return f"{count:g} {noun if count == 1 else nouns or f'{noun}s'}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown name: the most similar ones, or all where they are few."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    near = near or [one for one in names if len(name) > 1 and name.casefold() in one.casefold()][:3]
     if near:
         return f"; did you mean {' or '.join(map(repr, near))}?"
     return f"; there are {', '.join(names)}" if len(names) <= 12 else ""

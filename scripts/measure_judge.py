@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.cli.options import pairs_prompt
-from evalkit.judges.llm.client import tokens_in, tokens_out
-from evalkit.judges.llm.panel import batches_of
+from evalkit.judges.llm.budget import tokens_in, tokens_out
+from evalkit.judges.llm.panel import calls_of
 from evalkit.judges.llm.prompts import content, messages
 from evalkit.labels import evaluate
 from evalkit.labels.fitting import held_out, table_of
@@ -93,9 +93,10 @@ def tokens_a_pair(rows: Sequence[LabelledPlan], chosen: Flags) -> tuple[float, f
         start += size
     settings = JudgeSettings()
     prompt, ordered = pairs_prompt(settings), sorted(asked, key=content)
-    batches = list(batches_of("any", ordered, settings.pairs_per_call))
-    into = sum(tokens_in(messages(prompt, batch.questions, 0)) for batch in batches)
-    out = sum(tokens_out(len(batch.questions)) for batch in batches)
+    owners = {question: (question.planner,) for question in ordered}
+    calls = list(calls_of("any", ordered, owners, settings.pairs_per_call))
+    into = sum(tokens_in(messages(prompt, call.questions, 0)) for call in calls)
+    out = sum(tokens_out(len(call.questions)) for call in calls)
     return into / len(asked), out / len(asked)
 
 

@@ -198,6 +198,15 @@ UNFIT: dict[str, Any] = {
     "retry after a date": status("429 No", "Retry-After: Wed, 21 Oct 2099 07:28:00 GMT"),
     "retry after minus": status("429 No", "Retry-After: -5"),
     "deep error": status("500 No", body=b"[" * 500_000),
+    "an id that leads elsewhere": says({"id": "../../admin", "status": "completed"}),
+    "an id of another kind": says({"id": ["x"], "status": ["completed"]}),
+    "a batch without end": says({"id": "x", "status": "in_progress", "request_counts": {"completed": 10**30}}),
+    "a batch of no status": says({"id": "x", "status": "done"}),
+    "results that lead elsewhere": says({"id": "x", "status": "completed", "output_file_id": "../../admin"}),
+    "results of another kind": says({"id": "x", "status": "completed", "output_file_id": {"id": 1}}),
+    "results that are the batch": says({"id": "x", "status": "completed", "output_file_id": "x"}),
+    "a failure of odd kind": says({"id": "x", "status": "failed", "errors": {"data": [{"message": "\ud800"}]}}),
+    "failures that are no list": says({"id": "x", "status": "failed", "errors": {"data": {"0": 1}}}),
     "a wrong type": lambda request: http(answers(request).encode(), "200 OK", "Content-Type: image/png"),
 }
 REFUSED: dict[str, Any] = {

@@ -17,6 +17,7 @@ from evalkit.scoring.correction import measure, shared_measure, with_correction
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.label_files import LabelledPlan, Labels
+from evalkit.storage.tables import frame_of, table_of
 
 HITS = ("match_gold", "match_plan", "part_gold", "part_plan")
 
@@ -35,11 +36,16 @@ def papers(auto: list[int], truth: list[int], labelled: list[bool], planner: str
     return frame
 
 
+def corrected_board(board: pd.DataFrame, papers: pd.DataFrame, *, resamples: int) -> pd.DataFrame:
+    """The leaderboard with corrected figures, as a frame."""
+    return frame_of(with_correction(table_of(board), table_of(papers), resamples=resamples))
+
+
 def test_a_correction_worked_by_hand() -> None:
     # Labelled: truth is the matcher less one, on every labelled paper, so the slope of truth on matcher is 1 and
     # lambda 1. All: mean matcher 10/4 of 4, less one: 6/4 of 4.
     frame = papers([2, 3, 1, 4, 2, 3], [1, 2, 0, 3, 1, 0], [True] * 5 + [False])
-    board = with_correction(pd.DataFrame({"planner": ["a"], "match_f1": [0.6]}), frame, seed=0, resamples=99)
+    board = corrected_board(pd.DataFrame({"planner": ["a"], "match_f1": [0.6]}), frame, resamples=99)
     row = board.iloc[0]
     assert row["labelled_papers"] == 5
     for name in ("match_f1", "match_f1_micro", "match_precision", "part_recall_micro"):
@@ -59,10 +65,10 @@ def test_probabilities_say_more_than_decisions() -> None:
     frame = papers([2] * 6, [0, 1, 2, 0, 0, 0], [True] * 4 + [False] * 2)
     board = pd.DataFrame({"planner": ["a"], "match_f1": [0.5]})
     names = ("match_f1", "match_precision", "match_recall", "match_f1_micro", "match_precision_micro")
-    decided = with_correction(board, frame, seed=0, resamples=0).iloc[0]
+    decided = corrected_board(board, frame, resamples=0).iloc[0]
     assert [decided[f"{name}_corrected"] for name in names] == pytest.approx([3 / 16] * 5)
     frame["match_gold_expected"] = frame["match_plan_expected"] = [1.0, 2, 3, 1, 2, 3]
-    expected = with_correction(board, frame, seed=0, resamples=0).iloc[0]
+    expected = corrected_board(board, frame, resamples=0).iloc[0]
     assert [expected[f"{name}_corrected"] for name in names] == pytest.approx([1 / 4] * 5)
     assert expected["part_f1_corrected"] == pytest.approx(3 / 16)
 
@@ -75,7 +81,7 @@ def test_papers_without_a_plan_need_no_labels() -> None:
     for column in [name for name in frame if str(name).endswith("precision")]:
         frame.loc[6:, column] = np.nan
     board = pd.DataFrame({"planner": ["a"], "match_f1": [0.6]})
-    row = with_correction(board, frame, seed=0, resamples=99).iloc[0]
+    row = corrected_board(board, frame, resamples=99).iloc[0]
     assert row["match_recall_corrected"] == pytest.approx((15 / 4 - 6 / 4) / 10)
     assert row["match_precision_corrected"] == pytest.approx((15 / 4 - 6 / 4) / 6)
     assert row["match_recall_micro_corrected"] == pytest.approx((15 - 6) / 40)
@@ -83,19 +89,19 @@ def test_papers_without_a_plan_need_no_labels() -> None:
     # A sample of all papers may hold such papers too: they are the same truth twice over, and change nothing.
     frame.loc[6:7, "labelled"] = True
     frame.loc[6:7, [name for name in frame if str(name).startswith("label_")]] = 0.0
-    again = with_correction(board, frame, seed=0, resamples=99).iloc[0]
+    again = corrected_board(board, frame, resamples=99).iloc[0]
     assert again["match_recall_corrected"] == pytest.approx(row["match_recall_corrected"])
     # Labels of nothing but papers without a plan say nothing.
     frame["labelled"] = [False] * 6 + [True] * 4
-    assert "match_f1_corrected" not in with_correction(board, frame, seed=0, resamples=0)
+    assert "match_f1_corrected" not in corrected_board(board, frame, resamples=0)
 
 
 def test_labels_of_everything_are_the_truth_and_of_one_paper_nothing() -> None:
     board = pd.DataFrame({"planner": ["a"], "match_f1": [0.6]})
-    whole = with_correction(board, papers([4, 4, 4], [0, 1, 2], [True] * 3), seed=0, resamples=0)
+    whole = corrected_board(board, papers([4, 4, 4], [0, 1, 2], [True] * 3), resamples=0)
     assert whole.iloc[0]["match_f1_corrected"] == pytest.approx(1 / 4)
     assert "match_f1_corrected_low" not in whole
-    one = with_correction(board, papers([4, 4], [0, 0], [True, False]), seed=0, resamples=9)
+    one = corrected_board(board, papers([4, 4], [0, 0], [True, False]), resamples=9)
     assert "match_f1_corrected" not in one or pd.isna(one.iloc[0]["match_f1_corrected"])
 
 
@@ -121,7 +127,7 @@ def test_the_interval_is_about_that_of_ppi_python() -> None:
     truth = np.clip(auto + rng.integers(-1, 2, size=400), 0, 4)
     labelled = np.arange(400) < 100
     frame = papers(auto.tolist(), truth.tolist(), labelled.tolist())
-    row = with_correction(pd.DataFrame({"planner": ["a"], "match_f1": [0.5]}), frame, seed=0, resamples=4999).iloc[0]
+    row = corrected_board(pd.DataFrame({"planner": ["a"], "match_f1": [0.5]}), frame, resamples=4999).iloc[0]
     slope = float(np.clip(np.polyfit(auto[:100], truth[:100], 1)[0], 0, 1))
     # Its unlabelled papers exclude the labelled ones: lambda is theirs, (N - n) / N of ours.
     low, high = ppi_mean_ci(truth[:100] / 4, auto[:100] / 4, auto[100:] / 4, alpha=0.05, lam=slope * 0.75)

@@ -28,6 +28,8 @@ NOT_RUN = {
     "evalkit view": "serves a page until it is stopped",
     "evalkit label": "serves a page until it is stopped",
     "evalkit watch": "scores until it is stopped",
+    "evalkit log": "needs a tracker",
+    "hf://": "needs a data set of the hub",
     "evalkit gold extract": "needs a model that drafts entries",
     "evalkit gold confirm": "asks the reader",
     "--base default": "is refused when the labels do not help, as those here",

@@ -33,7 +33,7 @@ def panel(folder: Path, url: str, **changes: Any) -> Iterator[Panel]:
         **{"models": ("m",), "url": url, "wait": 0.0, "attempts": 2, "timeout": 0.6, "prices": {"m": (1, 1)}, **changes}
     )
     with ReplyCache(folder) as cache:
-        yield Panel(settings, pairs_prompt(settings), cache, seed=0, key=lambda: "sk-secret")
+        yield Panel(settings, pairs_prompt(settings), cache, seed=0, key=lambda _: "sk-secret")
 
 
 def test_there_are_sixty_modes() -> None:
@@ -77,6 +77,37 @@ def test_a_refusal_is_one_clear_error_and_leads_nowhere(mode: str, tmp_path: Pat
     assert other.log == []
     assert "secret" not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+BATCH_WORDS = ("id", "ids", "batch", "results", "failure", "failures", "bomb", "silence", "deep", "stream", "error")
+BATCH_MODES = [
+    *(mode for mode in UNFIT if set(mode.split()) & set(BATCH_WORDS)),
+    "empty body", "500 kB of [", "not UTF-8", "closed at once", "status 999", *REFUSED,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", BATCH_MODES)
+def test_a_batch_at_a_hostile_server_ends_in_one_clear_error(mode: str, tmp_path: Path) -> None:
+    """Two requests after another have to come through before there is a batch, which then says nothing that fits."""
+    other, batch = JudgeServer(), {"batch": True, "batch_hours": 0}
+    with (
+        serving(other) as elsewhere,
+        hostile(mode, elsewhere) as (url, server),
+        panel(tmp_path, url, **batch) as judges,
+    ):
+        tracemalloc.start()
+        try:
+            with pytest.raises(JudgeError) as caught:
+                judges.ask(QUESTIONS)
+            assert tracemalloc.get_traced_memory()[1] < MEGABYTES << 20
+        finally:
+            tracemalloc.stop()
+        paths = {request.split(b" ")[1] for request in server.seen}
+    assert (other.log, other.batches.log) == ([], [])
+    own = {b"/v1/files", b"/v1/batches", b"/v1/batches?limit=100", b"/v1/batches/x", b"/v1/files/x/content"}
+    assert paths - {b"/v1/chat/completions"} <= own
+    assert "secret" not in str(caught.value)
+    assert len(str(caught.value)) < 700
 
 
 def test_a_budget_of_money_waits_for_calls_that_are_out(tmp_path: Path) -> None:
@@ -124,7 +155,7 @@ def test_a_proxy_that_is_none_is_a_clear_error(proxy: str, tmp_path: Path, monke
 def test_a_key_that_no_header_can_hold_is_named(key: str) -> None:
     settings = JudgeSettings(models=("m",), url="http://127.0.0.1:1/v1")
     with pytest.raises(JudgeError, match="OPENAI_API_KEY has characters"):
-        key_from(settings, {"OPENAI_API_KEY": key})
+        key_from(settings, {"OPENAI_API_KEY": key}, "m")
 
 
 def test_no_secret_reaches_the_run(tmp_path: Path) -> None:

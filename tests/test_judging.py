@@ -49,7 +49,7 @@ def panel(tmp_path: Path, url: str, *, prompt: str = "", **changes: Any) -> Iter
         wording = pairs_prompt(settings)
         if prompt:
             wording = replace(wording, system=prompt)
-        yield Panel(settings, wording, cache, seed=0, key=lambda: "secret-key")
+        yield Panel(settings, wording, cache, seed=0, key=lambda _: "secret-key")
 
 
 def saying(part: bool, match: bool) -> Decide:
@@ -328,6 +328,15 @@ def test_a_form_that_the_server_refuses_is_not_tried_again(
         assert judges.trouble() == ""
 
 
+def test_a_temperature_that_the_model_refuses_is_left_out(tmp_path: Path) -> None:
+    judge = JudgeServer()
+    judge.knows_temperature = judge.knows_max_tokens = False
+    with serving(judge) as url, panel(tmp_path, url, concurrency=1, wait=30) as judges:
+        assert len(judges.ask(QUESTIONS)) == len(QUESTIONS)
+    names = [{"temperature", "max_tokens"} & set(body) for body in judge.log]
+    assert names == [{"temperature", "max_tokens"}, {"temperature"}, *[set()] * 6]
+
+
 def test_several_threads_that_are_refused_end_in_the_same_form(tmp_path: Path) -> None:
     judge = JudgeServer()
     judge.forms = ("json_object", "text")
@@ -465,10 +474,10 @@ def test_an_estimate_sends_nothing_and_knows_the_cache(tmp_path: Path) -> None:
 def test_no_key_is_named_by_its_variable(tmp_path: Path) -> None:
     from evalkit.judges.llm import key_from
 
-    assert key_from(JudgeSettings(key_env="MY_KEY"), {"MY_KEY": " k\n"}) == "k"
-    assert key_from(JudgeSettings(url="http://127.0.0.1:1/v1"), {}) == "none"
+    assert key_from(JudgeSettings(key_env="MY_KEY"), {"MY_KEY": " k\n"}, "m") == "k"
+    assert key_from(JudgeSettings(url="http://127.0.0.1:1/v1"), {}, "m") == "none"
     with pytest.raises(JudgeError, match="environment variable MY_KEY"):
-        key_from(JudgeSettings(key_env="MY_KEY"), {})
+        key_from(JudgeSettings(key_env="MY_KEY"), {}, "m")
 
 
 def test_a_damaged_store_is_a_clear_error(tmp_path: Path) -> None:

@@ -42,10 +42,14 @@ MAY_PICKLE = {
 }
 MAY_RUN = {"storage/provenance.py": "git, asked for a commit in a way that starts no program of the repository's"}
 # Which modules may use the network, and what for.
-NETWORK = {"socket", "http", "urllib", "requests", "httpx", "aiohttp", "openai", "huggingface_hub", "mlflow", "uvicorn"}
+NETWORK = {
+    "socket", "http", "urllib", "requests", "httpx", "aiohttp", "anthropic", "openai", "huggingface_hub", "mlflow",
+    "trackio", "uvicorn", "wandb",
+}  # fmt: skip
 MAY_CONNECT = {
     "matching/embeddings/contextual.py": "a model hub, when a model is not on this machine, without --offline",
     "scoring/executors.py": "the Ray cluster at an address that was named",
+    "storage/hub.py": "the hub that an address hf://... names, without --offline",
     "judges/llm": "the server of a judge that was named",
     "local_server.py": "the browser of the person who labels or looks at runs, on 127.0.0.1",
     "report/trackers.py": "the tracker that was named",

@@ -78,6 +78,13 @@ class Commands(click.Group):
         """Run the command; Ctrl-C ends it as a shell expects, and not in a crash's exit code."""
         try:
             return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            # click's own suggestions include names that have little in common.
+            known = [name.lstrip("-") for name in error.possibilities or ()]
+            near = get_close_matches(error.option_name.lstrip("-"), known, n=1, cutoff=0.75)
+            raise click.NoSuchOption(
+                error.option_name, possibilities=[f"--{name}" for name in near], ctx=error.ctx
+            ) from None
         except (KeyboardInterrupt, click.Abort) as error:
             raise Stopped("stopped; nothing is left half-written, and what was kept is kept") from error
 

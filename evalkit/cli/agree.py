@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from evalkit.cli.options import (
+    BATCH,
     CONFIG,
     JSON,
     JUDGEMENTS,
@@ -24,16 +25,18 @@ from evalkit.cli.options import (
 @JUDGEMENTS
 @click.option("--pred", metavar="DIR", help="With --judgements: the plans that were judged.")
 @click.option("--gold", metavar="DIR", help="With --judgements: the gold they were judged against.")
+@click.option("--run", metavar="RUN", help="With --judge: a run that it decided; its share of matches, corrected.")
 @SCORING["matcher"]
 @SCORING["calibration"]
 @SCORING["model"]
 @server_options
+@BATCH
 @CONFIG
 @cache_options
 @JSON
 def command(
-    labels: tuple[str, ...], judgements: tuple[str, ...], pred: str | None, gold: str | None, cache: str | None,
-    no_cache: bool, as_json: bool, config: str | None, **options: Any,
+    labels: tuple[str, ...], judgements: tuple[str, ...], pred: str | None, gold: str | None, run: str | None,
+    cache: str | None, no_cache: bool, as_json: bool, config: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Say how well a matcher agrees with labels or with a judge, or how well judges agree with each other.
 
@@ -43,7 +46,8 @@ def command(
     example; or with several, kappa and alpha between them.
 
     With --labels and --judge: how often a language model agrees with the labels where they say yes (sensitivity) and
-    where they say no (specificity), and whether its answers change when the two sides are swapped.
+    where they say no (specificity), and whether its answers change when the two sides are swapped. With --run RUN, also
+    how many of the pairs that the judge decided in that run are matches, corrected by both, with intervals.
     """
     from evalkit.labels import agree_with, agree_with_judge, measure_judge
     from evalkit.report import agreement_text, console, json_output, progress
@@ -54,6 +58,8 @@ def command(
         raise click.UsageError("give either --labels, or --judgements with --pred and --gold")
     if settings.judge.models and not labels:
         raise click.UsageError("--judge is measured on --labels")
+    if run and not settings.judge.models:
+        raise click.UsageError("--run is corrected by what a --judge errs")
     judges = judgements_from(judgements)
     if judges and pred and gold:
         result = dict(compare_judges(pred, gold, settings, judges))
@@ -68,7 +74,7 @@ def command(
             workplace({"no_cache": no_cache}, cache) as place,
             panel_for(settings, cache, advance) as panel,
         ):
-            result = measure_judge(labels, settings, panel, place["cache"], advance) if panel else {}
+            result = measure_judge(labels, settings, panel, place["cache"], advance, run) if panel else {}
         text = agreement_text.measured_judge(result)
     else:
         with progress.bar() as advance, workplace({"no_cache": no_cache}, cache) as place:

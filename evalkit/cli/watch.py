@@ -57,9 +57,12 @@ def command(pred: str, gold: str, out: str | None, config: str | None, cache: st
 def _places(pred: str, gold: str, out: str | None) -> list[Path]:
     """Return what is watched; refuse a run folder in it, which would be a change itself."""
     from evalkit.errors import InputError
+    from evalkit.storage.hub import is_address
 
     places = []
     for given in (pred, gold):
+        if is_address(given):
+            raise InputError(f"{given}: watch looks at files of this machine")
         path = Path(given).resolve()
         if not path.exists():
             raise InputError(f"{given}: no such file or folder")

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from evalkit.scoring.correction import HITS, LABELLED
 from evalkit.scoring.run_writer import COUNTED, macro_means
 from evalkit.settings import check_known, shown
 from evalkit.storage.files import names_device, read_text
-from evalkit.storage.runs import Run, Signature, load_run
+from evalkit.storage.runs import FROM, Run, Signature, load_run
 from evalkit.storage.schema import (
     ANYTHING,
     COUNT,
@@ -37,6 +37,7 @@ from evalkit.storage.schema import (
     numbers,
     unrepeated,
 )
+from evalkit.storage.tables import table_of
 
 BASELINE_VERSION = 1
 BASELINES = "baselines"
@@ -47,7 +48,7 @@ FACTS = {"status": STATE, "samples?": numbers(1, 1e15, whole=True), "labelled?":
          **{f"{name}?": NUMBER for name in (*COUNTED, *SUMMED_FIGURES, *MACRO, *LABELLED)}}  # fmt: skip
 BASELINE = {
     "name": LINE,
-    "signature": {item.name: LINE for item in fields(Signature)},
+    "signature": {f"{item.name}?" if item.name in FROM else item.name: LINE for item in fields(Signature)},
     "settings": {str: ANYTHING},
     "scores": {str: {str: (RATIO, NOTHING)}},
     "gold": {str: {str: TEXT}},
@@ -64,7 +65,7 @@ def baseline_text(snapshot: Snapshot, name: str) -> str:
     content = {
         "evalkit_baseline": BASELINE_VERSION,
         "name": name,
-        "signature": asdict(snapshot.signature),
+        "signature": snapshot.signature.table,
         "settings": dict(sorted(snapshot.settings.items())),
         "scores": scores(snapshot),
         "gold": _gold(snapshot.gold),
@@ -80,9 +81,12 @@ def baseline_text(snapshot: Snapshot, name: str) -> str:
 def scores(snapshot: Snapshot) -> dict[str, dict[str, float | None]]:
     """Return each planner's headline figures, macro, with ten digits."""
     papers = snapshot.papers.rename(columns={"paper_weight": "sum paper_weight"})
-    means = macro_means(papers)[[name for name in SCORES if name in papers]]
-    rows = ((str(planner), row.to_dict()) for planner, row in means.iterrows())
-    return {planner: {str(name): _number(value) for name, value in row.items()} for planner, row in rows}
+    means = macro_means(table_of(papers))
+    names = [name for name in SCORES if name in papers]
+    return {
+        str(planner): {name: _number(float(means[name][place])) for name in names}
+        for place, planner in enumerate(sorted(set(papers["planner"])))
+    }
 
 
 def _number(value: float) -> float | None:
@@ -216,7 +220,8 @@ def _same_scores(stated: Mapping[str, Mapping[str, Any]], derived: Mapping[str, 
 
 def _snapshot(content: Mapping[str, Any]) -> Snapshot:
     """Return the snapshot that a baseline's content stands for."""
-    signature = Signature(**{item.name: content["signature"][item.name] for item in fields(Signature)})
+    stated = content["signature"]
+    signature = Signature(**{item.name: stated.get(item.name, item.default) for item in fields(Signature)})
     papers = _paper_frame(content["papers"])
     if (again := papers.duplicated(["planner", "key"])).any():
         raise Misfit(f"baseline.papers: two papers of one id, {papers['paper'][again].iloc[0]!r}")

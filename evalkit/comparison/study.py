@@ -87,6 +87,11 @@ class GateStudy:
     alarms: Mapping[str, float | None]
     designs: tuple[Design, ...]
 
+    @property
+    def has_samples(self) -> bool:
+        """Return whether samples of some planner say how far it varies when it is asked again."""
+        return any(design.within is not None for design in self.designs)
+
 
 @dataclass(frozen=True, slots=True)
 class _Planner:

@@ -18,6 +18,7 @@ from evalkit.types import Diagnostic, Document, Plan, Severity
 Report = Callable[[str, str, int], None]
 """Report a diagnostic: code, message and line."""
 LONGEST_NAME = 200  # characters of a planner, a paper or a sample
+SEVERITY_IN_GOLD: dict[str, Severity] = {"no-entries": "warning", "truncated": "error"}
 LISTED = 200  # diagnostics of one code that a plan lists; the rest is counted, so that no garbage fills the memory
 
 
@@ -96,7 +97,7 @@ CODES: dict[str, Code] = {
         ellipsis="Three dots stood where entries or options belong; what they stand for is not there.",
         text_between_data="Text between objects was passed over.",
         unread_line="A line inside a plan is neither an entry nor a field of one; it was passed over.",
-        truncated="The data ended in the middle; what was there has been read.",
+        truncated="The data ended in the middle; what was there has been read. In gold this is an error.",
         several_shapes="Entries stood there in two shapes; those of the one that held more were taken.",
         yaml_pieces="YAML did not parse as a whole; its entries and fields were read one by one.",
         plan_heading_missing="There is no 'Ablation Plan' heading; entries were looked for in the whole document.",
@@ -188,8 +189,8 @@ class ParseContext:
 
     def _severity(self, code: str) -> Severity:
         severity = CODES[code].severity
-        if code == "no-entries" and self.gold:
-            severity = "warning"
+        if self.gold:
+            severity = SEVERITY_IN_GOLD.get(code, severity)
         return "error" if self.strict and severity == "note" else severity
 
     def clean(self, text: str, line: int, *, lines: bool = False) -> str:

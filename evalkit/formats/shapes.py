@@ -11,6 +11,7 @@ from evalkit.formats import blocks, json, yaml
 from evalkit.formats.diagnostics import ParseContext, Report
 from evalkit.formats.entries import action_in, field_of
 from evalkit.formats.tree import Node, key_of
+from evalkit.text import amount
 
 _KEYS = "name|ablated[_ ]part|part|component|action|paper|planner|ablations|entries|plans?"
 _YAML = re.compile(rf"^(?:- )?(?:{_KEYS})[ \t]*+:(?:[ \t]|$)|^- \{{", re.IGNORECASE | re.MULTILINE)
@@ -97,7 +98,7 @@ def seen(text: str) -> str:
     marks += ["markdown headings"] * any(blocks.heading_of(line) for line in text.split("\n"))
     marks += ["a list"] * any(_ITEM.fullmatch(line) for line in text.split("\n"))
     words = len(text.split())
-    return f"{', '.join(marks) or 'prose'} of {words} words without a part or an action that could be read"
+    return f"{', '.join(marks) or 'prose'} of {amount(words, 'word')} without a part or an action that could be read"
 
 
 def _read_blocks(text: str, report: Report, line: int, *, quiet: bool) -> list[Node]:

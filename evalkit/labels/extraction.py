@@ -14,7 +14,7 @@ from typing import Any
 
 from evalkit.errors import InputError
 from evalkit.judges.llm import Client, Prompt, ReplyCache
-from evalkit.judges.llm.client import Budget, NoReply
+from evalkit.judges.llm.budget import Budget, NoReply
 from evalkit.judges.llm.prompts import InvalidReply, escaped_json, fence, list_schema, read_list
 from evalkit.settings import JudgeSettings, fingerprint
 from evalkit.storage.discovery import documents
@@ -104,7 +104,7 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
 class Extractor:
     """One model that reads reviews; what it said is kept, and asked for only once."""
 
-    def __init__(self, settings: JudgeSettings, prompt: Prompt, cache: ReplyCache, key: Callable[[], str]) -> None:
+    def __init__(self, settings: JudgeSettings, prompt: Prompt, cache: ReplyCache, key: Callable[[str], str]) -> None:
         if len(settings.models) != 1:
             raise InputError("gold extract asks one model: name it with --judge MODEL")
         self.settings, self.prompt, self.cache, self.budget = settings, prompt, cache, Budget(settings)
@@ -115,7 +115,7 @@ class Extractor:
         keys = [self._cache_key(review) for review in reviews]
         known = self.cache.replies(keys)
         rest = [review for review, key in zip(reviews, keys, strict=True) if key not in known]
-        client = Client(self.settings, self.settings.models[0], self._key(), self.budget) if rest else None
+        client = self._client() if rest else None
         with ThreadPoolExecutor(self.settings.concurrency) as pool:
             coming = pool.map(lambda review: self._reply(client, review), rest) if client else iter(())
             for review, key in zip(reviews, keys, strict=True):
@@ -123,6 +123,10 @@ class Extractor:
                 if not failed:
                     self.cache.put_reply(key, text)
                 yield Draft(review, failed=failed) if failed else draft_of(review, text)
+
+    def _client(self) -> Client:
+        model = self.settings.models[0]
+        return Client(self.settings, model, self._key(model), self.budget)
 
     def _cache_key(self, review: Review) -> str:
         pins = [review.text, self.prompt.digest, self.settings.models, dict(self.settings.request)]

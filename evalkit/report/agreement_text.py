@@ -12,14 +12,13 @@ from rich.text import Text
 from evalkit.errors import InputError
 from evalkit.metrics.ablationbench import NDCG_REASON
 from evalkit.report.console import grid
+from evalkit.report.json_output import records
 from evalkit.report.planner_table import PlannerTable
 from evalkit.report.values import brackets, number
 from evalkit.storage.runs import Run
 from evalkit.text import safe_terminal
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from evalkit.labels.adapt import Adaptation
     from evalkit.matching.calibration import Calibration
 
@@ -53,29 +52,29 @@ def decisions(run: Run, spent: str = "", trouble: str = "") -> Iterator[Text]:
 
 def _corrected(run: Run) -> Iterator[Text]:
     name = "match_f1_corrected"
-    if name not in run.leaderboard:
+    rows = records(run.columns("leaderboard"))
+    if name not in rows[0]:
         return
-    total, facts = run.leaderboard["papers"].max(), run.meta["labels"]
+    total, facts = max(row["papers"] for row in rows), run.meta["labels"]
     whose = " (labels by language models that ship with the references)" if facts.get("ship_with_references") else ""
     yield Text(f"match F1 corrected by the labels of {facts['papers']} of {total} papers{whose}:")
-    for _, row in run.leaderboard.iterrows():
+    for row in rows:
         value = number(row[name]) + brackets(row.get(f"{name}_low"), row.get(f"{name}_high"))
         corrected = f"{value} (uncorrected {number(row['match_f1'])})"
         yield Text(f"  {safe_terminal(row['planner'])}: {corrected}, {row['labelled_papers']} papers labelled")
-    if (ratio := _width_ratio(run.leaderboard)) is not None:
+    if (ratio := _width_ratio(rows)) is not None:
         yield Text(
             f"  corrected intervals are {ratio:.2f} times as wide as the others, which leave the matcher's error out"
         )
 
 
-def _width_ratio(board: pd.DataFrame) -> float | None:
+def _width_ratio(rows: Sequence[Mapping[str, Any]]) -> float | None:
     """Return how many times as wide the corrected intervals of match F1 are, on average; None if none."""
     ends = [f"{name}_{end}" for name in ("match_f1_corrected", "match_f1") for end in ("low", "high")]
-    if not set(ends) <= set(board):
-        return None
-    low, high, plain_low, plain_high = (board[end].astype(float) for end in ends)
-    ratios = ((high - low) / (plain_high - plain_low)).dropna()
-    return float(ratios.mean()) if len(ratios) else None
+    cells: list[list[Any]] = [[row.get(end) for end in ends] for row in rows]
+    known = [own for own in cells if None not in own]
+    ratios = [float((high - low) / (plain_high - plain_low)) for low, high, plain_low, plain_high in known]
+    return sum(ratios) / len(ratios) if ratios else None
 
 
 def judges(result: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -174,6 +173,24 @@ def measured_judge(result: Mapping[str, Any]) -> Iterator[RenderableType]:
         f"sides swapped: {place['changed']} of {place['pairs']} answers change; match only with gold first"
         f" {place['gold_first_only']}, only with gold second {place['gold_second_only']}, p {number(place['p'])}"
     )
+    if "run" in result:
+        yield from _corrected_run(result["run"])
+
+
+def _corrected_run(run: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Show what a judge decided in a run, and the share of matches there by what it errs."""
+    which = "all pairs" if run["pairs"] == "all" else "borderline pairs"
+    yield Text(f"{safe_terminal(run['path'])}: {which} that the judge decided, by sensitivity and specificity on such")
+    rows = [(safe_terminal(row["planner"]), row) for row in run["planners"]]
+    heads = ("planner", "decided", "matches", "share", "corrected share", "matches of it")
+    cells = []
+    for name, row in [*rows, ("all planners", run["all"])]:
+        count = number(None if row["corrected"] is None else row["corrected"] * row["decided"], 1)
+        share = number(row["corrected"]) + brackets(row["low"], row["high"])
+        cells.append((name, str(row["decided"]), str(row["matches"]), number(row["rate"]), share, count))
+    yield grid(heads, cells)
+    if run["reason"]:
+        yield Text(f"not corrected: {run['reason']}", style="yellow")
 
 
 def _share(share: Mapping[str, float | None]) -> str:
@@ -250,7 +267,7 @@ def compat(run: Run) -> Iterator[RenderableType]:
     planners = run.meta.get("compat")
     if run.meta["settings"].get("compat") != "ablationbench" or not planners:
         return
-    ndcg = dict(zip(run.leaderboard["planner"], run.leaderboard["ab_ndcg"], strict=True))
+    ndcg = {row["planner"]: row["ab_ndcg"] for row in records(run.columns("leaderboard"))}
     heads = [text for name in COMPAT for text in (f"ab {SHORT[name]}", SHORT[name])]
     table = PlannerTable("Beside AblationBench (ab: by its rules)", (*heads, "ab nDCG"))
     for row in planners:

@@ -88,7 +88,7 @@ def _view(result: Comparison) -> View:
         "more": max(0, len(result.entries) - SHOWN),
         "failures": [{str(k): v for k, v in row.items()} for row in result.failures.head(SHOWN).to_dict("records")],
         "only": [{"run": name, "planners": planners, "papers": papers[:SHOWN]} for name, planners, papers in only],
-        "signatures": [(side.name, list(asdict(side.signature).items())) for side in (result.base, result.new)],
+        "signatures": [(side.name, list(side.signature.table.items())) for side in (result.base, result.new)],
     }
 
 

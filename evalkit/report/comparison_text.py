@@ -245,27 +245,28 @@ def gate_sentence(report: GateReport) -> str:
 
 def baseline(side: Snapshot) -> Iterator[RenderableType]:
     """Show a baseline: each planner's figures, and what pins them."""
-    table = Table(title=f"Baseline {plain(side.name)}", title_justify="left")
     figures = {"match_f1": FIGURES["match_f1"].label} | BESIDE
-    for head in ("planner", "papers", "gold matched", *figures.values()):
-        table.add_column(head, justify="left" if head == "planner" else "right")
+    headline, *others = figures.values()
+    heads = ("papers", "gold matched", headline, *others)
+    table = PlannerTable(f"Baseline {plain(side.name)}", heads, first=(headline, "gold matched"))
     for planner, row in scores(side).items():
         papers = int((side.papers["planner"] == planner).sum())
         own = side.matches[side.matches["planner"] == planner]
         matched = f"{own['share'].sum():g} of {len(own)}"
-        table.add_row(Text(plain(planner)), str(papers), matched, *(number(row[name]) for name in figures))
+        table.add_row(plain(planner), str(papers), matched, *(number(row[name]) for name in figures))
     yield table
     yield Text(f"signature: {side.signature}", style="dim")
 
 
-def baselines(sides: Mapping[str, Snapshot]) -> Table | Text:
+def baselines(sides: Mapping[str, Snapshot]) -> PlannerTable | Text:
     """Show one row a baseline: where it lies, and its best planner."""
     if not sides:
         return Text("no baselines; `evalkit baseline set RUN` makes one")
-    table = Table("file", "planners", "best planner", "match F1", "gold", "plans")
+    heads = ("planners", "best planner", "match F1", "gold", "plans")
+    table = PlannerTable("Baselines", heads, folded=("best planner",), first=("match F1", "best planner"), name="file")
     for path, side in sides.items():
         rows = scores(side)
         best = max(rows, key=lambda planner: (rows[planner]["match_f1"] or 0.0, planner))
-        cells = (path, str(len(rows)), best, number(rows[best]["match_f1"]), side.signature.gold, side.signature.plans)
-        table.add_row(*(Text(plain(cell)) for cell in cells))
+        cells = (str(len(rows)), best, number(rows[best]["match_f1"]), side.signature.gold, side.signature.plans)
+        table.add_row(plain(path), *map(plain, cells))
     return table

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from math import nan
+from typing import TYPE_CHECKING, Any
 
 import click
-import pandas as pd
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -16,32 +17,30 @@ from rich.text import Text
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report import json_output
 from evalkit.report.planner_table import PlannerTable, common_prefix
-from evalkit.report.values import CORRECTIONS, brackets, number, papers_shown, text
+from evalkit.report.values import CORRECTIONS, brackets, missing, number, papers_shown, text
 from evalkit.scoring.load import LoadedPlans
 from evalkit.stats import FEWEST_PAPERS
 from evalkit.storage.runs import Run
-from evalkit.text import safe_terminal
+from evalkit.text import amount, safe_terminal
 from evalkit.types import Diagnostic, Severity
+
+if TYPE_CHECKING:
+    import pandas as pd  # not loaded to print a run
 
 COLUMNS = {name: FIGURES[name].title for name in shown_in("console")}
 SHOWN_DIAGNOSTICS = 8
 SHOWN_RANGES = 4
 TOP = 15  # planners that the leaderboard shows
 PIPE = 200  # columns where the output is no terminal and nothing says how wide it is
-SAID = (
-    "run-folder",
-    "unread-files",
-    "other-language",
-    "link-outside",
-    "link-folder",
-)  # warnings that are printed as errors are
+DOUBT = ("match_f1_if_none", "match_f1_if_all")
+SAID = ("run-folder", "unread-files", "other-language", "link-outside", "link-folder")  # printed as errors are
 
 
 def leaderboard(run: Run, *, wide: bool = False) -> Iterator[RenderableType]:
     """Yield the planners, best first, and how many a long table leaves out; the best of each column carries a star."""
-    frame = run.leaderboard
-    ranked = ("rank", "p best") if "rank" in frame else ()
-    columns = {name: title for name, title in COLUMNS.items() if name in frame}
+    rows = json_output.records(run.columns("leaderboard"))
+    ranked = ("rank", "p best") if "rank" in rows[0] else ()
+    columns = {name: title for name, title in COLUMNS.items() if name in rows[0]}
     headline, *others = columns.values()
     heads = (headline, *ranked, *others, "papers")
     first = (
@@ -60,31 +59,31 @@ def leaderboard(run: Run, *, wide: bool = False) -> Iterator[RenderableType]:
     by = f" by {CORRECTIONS['bh']}" if run.meta.get("settings", {}).get("correction") == "bh" else ""
     title = f"Leaderboard (macro means over papers; * best; p against the best, corrected{by})"
     table = PlannerTable(title, heads, first=first, hint="--wide shows all")
-    best = {name: frame[name].max() for name in columns}
-    shown = frame if wide else frame.head(TOP)
-    for _, row in shown.iterrows():
+    best = {name: max((row[name] for row in rows if row[name] is not None), default=None) for name in columns}
+    shown = rows if wide else rows[:TOP]
+    for row in shown:
         cells = [_starred(row, name, best[name]) for name in columns]
         rank = (_rank(row), number(row["p_best"])) if ranked else ()
         table.add_row(safe_terminal(row["planner"]), cells[0], *rank, *cells[1:], str(row["papers"]))
     yield table
-    if rest := len(frame) - len(shown):
-        low = number(frame["match_f1"].min())
+    if rest := len(rows) - len(shown):
+        low = number(min((row["match_f1"] for row in rows if row["match_f1"] is not None), default=None))
         yield Text(f"… and {rest} more planners, down to match F1 {low}; --wide shows all", style="dim")
 
 
-def _rank(row: pd.Series) -> str:
-    if pd.isna(row["rank"]):
+def _rank(row: Mapping[str, Any]) -> str:
+    if row["rank"] is None:
         return "–"
     low, high = row["rank_low"], row["rank_high"]
     return f"{row['rank']}" if low == high else f"{row['rank']} ({low}–{high})"
 
 
-def _starred(row: pd.Series, name: str, best: float) -> Text:
+def _starred(row: Mapping[str, Any], name: str, best: float | None) -> Text:
     """Return a cell with a star on its column's best value; only the headline has room for its interval."""
     cell = number(row[name], FIGURES[name].digits)
     if name == "match_f1":
         cell += brackets(row.get("match_f1_low"), row.get("match_f1_high"))
-    return Text(f"{cell}*", style="bold") if row[name] == best else Text(f"{cell} ")
+    return Text(f"{cell}*", style="bold") if best is not None and row[name] == best else Text(f"{cell} ")
 
 
 def summary(run: Run, *, wide: bool = False, verbose: bool = False, by: str | None = None) -> Iterator[RenderableType]:
@@ -119,26 +118,28 @@ def notes(run: Run) -> Iterator[Text]:
     totals = run.meta["totals"]
     for warning in run.meta["warnings"]:
         yield Text(f"warning: {safe_terminal(warning)}", style="yellow")
-    for row in json_output.records(run.leaderboard.head(TOP)):
+    rows = json_output.records(run.columns("leaderboard"))
+    for row in rows[:TOP]:
         if (row.get("samples") or 1) > 1:
             best, spread = number(row["match_f1_best"]), number(row["match_f1_spread"])
             name = safe_terminal(row["planner"])
             yield Text(f"{name}: up to {row['samples']} samples a paper; best of them {best}, spread {spread}")
     if off := run.meta.get("matcher_error"):
-        error = f"± {number(off['match_f1'])} in match F1 over {off['papers']} papers, which no interval above includes"
+        papers = amount(off["papers"], "paper")
+        error = f"± {number(off['match_f1'])} in match F1 over {papers}, which no interval above includes"
         yield Text(f"matcher {error} (expected error on {safe_terminal(off['measured_on'])})")
     if totals["borderline_pairs"]:
         count = f"{totals['borderline_pairs']} of {totals['pairs']} pairs are borderline"
-        yield Text(f"{count}; {_borderline(run.leaderboard)}")
-    yield from diagnostics([Diagnostic(**row) for row in json_output.records(run.diagnostics)])
+        yield Text(f"{count}; {_borderline(rows)}")
+    yield from diagnostics([Diagnostic(**row) for row in json_output.records(run.columns("diagnostics"))])
 
 
-def _borderline(frame: pd.DataFrame) -> str:
+def _borderline(rows: Sequence[Mapping[str, Any]]) -> str:
     """Say what hangs on borderline pairs: the order of neighbours whose ranges of match F1 overlap, or nothing."""
-    columns = ["planner", "match_f1_if_none", "match_f1_if_all"]
-    prefix = common_prefix(frame["planner"].tolist())
-    rows = frame[columns].itertuples(index=False)
-    spans = [(safe_terminal(name.removeprefix(prefix)), low, high) for name, low, high in rows]
+    prefix = common_prefix([row["planner"] for row in rows])
+    names = [safe_terminal(row["planner"].removeprefix(prefix)) for row in rows]
+    lows, highs = ([nan if row[name] is None else float(row[name]) for row in rows] for name in DOUBT)
+    spans = list(zip(names, lows, highs, strict=True))
     close = {index for index in range(1, len(spans)) if spans[index][2] >= spans[index - 1][1]}
     shown = [span for i, span in enumerate(spans) if (len(spans) == 1 or {i, i + 1} & close) and span[1] < span[2]]
     if not shown:
@@ -172,7 +173,7 @@ def diagnostic(item: Diagnostic) -> str:
     return safe_terminal(f"{place}{item.severity} [{item.code}] {item.message}")
 
 
-def readings(results: Sequence[LoadedPlans]) -> Iterator[Text]:
+def readings(results: Sequence[LoadedPlans], *, gold: bool = False) -> Iterator[Text]:
     """Yield every diagnostic of documents that were read, grouped by code, then one line of counts."""
     items = [item for reading in results for item in reading.diagnostics]
     rank: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
@@ -185,17 +186,19 @@ def readings(results: Sequence[LoadedPlans]) -> Iterator[Text]:
     plans = [plan for reading in results for plan in reading.plans]
     entries = sum(len(plan.ablations) for plan in plans)
     counts = Counter(item.severity for item in items)
-    tail = ", ".join(f"{counts[name]} {name}s" for name in rank)
-    yield Text(f"{len(plans)} plans, {entries} entries; {tail}")
+    tail = ", ".join(amount(counts[name], name) for name in rank)
+    papers = amount(len(plans), "gold list" if gold else "plan")
+    yield Text(f"{papers}, {amount(entries, 'entry', 'entries')}; {tail}")
 
 
 def next_steps(folder: str) -> Text:
     """Say where the demo's files are, and which commands to try on them."""
     place = safe_terminal(folder)
+    again = f"evalkit score --pred {place}/plans --gold {place}/gold"
     commands = (
         ("see why entries matched or not", f"evalkit show {place}/run --paper swin-transformer"),
         ("see what was repaired or left out", f"evalkit validate {place}/plans"),
-        ("score again after a change", f"evalkit score --pred {place}/plans --gold {place}/gold --out {place}/run2"),
+        ("score again after a change", f"{again} \\\n    --out {place}/run2"),
     )
     steps = "\n".join(f"  {command}\n      {purpose}" for purpose, command in commands)
     return Text(f"written: plans and gold in {place}, tables in {place}/run\ntry next:\n{steps}")
@@ -232,7 +235,7 @@ def paper(run: Run, paper: str, planner: str) -> Group:
 
 
 def _side(row: pd.Series, side: str) -> Text:
-    if pd.isna(row[f"{side}_entry"]):
+    if missing(row[f"{side}_entry"]):
         return Text("")
     lines = [f"{int(row[f'{side}_entry'])}. {_text(row[f'{side}_name'])}", _text(row[f"{side}_part"])]
     action, options = _text(row[f"{side}_action"]), _text(row[f"{side}_replacements"])

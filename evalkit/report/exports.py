@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -254,7 +254,7 @@ def _log(run: Run, planner: str, samples: list[dict[str, Any]], row: Mapping[Any
             "model": planner,
             "config": {},
             "packages": {"evalkit": run.signature.version},
-            "metadata": {"signature": asdict(run.signature)},
+            "metadata": {"signature": run.signature.table},
         },
         "plan": {"name": "plan", "steps": [], "config": {}},
         "results": {

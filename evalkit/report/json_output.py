@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from evalkit.comparison import Check, Comparison, GateReport, GateStudy, Snapshot, scores
 from evalkit.report.escaping import json_text
+from evalkit.report.values import missing
 from evalkit.scoring.load import LoadedPlans
 from evalkit.stats import FEWEST_PAPERS
 from evalkit.storage.runs import SCHEMA_VERSION, Run
+from evalkit.storage.tables import Table, cells_of, table_of
+
+if TYPE_CHECKING:
+    import pandas as pd  # not loaded to print a run
+
+    from evalkit.comparison import Check, Comparison, GateReport, GateStudy, Snapshot
 
 
 def dump(content: Mapping[str, Any]) -> str:
@@ -24,9 +27,9 @@ def dump(content: Mapping[str, Any]) -> str:
 
 def run(result: Run, by: str | None = None) -> str:
     """Return a run's facts, leaderboard, slices and errors; papers and pairs stay in the run folder."""
-    errors = result.diagnostics[result.diagnostics["severity"] == "error"]
+    errors = [row for row in records(result.columns("diagnostics")) if row["severity"] == "error"]
     slices = {"slices": {"by": by, "rows": records(result.by(by))}} if by else {}
-    return dump({**result.meta, "leaderboard": records(result.leaderboard), **slices, "errors": records(errors)})
+    return dump({**result.meta, "leaderboard": records(result.columns("leaderboard")), **slices, "errors": errors})
 
 
 def evidence(result: Run, plans: Sequence[tuple[str, str]]) -> str:
@@ -77,19 +80,24 @@ def _catches(rates: Sequence[tuple[float, float]]) -> list[dict[str, float]]:
 
 def baseline(side: Snapshot) -> str:
     """Return a baseline's scores and signature."""
+    from evalkit.comparison import scores
+
     return dump(_side(side) | {"scores": scores(side)})
 
 
 def baselines(sides: Mapping[str, Snapshot]) -> str:
     """Return all baselines by path."""
+    from evalkit.comparison import scores
+
     return dump(
         {"baselines": [{"path": path} | _side(side) | {"scores": scores(side)} for path, side in sides.items()]}
     )
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a frame's rows; missing cells are None."""
-    return [{str(name): _plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
+def records(table: pd.DataFrame | Table) -> list[dict[str, Any]]:
+    """Return a table's rows; missing cells are None."""
+    columns = cells_of(table) if isinstance(table, Mapping) else table_of(table)
+    return [dict(zip(columns, map(_plain, row), strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _check(check: Check) -> dict[str, Any]:
@@ -132,7 +140,7 @@ def _comparison(result: Comparison) -> dict[str, Any]:
 
 
 def _side(side: Snapshot) -> dict[str, Any]:
-    return {"name": side.name, "signature": asdict(side.signature)}
+    return {"name": side.name, "signature": side.signature.table}
 
 
 def _plain(value: Any) -> Any:
@@ -141,6 +149,6 @@ def _plain(value: Any) -> Any:
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str):
         return [_plain(item) for item in value]
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if missing(value):
         return None
     return value.item() if hasattr(value, "item") else value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +74,7 @@ def _view(run: Run) -> View:
             for planner in run.leaderboard["planner"]
         ],
         "made": list(_made(run)),
-        "signature": list(asdict(run.signature).items()),
+        "signature": list(run.signature.table.items()),
         "problems": list(_diagnostics(run)),
     }  # fmt: skip
 

@@ -26,7 +26,7 @@ from evalkit.metrics.figures import FIGURES
 from evalkit.settings import RESERVED, Settings
 from evalkit.stats import Verdict
 from evalkit.storage.files import read_text, shipped
-from evalkit.storage.runs import SCHEMA_VERSION, Signature
+from evalkit.storage.runs import FROM, SCHEMA_VERSION, Signature
 from evalkit.storage.schema import CHOICES, META, NEEDED, RATIO, shape_schema
 from evalkit.storage.tables import TEXTS, TRUTHS
 from evalkit.text import nearest
@@ -64,6 +64,10 @@ def hint_schema(hint: Any) -> Schema:
         return {"type": "array", "prefixItems": [hint_schema(one) for one in inner], "minItems": len(inner),
                 "maxItems": len(inner)}  # fmt: skip
     return many(hint_schema(inner[0]))
+
+
+def _signature() -> Schema:
+    return keyed({item.name: TEXT for item in fields(Signature)}, optional=FROM)
 
 
 def keyed(properties: Mapping[str, Schema], optional: Sequence[str] = ()) -> Schema:
@@ -181,7 +185,7 @@ def _plan_list(required: Sequence[str], about: Mapping[str, Schema], *, gold: bo
 
 def _run() -> Schema:
     schema = shape_schema(META)
-    schema["properties"] |= {"schema_version": {"const": SCHEMA_VERSION}, "signature": hint_schema(Signature)}
+    schema["properties"] |= {"schema_version": {"const": SCHEMA_VERSION}, "signature": _signature()}
     schema["required"].insert(0, "schema_version")
     return schema
 
@@ -224,7 +228,7 @@ def _validate() -> Schema:
 
 
 def _side() -> dict[str, Schema]:
-    return {"name": TEXT, "signature": hint_schema(Signature)}
+    return {"name": TEXT, "signature": _signature()}
 
 
 def _comparison() -> dict[str, Schema]:
@@ -283,7 +287,17 @@ def _agree() -> Schema:
     measured = dict.fromkeys(("rows", "papers", "pairs", "answered"), WHOLE) | {"judges": many(TEXT)}
     measured |= dict.fromkeys(("judge", "spent", "trouble"), TEXT) | {"model": maybe(TEXT, NULL)}
     model = keyed({**measured, "agreement": ANY, "position": ANY})
+    model["properties"]["run"] = _corrected_run()
     return {**_document(), "anyOf": [labels, judges, model]}
+
+
+def _corrected_run() -> Schema:
+    """Return the schema of a run whose judge was measured."""
+    some = maybe(NUMBER, NULL)
+    facts = dict.fromkeys(("decided", "matches"), WHOLE)
+    facts |= dict.fromkeys(("rate", "corrected", "low", "high"), some)
+    rows = many(keyed({"planner": TEXT, **facts}))
+    return keyed({"path": TEXT, "pairs": TEXT, "all": keyed(facts), "planners": rows, "reason": TEXT})
 
 
 def _history() -> Schema:
@@ -314,7 +328,7 @@ def _doctor() -> Schema:
 
 def _cache() -> Schema:
     replies = {"path": TEXT, "bytes": WHOLE}
-    return _document(vectors=keyed({**replies, "rows": WHOLE}), replies=keyed(replies))
+    return _document(vectors=keyed({**replies, "rows": WHOLE}), replies=keyed(replies), hub=keyed(replies))
 
 
 SCHEMAS: Mapping[str, tuple[str, Callable[[], Schema]]] = {

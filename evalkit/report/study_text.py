@@ -67,13 +67,14 @@ def _varies(design: Design) -> str:
 
 def _designs(study: GateStudy) -> PlannerTable:
     again, other = (f"papers to see {study.target:g}, {change}" for change in ("asked again", "another planner"))
-    heads = ("samples a paper", "interval", "narrower by", again, other)
+    heads = ("samples a paper", "interval", "narrower by", *((again,) if study.has_samples else ()), other)
     table = PlannerTable("Samples and papers: match F1", heads, folded=heads)
     for design in study.designs:
         known = [row for row in design.advice if row.reach is not None]
         for row in known or design.advice[:1]:
             reach = "–" if row.reach is None else f"± {number(row.reach)}"
             narrower = "–" if row.narrower is None else f"{row.narrower:.0%}"
-            needed = ("–" if papers is None else str(papers) for papers in (row.papers_again, row.papers_other))
+            papers = (row.papers_again, row.papers_other)[not study.has_samples :]
+            needed = ("–" if count is None else str(count) for count in papers)
             table.add_row(plain(design.planner), str(row.samples), reach, narrower, *needed)
     return table

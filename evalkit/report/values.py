@@ -6,27 +6,30 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 SHOWN_STEPS = 3  # planner's folder, planner, file
 CORRECTIONS = {"holm": "Holm", "shaffer": "Shaffer", "bh": "Benjamini-Hochberg"}
 
 
+def missing(value: object) -> bool:
+    """Return whether a cell of a table or a frame has no value; pandas is not loaded to ask for its NA."""
+    return value is None or (isinstance(value, float) and value != value) or type(value).__name__ == "NAType"
+
+
 def defined(value: Any) -> float | None:
     """Return a figure, or None where it is undefined."""
-    return None if value is None or pd.isna(value) else float(value)
+    return None if missing(value) else float(value)
 
 
 def number(value: Any, digits: int = 3, *, signed: bool = False) -> str:
     """Return a number with so many digits, and with a plus if asked for."""
-    if value is None or pd.isna(value):
+    if missing(value):
         return "–"
     return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
 
 
 def brackets(low: Any, high: Any, digits: int = 2, *, signed: bool = False) -> str:
     """Return an interval to stand behind a number, or nothing where there is none."""
-    if low is None or pd.isna(low):
+    if missing(low):
         return ""
     return f" [{number(low, digits, signed=signed)}, {number(high, digits, signed=signed)}]"
 

@@ -8,15 +8,19 @@ macro figure corrects per-paper ratios, a micro figure per-paper sums; denominat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from evalkit import stats
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.stats import Measure
+from evalkit.storage.tables import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CORRECTED = shown_in("corrected")
 HITS = ("match_gold", "match_plan", "part_gold", "part_plan")
@@ -26,35 +30,40 @@ Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
-def label_columns(papers: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+def label_columns(papers: Table, truth: Table) -> dict[str, Any]:
     """Return the papers table with what labels say beside what the matcher said; empty where there are none."""
-    keys = ["planner", "paper"]
+    rows = {key: row for row, key in enumerate(zip(truth["planner"], truth["paper"], strict=True))}
+    found = [rows.get(key, -1) for key in zip(papers["planner"], papers["paper"], strict=True)]
+    samples = np.append(truth["samples"], 0)[found]
+    complete = samples == np.asarray(papers["samples"])
     names = {f"sum {name}": f"label_{name}" for name in HITS} | {name: f"label_{name}" for name in CORRECTED}
-    known = truth[[*keys, "samples", *names]].rename(columns=names | {"samples": "labelled"})
-    wide = papers.merge(known, on=keys, how="left")
-    complete = wide["labelled"] == wide["samples"]
-    wide[LABELLED] = wide[LABELLED].where(complete, np.nan)
-    return wide.assign(labelled=complete)
+    columns = {new: np.where(complete, np.append(truth[name], np.nan)[found], np.nan) for name, new in names.items()}
+    return {**papers, "labelled": complete, **columns}
 
 
-def with_correction(board: pd.DataFrame, papers: pd.DataFrame, *, seed: int, resamples: int) -> pd.DataFrame:
+def with_correction(board: Table, papers: Table, *, resamples: int) -> dict[str, Any]:
     """Return the leaderboard with corrected figures behind their own, for planners with two labelled plans or more."""
-    rows = []
-    for planner in board["planner"]:
-        own = papers[papers["planner"] == planner].sort_values("paper")
-        rows.append({"planner": planner, **_corrected(own, seed=seed, resamples=resamples)})
-    wide = board.merge(pd.DataFrame(rows), on="planner", how="left")
-    order: list[str] = []  # each figure's correction stands behind it and its interval, labelled papers at the end
-    for index, name in enumerate(board.columns):
+    places = {planner: list[int]() for planner in board["planner"]}
+    for row in sorted(range(len(papers["paper"])), key=lambda row: str(papers["paper"][row])):
+        places[papers["planner"][row]].append(row)
+    numbers = {name: np.asarray(column) for name, column in papers.items()}
+    rows = [
+        _corrected({name: column[own] for name, column in numbers.items()}, resamples=resamples)
+        for own in places.values()
+    ]
+    new = {name: np.array([row.get(name, np.nan) for row in rows]) for name in dict.fromkeys(chain(*rows))}
+    names, order = list(board), list[str]()  # each figure's correction stands behind it and its interval
+    for name, following in zip(names, [*names[1:], ""], strict=True):
         order.append(name)
         figure = name.removesuffix("_high")
-        if figure != name or f"{name}_low" not in board.columns[index + 1 : index + 2]:
-            order += [new for end in ("", "_low", "_high") if (new := f"{figure}_corrected{end}") in wide]
-    return wide.loc[:, [*order, *(name for name in wide if name not in order)]]
+        if figure != name or following != f"{name}_low":
+            order += [one for end in ("", "_low", "_high") if (one := f"{figure}_corrected{end}") in new]
+    wide = {**board, **new}
+    return {name: wide[name] for name in (*order, *(name for name in new if name not in order))}
 
 
-def _corrected(own: pd.DataFrame, *, seed: int, resamples: int) -> dict[str, Any]:
-    labelled = own["labelled"].to_numpy(dtype=bool)
+def _corrected(own: Table, *, resamples: int) -> dict[str, Any]:
+    labelled = np.asarray(own["labelled"], dtype=np.bool_)
     figures: dict[str, Any] = {"labelled_papers": int(labelled.sum())}
     if not _enough([own], labelled):
         return figures
@@ -72,7 +81,7 @@ def _corrected(own: pd.DataFrame, *, seed: int, resamples: int) -> dict[str, Any
     return figures
 
 
-def measure(tables: Sequence[pd.DataFrame], name: str, labelled: Flags, *, micro: bool) -> Measure:
+def measure(tables: Sequence[Any], name: str, labelled: Flags, *, micro: bool) -> Measure:
     """Return a corrected figure of one planner or several on the same papers, in the same order."""
     if micro:  # the ratio of corrected sums of hits to the known sums of entries
         hits = np.stack([_predicted(tables, hit) for hit in HITS], axis=2)
@@ -87,7 +96,7 @@ def measure(tables: Sequence[pd.DataFrame], name: str, labelled: Flags, *, micro
     return stats.micro(np.concatenate([sums, defined], axis=2), lambda sums: stats.divide(sums[..., 0], sums[..., 1]))
 
 
-def _predicted(tables: Sequence[pd.DataFrame], name: str) -> Array:
+def _predicted(tables: Sequence[Any], name: str) -> Array:
     """Return what the matcher says of a figure or sum [paper, planner]: by its probabilities, where they are kept."""
     known = all(f"{hits}_expected" in table for table in tables for hits in HITS[:2])
     if not name.startswith("match_") or not known:
@@ -97,18 +106,18 @@ def _predicted(tables: Sequence[pd.DataFrame], name: str) -> Array:
     return columns[name] if name in columns else FIGURES[name].formula(columns)
 
 
-def doubtful(tables: Sequence[pd.DataFrame]) -> Flags:
+def doubtful(tables: Sequence[Any]) -> Flags:
     """Return where labels have anything to say [paper, planner]: a missing or empty plan surely has no hits."""
     return np.logical_and(*(_stack(tables, size) > 0 for size in SIZES))
 
 
-def _enough(tables: Sequence[pd.DataFrame], labelled: Flags) -> bool:
+def _enough(tables: Sequence[Any], labelled: Flags) -> bool:
     """Return whether two papers or more of each planner say how far the matcher is off."""
     return bool((doubtful(tables) & labelled[:, None]).sum(axis=0).min() >= 2)
 
 
-def _stack(tables: Sequence[pd.DataFrame], name: str) -> Array:
-    return np.stack([table[name].to_numpy(dtype=np.float64) for table in tables], axis=1)
+def _stack(tables: Sequence[Any], name: str) -> Array:
+    return np.stack([np.asarray(table[name], dtype=np.float64) for table in tables], axis=1)
 
 
 def _zero(values: Array) -> Array:

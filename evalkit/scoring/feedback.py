@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evalkit.text import amount
 from evalkit.types import Ablation, ScoredPlan
 
 
@@ -14,7 +15,8 @@ def feedback(scored: ScoredPlan, problems: str, *, reveal: bool = True) -> str:
     """
     counts = scored.score.counts
     lines = [
-        f"{counts.match_gold:g} of {counts.gold_entries:g} expected entries matched, by {counts.match_plan:g} of"
+        f"{counts.match_gold:g} of {amount(counts.gold_entries, 'expected entry', 'expected entries')} matched,"
+        f" by {counts.match_plan:g} of"
         f" {counts.plan_entries:g} proposed ones.",
         *_pairs(scored, reveal),
         *_alone(scored, reveal),
@@ -41,7 +43,7 @@ def _alone(scored: ScoredPlan, reveal: bool) -> Iterator[str]:
     gold, plan, alignment = scored.gold.ablations, scored.plan.ablations, scored.alignment
     nearest = {pair.gold: pair for pair in sorted(alignment.candidates, key=lambda pair: pair.match_probability)}
     if alignment.missed and not reveal:
-        yield f"Missed: {len(alignment.missed)} expected entries."
+        yield f"Missed: {amount(len(alignment.missed), 'expected entry', 'expected entries')}."
     for index in alignment.missed if reveal else ():
         near = f"; nearest of yours: {plan[nearest[index].plan].name!r}" if index in nearest else ""
         yield f"Missed: {_entry(gold[index])}{near}."

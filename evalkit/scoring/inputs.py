@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import InputError
-from evalkit.scoring.pair import PlanRef
+from evalkit.scoring.pair import PlanRef, PlanTable
 from evalkit.text import normalise_id, readable
 from evalkit.types import Diagnostic, Plan
 
@@ -77,6 +77,24 @@ def _swapped(pred: object, refs: Sequence[PlanRef], problems: Iterable[Diagnosti
     flat = all(top in (Path(ref.path), Path(ref.path).parent) for ref in refs)
     again = [problem for problem in problems if problem.code == "duplicate-gold"]
     return flat and 2 * len(again) >= len({normalise_id(ref.paper) for ref in refs}) > 0
+
+
+def all_refused(table: PlanTable) -> InputError | None:
+    """Return the error of plans that are all refused because another file claims their place; None where one counts."""
+    refs = [ref for papers in table.values() for found in papers.values() for ref in found]
+    reasons = [next((item for item in ref.diagnostics if item.code == "duplicate-plan"), None) for ref in refs]
+    if not reasons or None in reasons:
+        return None
+    return InputError(f"not one plan can be scored: {reasons[0].path}: {reasons[0].message}")  # type: ignore[union-attr]
+
+
+def gold_warnings(problems: Iterable[Diagnostic]) -> list[str]:
+    """Return a warning where something of gold was lost, which makes every denominator too small."""
+    lost = (item for item in problems if item.severity == "error" and item.code != "draft-gold")
+    files = sorted({item.path for item in lost if item.path})
+    if not files:
+        return []
+    return [f"gold: not everything in {_named(files)} could be read; what is lost is missing from every figure"]
 
 
 def share_warning(refs: Sequence[PlanRef], unplaced: Iterable[Diagnostic]) -> tuple[dict[str, Any], list[str]]:

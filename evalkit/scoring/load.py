@@ -22,6 +22,7 @@ from evalkit.settings import Settings, content_digest
 from evalkit.storage.cache import WRONG_CONTENT, PathName, Store, decode_plans, dependencies, encode_plans
 from evalkit.storage.discovery import documents, paper_name
 from evalkit.storage.files import write_texts
+from evalkit.storage.hub import is_address
 from evalkit.text import normalise_id, readable
 from evalkit.types import Diagnostic, Document, Plan, Unread
 
@@ -70,7 +71,7 @@ def read_plans(
         plans = [_named(item, None if gold else item.planner, item.paper) for item in given if isinstance(item, Plan)]
         return LoadedPlans(tuple(plans), tuple(item for plan in plans for item in plan.diagnostics))
     plans, diagnostics = [], []
-    for batch in batched(documents(source, planners=not gold, strict=settings.strict), BATCH):
+    for batch in batched(_documents(source, settings, cache, planners=not gold), BATCH):
         for item in _parsed(batch, settings, cache, gold=gold):
             if isinstance(item, Diagnostic):
                 diagnostics.append(item)
@@ -106,8 +107,16 @@ def read_plan_refs(source: Source, settings: Settings, executor: Map, cache: Sto
     if not isinstance(source, str | Path):
         given = plans_given(source, strict=settings.strict)
         return executor(partial(_given_batch, settings=settings), batched(given, BATCH))
-    batches = batched(documents(source, planners=True, strict=settings.strict), BATCH)
+    batches = batched(_documents(source, settings, cache, planners=True), BATCH)
     return executor(partial(_read_batch, settings=settings, cache=cache), batches)
+
+
+def _documents(
+    source: str | Path, settings: Settings, cache: Store | None, *, planners: bool
+) -> Iterator[Document | Diagnostic]:
+    """Yield the documents of a path or an address; what is fetched is kept beside the cache."""
+    kept = cache.path.parent if cache is not None else None
+    return documents(source, planners=planners, strict=settings.strict, offline=settings.offline, cache=kept)
 
 
 def no_plans_error(source: Source, diagnostics: Sequence[Diagnostic]) -> InputError:
@@ -294,7 +303,7 @@ def convert(source: str, target: str, name: str, *, gold: bool = False, force: b
     by_document: dict[str, list[Plan]] = {}
     for plan in loaded.plans:
         by_document.setdefault(plan.path, []).append(plan)
-    top, is_folder = Path(readable(source)), Path(source).is_dir()
+    top, is_folder = Path(readable(source)), Path(source).is_dir() or is_address(source)
     texts: dict[Path, str] = {}
     sources: dict[Path, str] = {}
     for path, plans in by_document.items():

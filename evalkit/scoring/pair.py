@@ -207,7 +207,7 @@ def _duplicate(ref: PlanRef, other: PlanRef, *, neither: bool = False) -> Diagno
     if not ref.digest or (ref.digest == other.digest and not neither):
         return Diagnostic("note", "repeats", f"{message}; it says {'the same' if ref.digest else 'nothing'}", ref.path)
     same_place = PurePath(ref.path).parent == PurePath(other.path).parent
-    hint = "" if same_place or not neither else (
+    hint = "" if same_place else (
         "; if these are plans of different prompts under one heading, --planner-from path tells them apart"
     )  # fmt: skip
     return Diagnostic("error", "duplicate-plan", message + hint, ref.path)

@@ -15,7 +15,14 @@ from evalkit.matching.assign import align
 from evalkit.matching.calibration import expected_error
 from evalkit.metrics.counts import score_paper
 from evalkit.scoring.gold_facts import check_field, gold_facts, known_fields
-from evalkit.scoring.inputs import check_sides, nothing_meets, share_warning, swapped_error
+from evalkit.scoring.inputs import (
+    all_refused,
+    check_sides,
+    gold_warnings,
+    nothing_meets,
+    share_warning,
+    swapped_error,
+)
 from evalkit.scoring.load import (
     BATCH,
     Map,
@@ -36,6 +43,7 @@ from evalkit.settings import Settings, gold_digest
 from evalkit.storage.cache import CACHE_FILE, Store
 from evalkit.storage.files import Spool, cache_folder
 from evalkit.storage.folders import check_place
+from evalkit.storage.hub import is_address, pin
 from evalkit.storage.label_files import Labels
 from evalkit.storage.provenance import provenance, source
 from evalkit.storage.runs import Run, Signature, run_folder, sign
@@ -128,6 +136,7 @@ def score_run(
     `by` a field that gold's metadata must have.
     """
     settings = settings or Settings()
+    (pred, doubt), (gold, another) = (pin(side, offline=settings.offline) for side in (pred, gold))
     if judgements is not None and labels is not None:
         raise InputError(
             "labels correct the matcher's figures; with judgements in its place there is nothing to correct"
@@ -150,7 +159,7 @@ def score_run(
 
         folder = stack.enter_context(run_folder(out, force=force, form=form)) if out is not None else None
         writer = RunWriter(
-            folder, _signature(settings, matcher, loaded.gold, work), papers_whole=labels is not None,
+            folder, _signature(settings, matcher, loaded.gold, work, pred, gold), papers_whole=labels is not None,
             weighted=any(map(_is_weighted, loaded.gold.values())),
         )  # fmt: skip
         for result in score_work(work, matcher, writer.table_format, executor, progress):
@@ -158,7 +167,8 @@ def score_run(
         lost = lost_samples(work)
         facts |= {"lost_samples": lost} if lost else {}
         facts |= {"gold": about} if (about := gold_facts(loaded.gold.values())) else {}
-        warnings = [*loaded.warnings, *_draft_warnings(work), *map(_lost_warning, lost)]
+        unpinned = [text for text in (doubt, another) if text]
+        warnings = [*unpinned, *loaded.warnings, *_draft_warnings(work), *map(_lost_warning, lost)]
         run = writer.finish([*loaded.problems, *work.missing], settings, warnings, {**loaded.facts, **facts})
         if labels is not None:
             run = corrected(run, list(work.plans(settings.top_k)), labels, settings)
@@ -237,7 +247,10 @@ def load(
         raise nothing_meets(pred, gold, refs, references, problems)
     if error := swapped_error(pred, gold, refs, problems):
         raise error
+    if error := all_refused(table):
+        raise error
     facts, warnings = share_warning(refs, unplaced)
+    warnings += gold_warnings(problems)
     return Loaded(references, table, spool, [*problems, *diagnostics, *unplaced], facts, warnings)
 
 
@@ -352,12 +365,12 @@ def compare_judges(pred: Source, gold: Source, settings: Settings, judgements: J
 def corrected(run: Run, work: Sequence[tuple[Plan, Plan]], labels: Labels, settings: Settings) -> Run:
     """Return the run with figures that labels of some of its papers correct, and what makes that doubtful."""
     from evalkit.scoring import correction
-    from evalkit.scoring.run_writer import paper_frame
+    from evalkit.scoring.run_writer import papers_of
 
     truth = [score for gold, plan in work if (score := label_score(gold, plan, labels, settings)) is not None]
-    papers = correction.label_columns(run.papers, paper_frame(score_columns(truth)))
-    board = correction.with_correction(run.leaderboard, papers, seed=settings.seed, resamples=settings.resamples)
-    labelled = int(papers.loc[papers["labelled"], "paper"].nunique())
+    papers = correction.label_columns(run.columns("papers"), papers_of(score_columns(truth)))
+    board = correction.with_correction(run.columns("leaderboard"), papers, resamples=settings.resamples)
+    labelled = len({paper for paper, known in zip(papers["paper"], papers["labelled"], strict=True) if known})
     doubts = labels.doubts([plan for _, plan in work])
     if labelled < stats.FEW_PAPERS:
         doubts.append(f"only {labelled} papers are labelled: the corrected intervals say little")
@@ -389,13 +402,16 @@ def _is_weighted(gold: Plan) -> bool:
 
 
 def _signature(
-    settings: Settings, matcher: Matcher | RecordedMatcher, gold: Mapping[str, Plan], work: Work
+    settings: Settings, matcher: Matcher | RecordedMatcher, gold: Mapping[str, Plan], work: Work, *sources: Source
 ) -> Signature:
+    plans_from, gold_from = (source if is_address(source) else "" for source in sources)
     return sign(
         settings,
         matcher.pins,
         ((plan.planner, plan.paper, plan.sample, gold_digest(plan)) for plan in gold.values()),
         ((ref.planner, ref.paper, ref.sample, ref.scored_digest) for _, ref in work.pairs),
+        gold_from=gold_from,
+        plans_from=plans_from,
     )
 
 

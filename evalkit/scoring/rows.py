@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.set_overlap import metrics_in_common, options_in_common
-from evalkit.storage.tables import TableFormat, from_cell, in_cell, rows_csv, table_content
+from evalkit.storage.tables import Table, TableFormat, from_cell, in_cell, rows_csv, table_content
 from evalkit.types import COUNT_NAMES, Ablation, Action, CompatScore, Pair, PaperScore, ScoredPlan
 
 if TYPE_CHECKING:
-    import pandas as pd  # workers need none of it
+    import pandas as pd
 
 Row = tuple[object, ...]
 Compat = tuple[PaperScore, CompatScore]
@@ -73,9 +73,12 @@ def _encoded(columns: Sequence[str], rows: Sequence[Row], table_format: TableFor
     """Encode rows of a long table: CSV without a frame, which would cost more than all else for a cached plan."""
     if table_format.form == "csv":
         return rows_csv(rows, table_format.signature)
-    import pandas as pd
+    return table_content(table_of_rows(columns, rows), table_format)
 
-    return table_content(pd.DataFrame(rows, columns=list(columns)), table_format)
+
+def table_of_rows(columns: Sequence[str], rows: Sequence[Row]) -> Table:
+    """Return the table of these rows."""
+    return dict(zip(columns, zip(*rows, strict=True) if rows else ((),) * len(columns), strict=True))
 
 
 def score_columns(scores: Sequence[PaperScore]) -> BatchResult:

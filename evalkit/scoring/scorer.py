@@ -153,7 +153,8 @@ class Scorer:
         except (EvalkitError, ValueError, RecursionError) as error:
             return Reward(0.0, f"not readable: {error}")
         plan = max(plans, key=lambda plan: len(plan.ablations), default=Plan(gold.paper, "reply", ()))
-        problems = "; ".join(item.message for item in plan.diagnostics if item.severity == "error")
+        lost = (item for item in plan.diagnostics if item.severity == "error" or item.code == "truncated")
+        problems = "; ".join(item.message for item in lost)
         if not plan.ablations:
             return Reward(0.0, f"no entries: {problems or 'the text holds no plan'}")
         scored = self.score(replace(plan, paper=gold.paper), gold)

@@ -14,8 +14,9 @@ import pandas as pd
 from evalkit import stats
 from evalkit.metrics.figures import MACRO, figures
 from evalkit.scoring.gold_facts import Facts, check_field, entry_fields, entry_weights, in_order, known_fields
-from evalkit.scoring.run_writer import frame_of_table, leaderboard, with_intervals, without_weights
+from evalkit.scoring.run_writer import leaderboard, papers_of_table, with_intervals, without_weights
 from evalkit.storage.runs import Run
+from evalkit.storage.tables import frame_of, table_of
 from evalkit.types import COUNT_NAMES
 
 ENTRY_FIGURES = ("match_recall", "weighted_recall", "part_recall")  # what a slice of gold entries has
@@ -32,13 +33,14 @@ def by_field(run: Run, field: str) -> pd.DataFrame:
     order = {planner: place for place, planner in enumerate(run.leaderboard["planner"])}
     boards = []
     for value, papers in _slices(run, facts, field):
-        board = leaderboard(papers)
+        table = leaderboard(table_of(papers))
         if run.meta["settings"].get("resamples"):
-            board, _ = with_intervals(board, papers)
+            table, _ = with_intervals(table, table_of(papers))
+        board = frame_of(table)
         board = board.assign(slice=value, small=board["papers"] < stats.FEWEST_PAPERS)
         boards.append(board.sort_values("planner", key=lambda names: names.map(order), ignore_index=True))
-    table = pd.concat(boards, ignore_index=True)
-    return table[[*HEAD, *(name for name in table if name not in HEAD)]]
+    joined = pd.concat(boards, ignore_index=True)
+    return joined[[*HEAD, *(name for name in joined if name not in HEAD)]]
 
 
 def _slices(run: Run, facts: Facts, field: str) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -51,7 +53,7 @@ def _slices(run: Run, facts: Facts, field: str) -> Iterator[tuple[str, pd.DataFr
     ]
     entries = pd.DataFrame(rows, columns=["paper", "gold_entry", "value", "paper_weight", "gold_weight"])
     of_papers = entries.groupby("paper")["value"].nunique().max() == 1
-    frame = frame_of_table(run.papers) if of_papers else _counted(run, entries)
+    frame = frame_of(papers_of_table(run.columns("papers"))) if of_papers else _counted(run, entries)
     values = dict(zip(entries["paper"], entries["value"], strict=True)) if of_papers else {}
     for value in in_order(entries["value"]):
         chosen = frame["paper"].map(values) == value if of_papers else frame["value"] == value
@@ -80,4 +82,4 @@ def _counted(run: Run, entries: pd.DataFrame) -> pd.DataFrame:
     blank = dict.fromkeys((*MACRO, "match_f1_best", "match_f1_spread"), np.nan)
     frame = means[["value", "planner", "paper"]].assign(status="planned", samples=1, **(blank | ratios))
     frame = frame.assign(**{f"sum {name}": column for name, column in columns.items()})
-    return frame if "gold_weight" in run.papers else without_weights(frame)
+    return frame if "gold_weight" in run.papers else frame_of(without_weights(table_of(frame)))

@@ -33,6 +33,7 @@ from evalkit.stats.power import (
 )
 from evalkit.stats.ppi import corrected_sums
 from evalkit.stats.resampling import RESAMPLES, bootstrap, top_probability
+from evalkit.stats.shares import Share, corrected_rate, design_effect, design_effect_of, wilson
 
 __all__ = [
     "FEWEST_PAPERS",
@@ -42,6 +43,7 @@ __all__ = [
     "Intervals",
     "Measure",
     "PairTests",
+    "Share",
     "Verdict",
     "against_baseline",
     "alarm_rate",
@@ -50,7 +52,10 @@ __all__ = [
     "bootstrap",
     "chosen_pairs",
     "correct",
+    "corrected_rate",
     "corrected_sums",
+    "design_effect",
+    "design_effect_of",
     "difference_variances",
     "differences",
     "divide",
@@ -73,4 +78,5 @@ __all__ = [
     "top_probability",
     "variance_components",
     "verdict",
+    "wilson",
 ]

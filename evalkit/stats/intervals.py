@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalkit.stats.measures import Array, Flags, Indices, Measure, gradient
+from evalkit.stats.student import quantile
 
 FEWEST_PAPERS = 5  # below this there is no interval
 FEW_PAPERS = 10  # below this, counts and a warning belong beside every interval
@@ -129,6 +130,4 @@ def _errors(influences: Array, n: Indices, labelled: Flags | None) -> Array:
 
 def _quantile(n: Indices, level: float) -> Array:
     """Return the t quantile for n papers."""
-    from scipy.special import stdtrit
-
-    return np.asarray(stdtrit(np.maximum(n - 1, 1), (1 + level) / 2), dtype=np.float64)
+    return np.array([quantile(max(int(papers) - 1, 1), (1 - level) / 2) for papers in n], dtype=np.float64)

@@ -18,6 +18,7 @@ import numpy as np
 from evalkit.stats.measures import Array, Flags, Indices, Measure, Metric, divide, gradient, is_macro
 from evalkit.stats.multiplicity import correct, correct_pairs
 from evalkit.stats.resampling import RESAMPLES
+from evalkit.stats.student import both_tails
 
 CHUNK_CELLS = 1_000_000  # cells of one chunk of swaps
 _PAIRS = 64  # pairs in one matrix product
@@ -81,10 +82,8 @@ def _mid_p(counts: Array, total: int, exact: bool, observed: Array, papers: int,
 
 def _tail(observed: Array, papers: int, differing: int) -> Array:
     """Return the two-sided p of Student's t of these statistics, and no less than 1 / 2^m of m differing papers."""
-    from scipy.special import stdtr
-
     t = np.sqrt((papers - 1) / papers * divide(observed, np.maximum(1 - observed, 1e-15)))
-    return np.asarray(np.maximum(2 * stdtr(papers - 1, -t), least_p(differing)), dtype=np.float64)
+    return np.asarray(np.maximum(both_tails(papers - 1, t), least_p(differing)), dtype=np.float64)
 
 
 def all_pairs(measure: Measure, *, seed: int, resamples: int = RESAMPLES, correction: str = "shaffer") -> PairTests:

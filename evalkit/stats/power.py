@@ -9,6 +9,7 @@ import numpy as np
 
 from evalkit.stats.intervals import FEWEST_PAPERS
 from evalkit.stats.measures import Array
+from evalkit.stats.student import below, quantile
 
 Verdict = Literal["pass", "regressed", "inconclusive"]
 _NORMAL_REACH = 1.959963984540054 + 0.8416212335729143  # the normal distribution's quantiles at 97.5 and 80%
@@ -21,12 +22,9 @@ def minimum_detectable(
 
     It is (t(1 - level / (2 tests)) + t(power)) * SE with papers - 1 degrees of freedom.
     """
-    from scipy.special import stdtrit
-
     if papers < 2:
         return math.nan
-    reach = stdtrit(papers - 1, 1 - level / (2 * max(tests, 1))) + stdtrit(papers - 1, power)
-    return float(reach) * standard_error
+    return (quantile(papers - 1, level / (2 * max(tests, 1))) + quantile(papers - 1, 1 - power)) * standard_error
 
 
 def papers_needed(n: int, detectable: float, target: float) -> int | None:
@@ -81,17 +79,13 @@ def alarm_rate(drop: float, standard_error: float, papers: int, threshold: float
 
     The observed difference over its standard error is taken as Student's t about the true one.
     """
-    from scipy.special import stdtr
-
     if papers < 2 or math.isnan(standard_error):
         return math.nan
     if standard_error == 0:
         return float(drop > threshold)
-    return float(stdtr(papers - 1, (drop - threshold) / standard_error))
+    return below(papers - 1, (drop - threshold) / standard_error)
 
 
 def significant_from(standard_error: float, papers: int, *, tests: int = 1, level: float = 0.05) -> float:
     """Return the difference from which on a two-sided test, one of so many, is significant."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(papers - 1, 1 - level / (2 * max(tests, 1)))) * standard_error if papers > 1 else math.nan
+    return quantile(papers - 1, level / (2 * max(tests, 1))) * standard_error if papers > 1 else math.nan

@@ -13,6 +13,7 @@ from pathlib import Path
 from evalkit.errors import InputError
 from evalkit.formats import FORMATS, added_formats, arrow
 from evalkit.storage.files import error_reason
+from evalkit.storage.hub import Snapshot, is_address, snapshot
 from evalkit.text import readable
 from evalkit.types import Diagnostic, Document, Unread
 
@@ -27,18 +28,38 @@ NAMED = 5
 LARGEST = 16 * 1024 * 1024
 
 
-def documents(root: str | Path, *, planners: bool, strict: bool = False) -> Iterator[Document | Diagnostic]:
+def documents(
+    root: str | Path, *, planners: bool, strict: bool = False, offline: bool = False, cache: Path | None = None
+) -> Iterator[Document | Diagnostic]:
     """Yield every document below a folder in the order of their paths, or the one file named.
 
-    With `planners`, the folders below `root` name the planner; a file at the top belongs to the planner that `root`
-    itself is called after. A link to a file outside the folder is told, and with `strict` refused; so is a link to a
-    folder, which is never followed. Paths and the names they give are readable text from here on, and no longer to be
-    opened.
+    A data set of the hub is such a folder, which is kept in `cache`, and not fetched with `offline`. With `planners`,
+    the folders below `root` name the planner; a file at the top belongs to the planner that `root` itself is called
+    after. A link to a file outside the folder is told, and with `strict` refused; so is a link to a folder, which is
+    never followed. Paths and the names they give are readable text from here on, and no longer to be opened.
     """
-    top = Path(root)
+    if is_address(root):
+        held = snapshot(str(root), _is_document, largest=LARGEST, offline=offline, cache=cache)
+        yield from _below(held.top, held.name, planners=planners, strict=strict, held=held)
+    else:
+        yield from _below(Path(root), root, planners=planners, strict=strict)
+
+
+def _is_document(path: str) -> bool:
+    """Return whether a file of this name is read below a folder."""
+    stem, suffix = os.path.splitext(os.path.basename(path))  # noqa: PTH119, PTH122 - a name on a server
+    return is_read(suffix.lower()) and stem.upper() != "README"
+
+
+def _below(
+    top: Path, root: str | Path, *, planners: bool, strict: bool, held: Snapshot | None = None
+) -> Iterator[Document | Diagnostic]:
+    """Yield the documents below a folder of this machine, those of a data set under their places in it."""
     if not top.exists():
         raise InputError(f"{root}: no such file or folder")
-    passed = list[Diagnostic]()
+    shown = held.shown if held else str
+    passed = list(_not_fetched(held, planners=planners)) if held else list[Diagnostic]()
+    yield from passed
     empty, planner = True, lru_cache(maxsize=16)(partial(_planner, top))
     for item in [(str(top), None, False)] if top.is_file() else _walk(top):
         if isinstance(item, Diagnostic):
@@ -46,12 +67,12 @@ def documents(root: str | Path, *, planners: bool, strict: bool = False) -> Iter
             empty = empty and item.code in ("run-folder", "unread-files", "link-folder")
             if strict and item.code == "link-folder":
                 item = replace(item, severity="error")
-            yield replace(item, path=readable(item.path), message=readable(item.message))
+            yield replace(item, path=readable(shown(item.path or "")), message=readable(item.message))
             continue
         empty = False
         path, folder, leads_out = item
         text, problem = (None, None) if leads_out and strict else _read_document(path)
-        path, of_path = readable(path), planner(folder) if planners else None
+        path, of_path = readable(shown(path)), planner(folder) if planners else None
         if leads_out and problem is None:
             found = f"expected a file of this folder, found a link to one outside it; {'refused' if strict else 'read'}"
             yield Diagnostic("error" if strict else "warning", "link-outside", found, path)
@@ -65,6 +86,23 @@ def documents(root: str | Path, *, planners: bool, strict: bool = False) -> Iter
         passed_over = "".join(f"; {item.message}" for item in passed)
         kinds = ", ".join(sorted(SUFFIXES))
         raise InputError(f"{root}: holds no documents (looked for {kinds}; README files do not count){passed_over}")
+
+
+def _not_fetched(held: Snapshot, *, planners: bool) -> Iterator[Diagnostic]:
+    """Yield what of a data set was not fetched: documents that are too large, and files in no readable format."""
+    unread = [path for path in held.others if not _is_document(path) and Path(path).suffix.lower() in UNREAD]
+    if unread:
+        yield replace(_unread(Path(), unread), path=held.name)
+    for path, size in held.others.items():
+        if _is_document(path):
+            inside = path.removeprefix(held.config).strip("/")
+            folder = inside.rpartition("/")[0] or held.top.name
+            planner, place = folder if planners else None, readable(f"{held.name}/{inside}")
+            yield Unread("error", "too-large", _too_large(size), place, None, planner, paper_name(path))
+
+
+def _too_large(size: int) -> str:
+    return f"expected a document of at most {LARGEST >> 20} MiB, found {size / 2**20:.0f} MiB"
 
 
 def _walk(top: Path) -> Iterator[tuple[str, str, bool] | Diagnostic]:
@@ -196,8 +234,7 @@ def _read_document(path: str) -> tuple[str | None, Diagnostic | None]:
             # A pipe or a device would be waited for, or never end.
             return None, Diagnostic("error", "unreadable", "expected a file, found something else", path)
         if (size := status.st_size) > LARGEST:
-            message = f"expected a document of at most {LARGEST >> 20} MiB, found {size / 2**20:.0f} MiB"
-            return None, Diagnostic("error", "too-large", message, path)
+            return None, Diagnostic("error", "too-large", _too_large(size), path)
         with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - see `_walk`
             data = stream.read()
     except OSError as error:

@@ -17,6 +17,7 @@ from typing import Any
 from evalkit.errors import InputError
 from evalkit.settings import shown
 from evalkit.storage.files import file_hash, read_text
+from evalkit.storage.hub import is_address
 from evalkit.text import readable
 
 TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -39,7 +40,7 @@ def provenance(
     known = {
         "time": datetime.now(UTC).strftime(TIME),
         "command": readable(shlex.join(("evalkit", *command))) if command else "",
-        "git": git_state(plans) if isinstance(plans, str | Path) else None,
+        "git": git_state(plans) if isinstance(plans, str | Path) and not is_address(plans) else None,
         "note": checked_note(note),
         "tags": checked_tags(tags or {}),
         "prompts": [_prompt(path, keep_text=keep_text) for path in prompts],

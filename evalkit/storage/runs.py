@@ -17,11 +17,23 @@ from evalkit.settings import Settings, fingerprint, shown
 from evalkit.storage.files import encoded, read_bytes, read_text
 from evalkit.storage.folders import Building, building
 from evalkit.storage.schema import NEEDED, UNIQUE, check_meta, check_table, check_tables, unrepeated
-from evalkit.storage.tables import TEXTS, ParquetFile, TableFormat, from_csv, from_parquet, table_content, to_csv
+from evalkit.storage.tables import (
+    TEXTS,
+    ParquetFile,
+    Table,
+    TableFormat,
+    frame_of,
+    from_csv,
+    from_parquet,
+    signed,
+    table_content,
+    table_of,
+    to_csv,
+)
 from evalkit.text import normalise_id
 
 if TYPE_CHECKING:
-    import pandas as pd  # loaded with the first table: workers need the signature only
+    import pandas as pd  # loaded with the first frame
 
 PlanContent = tuple[str | None, str, str, str]  # planner, paper, sample, and the hash of the entries
 SCHEMA_VERSION = 1
@@ -38,6 +50,7 @@ KEYS = {
 }  # fmt: skip
 
 
+FROM = ("gold_from", "plans_from")  # items of a signature that came later, and that most have not
 SCORING_VERSION = "3"  # raised when a score of the same plans, gold, settings and calibration can move
 
 
@@ -59,33 +72,43 @@ class Signature:
     plans: str
     judge: str = "none"
     scoring: str = "1"  # of runs that were written before it was signed
+    gold_from: str = ""  # a data set of the hub at a commit
+    plans_from: str = ""
 
     def __str__(self) -> str:
-        return "|".join(f"{name}:{value}" for name, value in asdict(self).items())
+        return "|".join(f"{name}:{value}" for name, value in self.table.items())
+
+    @property
+    def table(self) -> dict[str, str]:
+        """Its items by name; what is from no data set of the hub does not say so."""
+        return {name: value for name, value in asdict(self).items() if value or name not in FROM}
 
     @property
     def digest(self) -> str:
         """Return twelve hex digits that stand for the whole line where it would be too long."""
-        return fingerprint(asdict(self))[:12]
+        return fingerprint(self.table)[:12]
 
     def differences(self, other: Signature) -> dict[str, tuple[str, str]]:
         """Return the items in which two signatures differ; plans and the package's version are left aside.
 
-        A release that moves no score leaves `scoring` as it is, and breaks no comparison.
+        A release that moves no score leaves `scoring` as it is, and breaks no comparison. Gold is what it says,
+        wherever it comes from.
         """
         ours, theirs = asdict(self), asdict(other)
-        names = [name for name in ours if name not in ("plans", "version")]
+        names = [name for name in ours if name not in ("plans", "version", *FROM)]
         return {name: (ours[name], theirs[name]) for name in names if ours[name] != theirs[name]}
 
 
 def sign(
-    settings: Settings, pins: Mapping[str, str], gold: Iterable[PlanContent], plans: Iterable[PlanContent]
-) -> Signature:
-    """Return the signature of a run; `pins` say who decides which entries match."""
+    settings: Settings, pins: Mapping[str, str], gold: Iterable[PlanContent], plans: Iterable[PlanContent],
+    **sources: str,
+) -> Signature:  # fmt: skip
+    """Return the signature of a run; `pins` say who decides which entries match, `sources` where from on the hub."""
     return Signature(
         version=version(DISTRIBUTION), settings=settings.digest, alignment=settings.alignment, **pins,
         missing=settings.missing, top_k=str(settings.top_k or "all"), seed=str(settings.seed),
         gold=content_hash(gold), plans=content_hash(plans), scoring=SCORING_VERSION,
+        **sources,
     )  # fmt: skip
 
 
@@ -98,41 +121,67 @@ class Run:
     """The result of a scoring: five frames, and `meta` as in run.json.
 
     The pairs and plans of a run that was written to `folder` while it was scored are read when they are asked for.
+    Tables of a scoring become frames, for which pandas is loaded, when they are asked for.
     """
 
     def __init__(
-        self, leaderboard: pd.DataFrame, papers: pd.DataFrame, pairs: pd.DataFrame | None, plans: pd.DataFrame | None,
-        diagnostics: pd.DataFrame, meta: Mapping[str, Any], folder: Path | None = None,
+        self, leaderboard: pd.DataFrame | Table, papers: pd.DataFrame | Table, pairs: pd.DataFrame | Table | None,
+        plans: pd.DataFrame | Table | None, diagnostics: pd.DataFrame | Table, meta: Mapping[str, Any],
+        folder: Path | None = None,
     ) -> None:  # fmt: skip
-        self.leaderboard, self.papers, self.diagnostics = leaderboard, papers, diagnostics
         self.meta, self.folder = meta, folder
-        self._long: dict[str, pd.DataFrame | None] = {"pairs": pairs, "plans": plans}
+        self._tables = {
+            "leaderboard": leaderboard, "papers": papers, "pairs": pairs, "plans": plans, "diagnostics": diagnostics
+        }  # fmt: skip
+
+    @property
+    def leaderboard(self) -> pd.DataFrame:
+        """One row a planner, best macro match F1 first: every figure, with its interval, and the counts behind it."""
+        return self._frame("leaderboard")
+
+    @property
+    def papers(self) -> pd.DataFrame:
+        """One row a planner and paper: how the plan was read, counts and figures."""
+        return self._frame("papers")
 
     @property
     def pairs(self) -> pd.DataFrame:
         """Every aligned pair, missed and spurious entry, and other pair worth a look, with the evidence."""
-        return self._long_table("pairs")
+        return self._frame("pairs")
 
     @property
     def plans(self) -> pd.DataFrame:
         """Every plan, missing ones too: where it came from and how it was read."""
-        return self._long_table("plans")
+        return self._frame("plans")
 
-    def _long_table(self, name: str) -> pd.DataFrame:
-        table = self._long[name]
+    @property
+    def diagnostics(self) -> pd.DataFrame:
+        """What was repaired, doubtful or left out, by path and line."""
+        return self._frame("diagnostics")
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        table = self._tables[name]
         if table is None:
             if self.folder is None:
                 raise ValueError(f"a run in memory needs its {name}")
-            table = self._long[name] = _table(self.folder, name, self.signature)
-        return table
+            table = _table(self.folder, name, self.signature)
+        frame = self._tables[name] = frame_of(table) if isinstance(table, Mapping) else table
+        return frame
+
+    def columns(self, name: str) -> Table:
+        """Return a table as columns, column -> cells, for which no pandas is loaded.
+
+        name: "leaderboard", "papers", "pairs", "plans" or "diagnostics".
+        """
+        table = self._tables[name]
+        return table if isinstance(table, Mapping) else table_of(self._frame(name))
 
     def replace(self, **changes: Any) -> Run:
         """Return the same run with other frames or facts; nothing is read for it.
 
         changes: `leaderboard`, `papers`, `pairs`, `plans`, `diagnostics` or `meta`, by name.
         """
-        values = {name: getattr(self, name) for name in ("leaderboard", "papers", "diagnostics", "meta", "folder")}
-        return Run(**{**values, **self._long, **changes})
+        return Run(**{**self._tables, "meta": self.meta, "folder": self.folder, **changes})
 
     @property
     def signature(self) -> Signature:
@@ -154,7 +203,9 @@ class Run:
         planner: only this planner's plan.
         """
         known = {normalise_id(name): name for name in self.papers["paper"].unique()}
-        if (name := known.get(normalise_id(paper))) is None:
+        without = {key.replace("-", ""): name for key, name in known.items()}
+        name = known.get(normalise_id(paper)) or without.get(normalise_id(paper).replace("-", ""))
+        if name is None:
             raise InputError(f"no paper {paper!r} in this run{_nearest(paper, known.values())}")
         planners = self.papers.loc[self.papers["paper"] == name, "planner"].unique().tolist()
         if planner is not None and planner not in planners:
@@ -265,12 +316,12 @@ class RunFolder:
         for name in TABLES:
             if name in self._begun:
                 continue
-            table: pd.DataFrame = getattr(run, name)
+            table = run.columns(name)
             if name in LONG:
-                self.add(name, table_content(table, table_format), table.columns)
+                self.add(name, table_content(table, table_format), table)
             else:
                 signature = str(run.signature) if name == "leaderboard" else table_format.signature
-                self._folder.append(f"{name}.csv", encoded(to_csv(table.copy().assign(signature=signature))))
+                self._folder.append(f"{name}.csv", encoded(to_csv(signed(table, signature))))
         for file in self._parquet.values():
             file.close()
         meta = f"{json.dumps(run.meta, indent=1, ensure_ascii=False)}\n"
@@ -304,6 +355,8 @@ def load_run(folder: str | Path) -> Run:
 def read_meta(folder: str | Path) -> dict[str, Any]:
     """Return the facts of a saved run, its run.json; refuse what is none."""
     path = Path(folder) / "run.json"
+    if Path(folder).is_dir() and not path.exists():
+        raise InputError(f"{folder}: no run there (a folder with a run.json, as `evalkit score --out` writes it)")
     try:
         meta: dict[str, Any] = json.loads(read_text(path), object_pairs_hook=unrepeated)
         schema = meta["schema_version"]

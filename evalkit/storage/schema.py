@@ -249,6 +249,17 @@ PROVENANCE = {
     "tags?": {str: LINE},
     "prompts?": [{"path": LINE, "digest": LINE, "text?": TEXT}],
 }
+DECIDED = {"decided": COUNT, "matches": COUNT, "design_effect": numbers(1, LARGEST)}
+JUDGE = {
+    "judges": [TEXT],
+    "pairs": COUNT,
+    "decided": COUNT,
+    "matches": COUNT,
+    "left": {str: COUNT},
+    "krippendorff_alpha?": (RATIO, NOTHING),
+    "design_effect?": numbers(1, LARGEST),
+    "planners?": {str: DECIDED},
+}
 GUARANTEE = {"rate": RATIO, "confidence": RATIO, "inside": RATIO, "papers": COUNT}
 FACTS = {"weight?": numbers(LEAST_WEIGHT, LARGEST_WEIGHT), "meta?": {str: LINE}}  # of a gold paper or entry
 META = {
@@ -260,6 +271,7 @@ META = {
     "matcher_error?": ({"match_f1": RATIO, "papers": COUNT, "measured_on": LINE}, NOTHING),
     "labels?": {"doubts": [TEXT], "papers": COUNT},
     "guarantee?": GUARANTEE,
+    "judge?": JUDGE,
     "provenance?": PROVENANCE,
     "gold?": {str: FACTS | {"entries?": {str: FACTS}}},
 }

@@ -8,17 +8,23 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evalkit.errors import InputError, OutputError, install_command
 from evalkit.storage.files import encoded
 
 if TYPE_CHECKING:
-    import pandas as pd  # loaded where it is used: workers write rows without it
+    import pandas as pd  # loaded where it is used: scoring writes its tables without it
+
+Table = Mapping[str, Sequence[Any] | NDArray[Any]]
+"""A table without pandas, which takes longer to load than a run's tables to make: column -> cells. None is missing."""
 
 # Columns that stay text ("001", "NA") when a table is read back.
 TEXTS = (
@@ -29,6 +35,7 @@ TEXTS = (
 TRUTHS = ("borderline", "same_action")
 # Counts that are whole whatever is averaged.
 WHOLE = ("samples", "gold_entry", "plan_entry", "shared_options", "shared_metrics")
+NULLABLE = ("rank", "rank_low", "rank_high", "line")  # whole numbers, some of them missing
 FORMS = ("csv", "parquet")
 FORMULA_STARTS = frozenset("=+-@\t\r'")
 
@@ -84,16 +91,35 @@ def rows_csv(rows: Iterable[Sequence[object]], signature: str) -> bytes:
     return encoded(csv_text((*row, signature) for row in rows))
 
 
-def to_csv(frame: pd.DataFrame, *, head: bool = True) -> str:
-    """Return a frame as CSV."""
-    import numpy as np
+def table_of(frame: pd.DataFrame) -> dict[str, list[Any]]:
+    """Return the columns of a frame, with None for what their types call missing."""
 
-    def values(column: pd.Series[Any]) -> list[Any]:  # with None for what its type calls missing
+    def values(column: pd.Series[Any]) -> list[Any]:
         plain = isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiub"
         return (column if plain else column.astype(object).where(column.notna(), None)).tolist()
 
-    rows = zip(*(values(column) for _, column in frame.items()), strict=True)
-    return csv_text([list(frame.columns), *rows] if head else rows)
+    return {str(name): values(column) for name, column in frame.items()}
+
+
+def frame_of(table: Table) -> pd.DataFrame:
+    """Return the frame of these columns; whole numbers of which some are missing stay whole."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {name: pd.array(column, dtype="Int64") if name in NULLABLE else column for name, column in table.items()}
+    )
+
+
+def cells_of(table: Table) -> dict[str, Sequence[Any]]:
+    """Return the columns as Python's own values, as CSV and JSON want them."""
+    return {name: column.tolist() if isinstance(column, np.ndarray) else column for name, column in table.items()}
+
+
+def to_csv(table: pd.DataFrame | Table, *, head: bool = True) -> str:
+    """Return a table as CSV."""
+    columns = cells_of(table) if isinstance(table, Mapping) else table_of(table)
+    rows = zip(*columns.values(), strict=True)
+    return csv_text([list(columns), *rows] if head else rows)
 
 
 def from_csv(text: str, path: str, columns: Collection[str] = ()) -> pd.DataFrame:
@@ -143,10 +169,15 @@ def from_cell(cell: object) -> list[str]:
     return items
 
 
-def table_content(frame: pd.DataFrame, table_format: TableFormat) -> bytes:
-    """Return the rows of a frame, without a head, in this format."""
-    frame = frame.copy().assign(signature=table_format.signature)
-    return to_arrow(frame) if table_format.form == "parquet" else encoded(to_csv(frame, head=False))
+def signed(table: Table, signature: str) -> Table:
+    """Return a table with the signature in each row."""
+    return {**table, "signature": [signature] * len(next(iter(table.values())))}
+
+
+def table_content(table: Table, table_format: TableFormat) -> bytes:
+    """Return the rows of a table, without a head, in this format."""
+    table = signed(table, table_format.signature)
+    return to_arrow(frame_of(table)) if table_format.form == "parquet" else encoded(to_csv(table, head=False))
 
 
 def to_arrow(frame: pd.DataFrame) -> bytes:

@@ -1,4 +1,4 @@
-"""Language models that decide pairs: questions to any OpenAI-compatible server, opinions from its replies."""
+"""Language models that decide pairs: questions to OpenAI-compatible servers and Anthropic's, opinions from replies."""
 
 from evalkit.judges.llm.client import Client, key_from, require
 from evalkit.judges.llm.panel import Panel

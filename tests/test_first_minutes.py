@@ -1,0 +1,105 @@
+"""What a newcomer meets in the first minutes: near misses of names and folders, gold that is cut, narrow terminals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import evalkit
+from evalkit import Scorer, Settings
+from evalkit.cli import group
+from evalkit.errors import InputError
+
+LEXICAL = Settings(matcher="lexical", resamples=0)
+GATE = {"name": "Gate", "ablated_part": "gate", "action": "REMOVE", "metrics": ["accuracy"]}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Gold of one paper and one planner's plan, in the folder that commands run in."""
+    monkeypatch.chdir(tmp_path)
+    for place in ("gold/Gate-Net_2.json", "plans/lab/Gate-Net_2.json"):
+        Path(place).parent.mkdir(parents=True)
+        Path(place).write_text(json.dumps([GATE]))
+    return tmp_path
+
+
+def command(*words: str) -> Result:
+    return CliRunner(env={"COLUMNS": "80"}).invoke(group, words)
+
+
+def test_paper_ids_need_no_separators(project: Path) -> None:
+    run = evalkit.score("plans", "gold", LEXICAL, cache=None)
+    for name in ("gatenet2", "gate net 2", "GATE_NET_2"):
+        assert run.plans_of(name) == [("Gate-Net_2", "lab")]
+    with pytest.raises(InputError, match="no paper 'gatenet'"):
+        run.plans_of("gatenet")
+
+
+@pytest.mark.parametrize("words", ["show plans", "baseline set plans", "compare plans plans", "table plans"])
+def test_a_folder_without_a_run_is_named(words: str, project: Path) -> None:
+    assert "plans: no run there (a folder with a run.json, as `evalkit score --out` writes it)" in str(
+        command(*words.split()).exception
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        ("score --preds x", "No such option '--preds'. Did you mean '--pred'?"),
+        ("score --metric x", "No such option '--metric'."),
+        ("score plans gold", "expected options, found 'plans gold'; did you mean: evalkit score --pred DIR --gold DIR"),
+    ],
+)
+def test_only_what_is_near_is_suggested(words: str, end: str) -> None:
+    done = command(*words.split())
+    assert (done.exit_code, done.output.splitlines()[-1]) == (2, f"Error: {end}")
+
+
+def test_part_of_a_figures_name_finds_it(project: Path) -> None:
+    evalkit.score("plans", "gold", LEXICAL, cache=None, out="run")
+    message = str(command("compare", "run", "run", "--metric", "f1").exception)
+    assert message == "no figure is called 'f1'; did you mean 'match_f1' or 'weighted_f1' or 'part_f1'?"
+
+
+def test_two_prompts_under_one_heading_are_no_score_of_zero(project: Path) -> None:
+    for number in (1, 2):
+        place = Path(f"prompts/beta-v{number}/Gate-Net_2.json")
+        place.parent.mkdir(parents=True)
+        entries = [{**GATE, "name": f"Gate {number}"}]
+        place.write_text(json.dumps({"planner": "beta", "paper": "Gate-Net_2", "ablations": entries}))
+    with pytest.raises(InputError, match=r"not one plan can be scored.*--planner-from path tells them apart"):
+        evalkit.score("prompts", "gold", LEXICAL, cache=None)
+    apart = evalkit.score("prompts", "gold", Settings(matcher="lexical", planner_from="path"), cache=None)
+    assert apart.leaderboard["planner"].tolist() == ["beta-v1", "beta-v2"]
+
+
+def test_gold_that_is_cut_is_an_error_and_a_warning(project: Path) -> None:
+    text = json.dumps([{**GATE, "name": str(number)} for number in range(3)])
+    Path("gold/Gate-Net_2.json").write_text(text[:-1])
+    done = command("validate", "--gold", "gold")
+    assert (done.exit_code, done.output.splitlines()[-1]) == (2, "1 gold list, 3 entries; 1 error, 0 warnings, 0 notes")
+    run = evalkit.score("plans", "gold", LEXICAL, cache=None)
+    expected = "gold: not everything in gold/Gate-Net_2.json could be read; what is lost is missing from every figure"
+    assert expected in run.meta["warnings"]
+
+
+def test_a_reward_says_that_a_reply_was_cut() -> None:
+    (gold,) = evalkit.read_plans([{"paper": "x", "ablations": [GATE]}], gold=True).plans
+    reward = Scorer(LEXICAL).reward('[{"name": "Gate", "ablated_part": "gate", "action": "REM', gold)
+    assert "left out: " in reward.reason
+    assert "expected the data to be closed, found the end of the text" in reward.reason
+    assert "found the end of the text" in reward.feedback
+
+
+def test_a_baseline_fits_a_narrow_terminal(project: Path) -> None:
+    evalkit.score("plans", "gold", LEXICAL, cache=None, out="run")
+    shown = command("baseline", "set", "run").output
+    assert "│ lab     │" in shown
+    assert "match F1" in shown
+    listed = command("baseline", "list").output
+    assert "baselines/main.json" in listed
+    assert max(map(len, (shown + listed).splitlines())) <= 80
