@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The steps of action.yml: run.sh install, check, comment. What they need comes by environment variables and is never part of a command's
-# text. `check` works in any git checkout: it scores the plans of base and head on head's gold with head's settings, gates, and
-# writes everything below .evalkit/out.
+# text. `check` works in any git checkout where evalkit is installed: it scores the plans of base and head on head's gold with
+# head's settings, gates, ends as the gate ended, and writes everything below .evalkit/out, which git does not see.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -46,9 +46,19 @@ score() { # plans run
   }
 }
 
+# Write the HTML report of one run or of two; without it there are all other files, and the gate's verdict stands.
+report() { # run...
+  if evalkit report "$@" --out "$out/report.html"; then
+    output report "$out/report.html"
+  else
+    echo "no report.html: see the line above; the verdict does not depend on it" >&2
+  fi
+}
+
 check() {
   : "${EVALKIT_PLANS:=plans}" "${EVALKIT_GOLD:=references}" "${EVALKIT_RULES:=gate.toml}"
   rm -rf "$out" && mkdir -p "$out"
+  echo '*' >"$work/.gitignore" # of what is made here nothing belongs into a commit
   output verdict error
   local base="" commit="" status=0
   score "$EVALKIT_PLANS" "$out/head"
@@ -65,8 +75,8 @@ check() {
   if [ -z "$base" ]; then
     { echo "Nothing to compare with: the base has no plans."; echo; cat "$out/table.md"; } >"$out/comment.md"
     cat "$out/comment.md" >>"$summary"
-    evalkit report "$out/head" --out "$out/report.html"
     output verdict no-base
+    report "$out/head"
   else
     local rules=()
     [ ! -f "$EVALKIT_RULES" ] || rules=(--config "$EVALKIT_RULES")
@@ -76,9 +86,8 @@ check() {
     cat "$out/table.md" >>"$summary"
     local sides=("$out/head")
     [ "$status" = 2 ] || [ ! -d "$base" ] || sides=("$base" "$out/head") # a baseline has no texts for a page
-    evalkit report "${sides[@]}" --out "$out/report.html"
+    report "${sides[@]}"
   fi
-  output report "$out/report.html"
   exit "$status"
 }
 

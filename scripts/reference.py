@@ -169,10 +169,10 @@ def _value(schema: Mapping[str, Any]) -> str:
 
 
 def diagnostics() -> str:
-    """Return the page of all diagnostics of reading."""
-    what = "What `evalkit validate` and `diagnostics.csv` say of documents."
+    """Return the page of all diagnostics."""
+    what = "What `evalkit validate`, `evalkit score` and `diagnostics.csv` say of documents and judgements: all codes."
     severities = "An error is something left out, a warning a doubt, a note a repair; `--strict` makes errors of notes."
-    lines = ["# Diagnostics of reading", "", what, severities, ""]
+    lines = ["# Diagnostics", "", what, severities, ""]
     lines += ["| code | severity | what it means |", "|---|---|---|"]
     lines += [f"| `{name}` | {code.severity} | {sentence(code.meaning)} |" for name, code in sorted(CODES.items())]
     return "\n".join(lines) + "\n"

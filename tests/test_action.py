@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,23 @@ def test_a_worse_head_trips_and_says_so(repository: Repository) -> None:
     assert (repository.checkout / ".evalkit" / "cache").is_dir()
 
 
+def test_without_the_extra_the_gate_decides_and_git_sees_nothing(repository: Repository) -> None:
+    base = repository.commit(plans=6, entries=3)
+    repository.commit(plans=4, entries=1)
+    repository.clone()
+    (repository.top / "stub").mkdir()
+    hidden = "import sys; sys.modules['altair'] = None"  # as if it were not installed
+    (repository.top / "stub" / "sitecustomize.py").write_text(hidden)
+    path = os.pathsep.join((str(repository.top / "stub"), str(ROOT)))
+    done = repository.run("check", EVALKIT_BASE=base, PYTHONPATH=path)
+    assert done.returncode == 3, done.stderr
+    assert repository.outputs == {"verdict": "regressed"}
+    assert "ablation-evalkit[report]" in done.stderr
+    assert "no report.html" in done.stderr
+    assert "<testsuite" in repository.read("gate.xml")
+    assert git(repository.checkout, "status", "--porcelain") == ""
+
+
 @pytest.mark.slow
 def test_an_equal_head_passes_by_a_branch_and_its_own_rules(repository: Repository) -> None:
     repository.commit(plans=6, entries=3)
@@ -165,21 +182,39 @@ def test_plans_that_cannot_be_scored_leave_a_comment(repository: Repository) -> 
     assert repository.read("comment.md").startswith("evalkit could not score the plans of head")
 
 
+def gitlab() -> tuple[list[str], list[str], str]:
+    """Return the commands of the job for GitLab, what it keeps, and the variable that names the base."""
+    job = yaml.safe_load((ROOT / "docs" / "ci" / "gitlab.yml").read_text(encoding="utf-8"))["plans"]
+    return job["script"], job["artifacts"]["paths"], "CI_MERGE_REQUEST_DIFF_BASE_SHA"
+
+
+def github_workflow() -> tuple[list[str], list[str], str]:
+    """Return the commands of the workflow for GitHub after installing, what it keeps, and the variable of the base."""
+    job = yaml.safe_load((ROOT / "docs" / "ci" / "github.yml").read_text(encoding="utf-8"))["jobs"]["gate"]
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert commands[0] == "pip install ablation-evalkit\n"
+    return commands[1:], job["steps"][-1]["with"]["path"].split(), "BASE"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("has_baseline", [False, True])
-def test_gitlab_compares_with_a_baseline_or_the_base(repository: Repository, has_baseline: bool) -> None:
-    job = yaml.safe_load((ROOT / "docs" / "ci" / "gitlab.yml").read_text(encoding="utf-8"))["plans"]
+@pytest.mark.parametrize("job", [gitlab, github_workflow])
+def test_workflows_to_copy_compare_with_a_baseline_or_the_base(
+    repository: Repository, job: Callable[[], tuple[list[str], list[str], str]], has_baseline: bool
+) -> None:
+    """The second time the folder of the run is there, as when somebody committed it."""
+    lines, kept, variable = job()
     base = repository.commit(plans=6, entries=3)
     shutil.copy(ROOT / "configs" / "gate.toml", repository.origin)
     repository.commit(plans=6, entries=1)
     repository.clone()
-    lines, sha = "\n".join(job["script"]), {"CI_MERGE_REQUEST_DIFF_BASE_SHA": base}
     if has_baseline:  # of head itself, so that nothing has changed
-        done = repository.run(f"{job['script'][0]} && evalkit baseline set run && rm -r run")
+        done = repository.run(f"{lines[0]} && evalkit baseline set run")
         assert done.returncode == 0, done.stderr
-    done = repository.run(lines, **sha)
-    assert done.returncode == (0 if has_baseline else 3), done.stderr
-    assert all((repository.checkout / name).exists() for name in job["artifacts"]["paths"])
+    for _ in range(2):
+        done = repository.run("\n".join(lines), **{variable: base})
+        assert done.returncode == (0 if has_baseline else 3), done.stderr
+    assert all((repository.checkout / name).exists() for name in kept)
 
 
 class GitHub(ThreadingHTTPServer):
@@ -320,6 +355,15 @@ def test_the_documented_workflow_names_inputs_that_there_are(tmp_path: Path) -> 
     (step,) = (one for one in content["jobs"]["gate"]["steps"] if one["uses"].startswith("OWNER/"))
     action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
     assert step["with"].keys() <= action["inputs"].keys()
+
+
+def test_the_documented_hooks_are_those_of_the_repository() -> None:
+    text = (ROOT / "docs" / "comparing-and-ci.md").read_text(encoding="utf-8")
+    (block,) = (one for one in re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if "repos:" in one)
+    (local,) = yaml.safe_load(block)["repos"]
+    own = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    shown = [{**hook, "additional_dependencies": ["ablation-evalkit"]} for hook in own]
+    assert local["hooks"] == [{k: v for k, v in hook.items() if k != "description"} for hook in shown]
 
 
 @pytest.mark.parametrize(("hook", "path", "code"), [

@@ -363,6 +363,28 @@ def test_a_demo_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [found.name for found in tmp_path.iterdir()] == ["stub"]
 
 
+def test_a_demo_again_is_the_same_and_changes_no_file_of_yours(tmp_path: Path) -> None:
+    assert evalkit("demo", "sample", "--matcher", "lexical", cwd=tmp_path).returncode == 0
+    plan = tmp_path / "sample/plans/sample-planner/careful/dit.md"
+    text = plan.read_text(encoding="utf-8")
+    plan.unlink()
+    done = evalkit("demo", "sample", "--matcher", "lexical", cwd=tmp_path)
+    assert (done.returncode, plan.read_text(encoding="utf-8")) == (0, text), done.stderr
+    plan.write_text("mine", encoding="utf-8")
+    done = evalkit("demo", "sample", "--matcher", "lexical", cwd=tmp_path)
+    assert (done.returncode, plan.read_text(encoding="utf-8")) == (2, "mine")
+    assert "dit.md: exists already; --force replaces it" in done.stderr
+
+
+def test_a_demo_leaves_a_run_that_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.json").write_text("{}", encoding="utf-8")
+    done = evalkit("demo", ".", "--matcher", "lexical", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "exists already" in done.stderr
+    assert (tmp_path / "run/run.json").read_text(encoding="utf-8") == "{}"
+
+
 @pytest.mark.parametrize(("word", "near"), [("scor", "score"), ("gatee", "gate"), ("compair", "compare")])
 def test_a_misspelt_command_is_answered_with_the_nearest(tmp_path: Path, word: str, near: str) -> None:
     done = evalkit(word, cwd=tmp_path)

@@ -143,8 +143,8 @@ def test_inconclusive_passes_by_default_and_states_its_power() -> None:
     # Of -1/36 the standard error is 1/36; t(0.975, 11) + t(0.8, 11) = 2.200985 + 0.875530: 3.076515 / 36 = 0.0855, and
     # 12 * (0.085459 / 0.01)^2 = 876.4.
     assert strict.checks[0].details == (
-        "12 papers show differences from 0.085 on (80% power at 5%)",
-        "to see 0.01, about 877 papers are needed",
+        "with 12 papers, a test finds differences from 0.085 on (80% power at 5%)",
+        "a run of about 877 papers would find a difference of 0.01",
     )
 
 

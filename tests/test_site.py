@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 from test_browser import browser, playwright  # noqa: F401 - a fixture
 
 from evalkit.cli import COMMANDS
+from evalkit.formats import CODES
 from evalkit.report.columns import meaning
 from evalkit.types import COUNT_NAMES
 
@@ -92,6 +94,49 @@ def test_reference_has_every_command_option_and_name(site: Path) -> None:
     settings = (site / "reference" / "settings.html").read_text(encoding="utf-8")
     assert all(f">{name}</span>" in settings for name in ("part_threshold", "budget_money", "must_match"))
     assert ">entry-unreadable</span>" in (site / "reference" / "diagnostics.html").read_text(encoding="utf-8")
+
+
+# What hands on a code that was given elsewhere; reports of a parse look theirs up in the table.
+HANDED_ON = {"code", "_text(code)", "item.code", "problem.code", "diagnostic.code", "*found", "*report", "*repair"}
+
+
+def called(tree: ast.AST, *names: str) -> Iterator[ast.Call]:
+    """Yield the calls of functions or methods of these names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name.lstrip("_") in names:
+                yield node
+
+
+def test_every_code_that_the_package_gives_is_in_the_table() -> None:
+    """A code is the second argument of `Diagnostic` and `Unread`, the first of a report: a text or a constant."""
+    paths = sorted((ROOT / "evalkit").rglob("*.py"))
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+    assignments = [node for tree in trees.values() for node in tree.body if isinstance(node, ast.Assign)]
+    constants = dict[str, object]()
+    for node in assignments:
+        names, values = (getattr(side, "elts", [side]) for side in (node.targets[0], node.value))
+        pairs = zip(names, values, strict=False)
+        constants |= {getattr(name, "id", ""): getattr(value, "value", None) for name, value in pairs}
+    codes = list[ast.expr]()
+    for path, tree in trees.items():
+        codes += [call.args[1] for call in called(tree, "Diagnostic", "Unread") if len(call.args) > 1]
+        if path.parent.name in ("formats", "recorded"):  # elsewhere, a report is something else
+            codes += [call.args[0] for call in called(tree, "report")]
+        changes = [keyword.arg for call in called(tree, "Diagnostic", "Unread", "replace") for keyword in call.keywords]
+        assert "code" not in changes, path
+    values = [getattr(code, "value", constants.get(ast.unparse(code))) for code in codes]
+    given = {value for value in values if isinstance(value, str)}
+    assert {"missing-plan", "lost-sample", "plan-elsewhere", "link-outside", "judgement-mixed", "too-deep"} <= given
+    assert given - set(CODES) == set()
+    other = {ast.unparse(code) for code, value in zip(codes, values, strict=True) if not isinstance(value, str)}
+    assert other == HANDED_ON
+
+
+def test_the_page_of_diagnostics_has_every_code(site: Path) -> None:
+    text = (site / "reference" / "diagnostics.html").read_text(encoding="utf-8")
+    assert [code for code in CODES if f">{code}</span>" not in text and f">{code}<" not in text] == []
 
 
 def test_language_models_find_the_pages(site: Path) -> None:

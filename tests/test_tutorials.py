@@ -110,6 +110,17 @@ def test_tutorials_print_what_they_show(path: Path, tmp_path: Path) -> None:
         assert worked_through(text, url) == text, "run: make tutorials"
 
 
+def test_tutorials_work_one_after_another_in_one_folder(tmp_path: Path) -> None:
+    """A reader takes them in the order of the first page, and leaves what each of them made where it is."""
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    names = re.findall(r"\(tutorials/([\w-]+)\.md\)", index.partition("## Tutorials")[2].partition("\n## ")[0])
+    assert sorted(names) == [path.stem for path in TUTORIALS]
+    with workplace(tmp_path) as url:
+        for name in names:
+            text = (ROOT / "docs" / "tutorials" / f"{name}.md").read_text(encoding="utf-8")
+            assert worked_through(text, url) == text, name
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     for tutorial in TUTORIALS:

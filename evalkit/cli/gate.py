@@ -24,7 +24,9 @@ if TYPE_CHECKING:
               help="With --plan: the difference worth seeing.  [default: 0.03]")  # fmt: skip
 @pairing_options
 @cache_options
-@click.option("--strict", is_flag=True, help="What is inconclusive fails, and so does any drop that is sure.")
+@click.option("--strict", is_flag=True,
+              help="Trip on inconclusive checks too, and on a drop within the margin if its whole interval is below 0.",
+              )  # fmt: skip
 @JSON
 @click.option("--junit", "junit_file", metavar="FILE", help="Write the checks as JUnit XML.")
 @MARKDOWN

@@ -190,9 +190,9 @@ def _detectable(change: FigureChange, target: float) -> tuple[str, ...]:
     if change.detectable is None:
         return ("too few papers with a value to say what could be seen",)
     kind = "labelled papers" if change.is_corrected else "papers"
-    shown = f"{change.papers} {kind} show differences from {change.detectable:.3f} on (80% power at 5%)"
+    shown = f"with {change.papers} {kind}, a test finds differences from {change.detectable:.3f} on (80% power at 5%)"
     needed = None if change.is_corrected else stats.papers_needed(change.papers, change.detectable, target)
-    return (shown, f"to see {target:g}, about {needed} papers are needed") if needed else (shown,)
+    return (shown, f"a run of about {needed} papers would find a difference of {target:g}") if needed else (shown,)
 
 
 def _max_drop(case: _Case) -> Check:

@@ -1,4 +1,4 @@
-"""The codes of diagnostics (CODES), and the context of one parse, which collects them.
+"""The codes of all diagnostics (CODES), and the context of one parse, which collects them.
 
 A note is a repair, a warning a doubt, an error something left out; `strict` turns notes into errors.
 """
@@ -77,6 +77,10 @@ CODES: dict[str, Code] = {
         earlier_draft="A list was followed by another one of the same; the last whole one was taken.",
         kept_reply="The plan stood in the kept answer of a language model's server.",
         yaml_tabs="YAML was indented by tabs; they were read as spaces.",
+        # Of files and folders, and of how plans and gold meet.
+        encoding="A file was not UTF-8; it was read as UTF-16 or Windows-1252.",
+        repeats="A file says what another one says, or nothing; it was passed over.",
+        sample_in_name="A file called `paper.2` was read as a sample of `paper`, as gold has no paper of that name.",
     ),
     **_table(
         "warning",
@@ -104,6 +108,20 @@ CODES: dict[str, Code] = {
         draft="A gold entry is a draft that nobody has confirmed.",
         bad_metadata="Gold's `meta` is no object of fields, or has too many of them; it was passed over.",
         review_text="A review's text stands where entries belong; `evalkit gold extract` makes a draft of it.",
+        # Of files and folders.
+        link_outside="A link leads to a file outside the folder; it was read. With `--strict` an error, not read.",
+        link_folder="A link leads to a folder; it was not followed. With `--strict` an error.",
+        run_folder="A folder is a run that evalkit wrote; it was passed over.",
+        unread_files="Files are in no known format; they were counted and not read.",
+        # Of how plans and gold meet.
+        missing_plan="A planner has no plan for a gold paper; it counts as an empty plan.",
+        lost_sample="A planner has fewer samples for a paper than for others; each lost one counts as an empty plan.",
+        unknown_paper="Gold does not know the paper of a plan; the plan is not scored.",
+        no_suggestion="A review suggests no ablation; only AblationBench's means count the paper, as 0.",
+        # Of recorded judgements.
+        unused_judgement="A judgement is about a plan that is not there; it is not used.",
+        judge_abstained="One of several judges has no judgement of a plan; it counts as abstaining.",
+        entry_not_judged="Gold entries are in no row of a judgement; they count as unmatched.",
     ),
     **_table(
         "error",
@@ -122,6 +140,25 @@ CODES: dict[str, Code] = {
         empty_document="There is no text.",
         not_recognised="The text is in none of the known formats.",
         more_of_the_kind="Further findings of a kind were counted, not listed.",
+        # Of files and folders, and of lines on standard input.
+        unreadable="A file or folder cannot be opened, or is none; a plan in its place counts as unreadable.",
+        too_large="A file is larger than any document that is read; it was left out.",
+        not_text="A file holds bytes that are no text; it was left out.",
+        not_a_table="A file that is called Parquet or Arrow cannot be read as a table; it was left out.",
+        bad_line="A line on standard input (`--pred -`) is no plan; it was passed over.",
+        # Of how plans and gold meet.
+        duplicate_plan="Two files are plans of one planner for one paper; this one is not used, or neither is.",
+        plan_elsewhere="A plan names a planner that has a folder, but lies outside of it; it is not used.",
+        duplicate_gold="A paper has gold twice; this list is not used.",
+        no_gold="A paper's gold has no entry; the paper is not scored.",
+        draft_gold="A paper's gold is a draft that nobody has confirmed; it is not scored.",
+        # Of recorded judgements.
+        judgement_unreadable="A judgement, or a part of one, could not be read; it was left out.",
+        judgement_mixed="A file holds judgements of two tasks; those of one were left out.",
+        duplicate_judgement="A judge has two judgements of a plan; this one is not used.",
+        planner_not_judged="No plan of a planner was judged; the planner is left out.",
+        no_judgement="No judge has a judgement of a plan; all its entries count as unmatched.",
+        unknown_name="A judgement names an entry that neither list has; it is not used.",
     ),
 }
 

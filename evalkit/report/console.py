@@ -125,7 +125,8 @@ def notes(run: Run) -> Iterator[Text]:
             name = safe_terminal(row["planner"])
             yield Text(f"{name}: up to {row['samples']} samples a paper; best of them {best}, spread {spread}")
     if off := run.meta.get("matcher_error"):
-        error = f"± {number(off['match_f1'])} in match F1 over {amount(off['papers'], 'paper')}, beside the interval"
+        papers = amount(off["papers"], "paper")
+        error = f"± {number(off['match_f1'])} in match F1 over {papers}, which no interval above includes"
         yield Text(f"matcher {error} (expected error on {safe_terminal(off['measured_on'])})")
     if totals["borderline_pairs"]:
         count = f"{totals['borderline_pairs']} of {totals['pairs']} pairs are borderline"

@@ -18,7 +18,10 @@ def gate_study(study: GateStudy) -> Iterator[RenderableType]:
     """Yield how often the rules would trip on these papers, then what more samples and papers would do."""
     if study.expectations:
         yield _expectations(study)
-        yield Text("change: the same planner asked again, or another planner, as far apart as the planners of this run")
+        yield Text(
+            "change: what a later run is taken to be. asked again: the same planner, nothing changed; another planner: "
+            "one that differs from this planner, paper by paper, as the others of this run do"
+        )
     else:
         yield Text("no rule looks at a figure by its interval or test; there is nothing to foresee")
     for rule, rate in study.alarms.items():

@@ -141,6 +141,11 @@ def write_texts(texts: Mapping[Path, str], *, force: bool = False) -> None:
         write_text(path, text)
 
 
+def without_same(texts: Mapping[Path, str]) -> dict[Path, str]:
+    """Return the files that do not lie in their place already, byte for byte."""
+    return {path: text for path, text in texts.items() if not (path.is_file() and read_bytes(path) == encoded(text))}
+
+
 def check_new(path: str | Path, *, force: bool = False) -> None:
     """Refuse, before any work is done, to write over a file that exists, unless `force` allows it."""
     if Path(path).exists() and not force:

@@ -116,9 +116,9 @@ def nearest(tasks: Sequence[LabelTask], threshold: float) -> Queue:
 def sampled(tasks: Sequence[LabelTask], papers: int, seed: int) -> Queue:
     """Queue every pair of a random sample of papers, paper by paper.
 
-    The papers are spread over how much doubt the matcher leaves: in the order of doubt, every so manieth is taken from
-    a random start. Each paper is as likely as any other, so that the sample corrects figures like a plain random one.
-    They come in random order, so that the first of them are such a sample too.
+    The papers are spread over how much doubt the matcher leaves: they are sorted by it, and for 30 of 300 every tenth
+    is taken, the first at random. Each paper is as likely as any other, so that the sample corrects figures like a
+    plain random one. They come in random order, so that the first of them are such a sample too.
     """
     doubts = paper_doubts(tasks)
     names = sorted(doubts)
