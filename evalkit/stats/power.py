@@ -9,6 +9,7 @@ import numpy as np
 
 from evalkit.stats.intervals import FEWEST_PAPERS
 from evalkit.stats.measures import Array
+from evalkit.stats.permutation import least_p
 
 Verdict = Literal["pass", "regressed", "inconclusive"]
 _NORMAL_REACH = 1.959963984540054 + 0.8416212335729143  # the normal distribution's quantiles at 97.5 and 80%
@@ -19,11 +20,12 @@ def minimum_detectable(
 ) -> float:
     """Return the difference that a two-sided test over these papers, one of so many, finds with that power.
 
-    It is (t(1 - level / (2 tests)) + t(power)) * SE with papers - 1 degrees of freedom.
+    It is (t(1 - level / (2 tests)) + t(power)) * SE with papers - 1 degrees of freedom. NaN where no difference can be
+    found: the least p that so many papers can have, times the tests, is not below the level.
     """
     from scipy.special import stdtrit
 
-    if papers < 2:
+    if max(tests, 1) * least_p(papers) >= level:
         return math.nan
     reach = stdtrit(papers - 1, 1 - level / (2 * max(tests, 1))) + stdtrit(papers - 1, power)
     return float(reach) * standard_error
