@@ -107,7 +107,7 @@ def coverage(sims: int, resamples: int, seed: int) -> None:
     """Simulated runs stand where planners stand, so that one call gives the intervals of a batch."""
     print(f"\n## Coverage of nominal 95% intervals, {sims} runs each, {resamples} resamples, seed {seed}\n")
     print(f"95% Monte Carlo error {error(0.95, sims):.1f} points; * is further than that from 95.\n")
-    row("papers", "figure", "percentile", "logit-t", "no interval", "low ends above", "high ends below")
+    row("papers", "figure", "percentile", "Wilson", "no interval", "low ends above", "high ends below")
     row(*["---"] * 7)
     usual, empty = Planner(PLAN), Planner(SOMETIMES_EMPTY)
     truths = {"macro F1": usual.macro, "micro F1": usual.micro, "macro precision, 1 plan in 5 empty": empty.precision}
@@ -126,7 +126,7 @@ def coverage(sims: int, resamples: int, seed: int) -> None:
 
 
 def both(measures: list[stats.Measure], resamples: int, seed: int) -> Iterator[Array]:
-    """Ends [4, sims] of each measure: percentiles of the bootstrap, and logit-t."""
+    """Ends [4, sims] of each measure: percentiles of the bootstrap, and of `stats.intervals`."""
     plain = stats.bootstrap(measures, seed=seed, resamples=resamples)
     for interval, replicates in zip(stats.intervals(measures), plain, strict=True):
         low, high = np.nanquantile(replicates, [0.025, 0.975], axis=0)

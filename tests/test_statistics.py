@@ -86,24 +86,47 @@ def test_the_gradient_of_a_ratio() -> None:
 
 
 def test_a_level_by_hand() -> None:
-    # Mean 0.3 of 0.1 ... 0.5, deviation 0.158114, SE 0.070711; t(0.975, 4) = 2.776445. The log-odds of 0.3 are
-    # -0.847298, and 2.776445 * 0.070711 / (0.3 * 0.7) = 0.934880: from -1.782178 to 0.087582.
+    # Mean 0.3 of 0.1 ... 0.5, deviation 0.158114, SE 0.070711; t(0.975, 4) = 2.776445, their product 0.196326. Its
+    # square over 0.3 * 0.7 is 0.183542: (0.3 + 0.091771 +- sqrt(0.038544 + 0.008422)) / 1.183542.
     (found,) = stats.intervals([stats.macro(np.array([[0.1], [0.2], [0.3], [0.4], [0.5]]))])
     assert found.value[0] == pytest.approx(0.3)
-    assert [found.low[0], found.high[0]] == pytest.approx([0.144023, 0.521881], abs=2e-5)
+    assert [found.low[0], found.high[0]] == pytest.approx([0.147907, 0.514123], abs=2e-5)
 
 
 @pytest.mark.parametrize("kind", ["micro", "macro"])
 def test_a_level_has_the_error_of_the_bootstrap(kind: str) -> None:
-    """Half the width in log-odds is t times the linearised error; resamples have the same spread, papers being many."""
+    """Half the width is nearly t times the linearised error; resamples have the same spread, papers being many."""
     sums = synthetic(400, 3, seed=3)
     measure = stats.micro(sums, f1) if kind == "micro" else stats.macro(f1(sums))
     (found,) = stats.intervals([measure])
     (drawn,) = stats.bootstrap([measure], seed=1)
-    odds = np.log(np.array([found.low, found.high]) / (1 - np.array([found.low, found.high])))
-    error = (odds[1] - odds[0]) / 2 / scipy_stats.t.ppf(0.975, 399) * found.value * (1 - found.value)
+    error = (found.high - found.low) / 2 / scipy_stats.t.ppf(0.975, 399)
     np.testing.assert_allclose(error, drawn.std(axis=0), rtol=0.04)
     assert found.n.tolist() == [400] * 3
+
+
+@pytest.mark.parametrize("hits", [1, 4, 9])
+def test_a_level_of_zeros_and_ones_is_the_proportion_of_statsmodels(hits: int) -> None:
+    """Of 10 papers that score 0 or 1, the effective sample size is 9: the variance is p (1 - p) * 10 / 9 over 10."""
+    proportion = pytest.importorskip("statsmodels.stats.proportion")
+    (found,) = stats.intervals([stats.macro(np.repeat([1.0, 0.0], [hits, 10 - hits])[:, None])])
+    # Wilson's interval at the level at which the normal quantile is t's.
+    alpha = 2 * scipy_stats.norm.sf(scipy_stats.t.ppf(0.975, 9))
+    expected = proportion.proportion_confint(0.9 * hits, 9, alpha=alpha, method="wilson")
+    np.testing.assert_allclose([found.low[0], found.high[0]], expected, rtol=1e-6)
+
+
+@given(arrays(np.float64, (8, 1), elements=some.floats(0, 1)))
+def test_the_ends_of_a_level_are_where_its_score_reaches_t(ratios: Array) -> None:
+    """At either end p, |value - p| is t times the error scaled from the value's spread to that of p."""
+    (found,) = stats.intervals([stats.macro(ratios)])
+    if math.isnan(found.low[0]):
+        return
+    value, error = ratios.mean(), scipy_stats.sem(ratios[:, 0])
+    for p in (found.low[0], found.high[0]):
+        assert 0 <= p <= 1
+        scaled = error * math.sqrt(p * (1 - p) / (value * (1 - value)))
+        assert abs(value - p) == pytest.approx(scipy_stats.t.ppf(0.975, 7) * scaled, rel=1e-4, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -469,6 +492,16 @@ def test_the_minimum_detectable_effect_by_hand() -> None:
     assert stats.minimum_detectable(0.02, 10, tests=5) == pytest.approx(0.02 * (3.249836 + 0.883404), rel=1e-6)
     assert math.isnan(stats.minimum_detectable(NAN, 10))
     assert math.isnan(stats.minimum_detectable(0.02, 1))
+
+
+@pytest.mark.parametrize(
+    ("papers", "tests", "seen"), [(4, 1, False), (5, 1, True), (5, 2, False), (6, 3, True), (6, 4, False)]
+)
+def test_what_no_test_can_find_is_not_detectable(papers: int, tests: int, seen: bool) -> None:
+    """The least p is 1 / 2^papers: 1/16 of 4 papers, 2/32 of 5 in two tests and 4/64 of 6 in four are not below 5%."""
+    assert math.isnan(stats.minimum_detectable(0.02, papers, tests=tests)) is not seen
+    gains = np.stack([np.zeros(papers), np.linspace(0.1, 0.9, papers)], axis=1)
+    assert (tests * stats.paired_test(stats.macro(gains), 0, 1, seed=1) < 0.05) is seen
 
 
 @pytest.mark.parametrize("papers", [10, 17, 50])

@@ -190,7 +190,7 @@ def _expectation(rule: Rule, planner: str, change: Change, variance: float, pape
     error = math.sqrt(variance / papers)
     alarms, *caught = trip_rates(rule, error, papers, tests, (0.0, *DROPS))
     catches = tuple(zip(DROPS, caught, strict=True))
-    could_see = stats.minimum_detectable(error, papers, tests=tests)
+    could_see = _known(stats.minimum_detectable(error, papers, tests=tests))
     return Expectation(rule.name, planner, change, papers, alarms, catches, could_see)
 
 

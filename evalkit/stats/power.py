@@ -9,6 +9,7 @@ import numpy as np
 
 from evalkit.stats.intervals import FEWEST_PAPERS
 from evalkit.stats.measures import Array
+from evalkit.stats.permutation import least_p
 from evalkit.stats.student import below, quantile
 
 Verdict = Literal["pass", "regressed", "inconclusive"]
@@ -20,9 +21,10 @@ def minimum_detectable(
 ) -> float:
     """Return the difference that a two-sided test over these papers, one of so many, finds with that power.
 
-    It is (t(1 - level / (2 tests)) + t(power)) * SE with papers - 1 degrees of freedom.
+    It is (t(1 - level / (2 tests)) + t(power)) * SE with papers - 1 degrees of freedom. NaN where no difference can be
+    found: the least p that so many papers can have, times the tests, is not below the level.
     """
-    if papers < 2:
+    if papers < 2 or max(tests, 1) * least_p(papers) >= level:
         return math.nan
     return (quantile(papers - 1, level / (2 * max(tests, 1))) + quantile(papers - 1, 1 - power)) * standard_error
 
