@@ -2,7 +2,7 @@
 
     python scripts/bench.py                       # 1,400 plans of 362 papers; the cold runs take minutes
     python scripts/bench.py --plans 140 --papers 36 --repeats 3
-    python scripts/bench.py --large 100000        # also: that many plans, engines beside each other, growth
+    python scripts/bench.py --large 100000        # also: that many plans, different ones and copies, engines, growth
 
 Every job is a process of its own: wall time, CPU time of it and its children, and the peak of its memory. CPU time is
 the figure to compare on a machine that others use too. The notebook version is the job as one would first write it.
@@ -30,6 +30,7 @@ from typing import Any
 
 import bench_corpus
 
+HEAVY = ("torch", "sentence_transformers", "transformers", "sklearn", "scipy", "pandas", "pyarrow")
 EVALKIT = (sys.executable, "-m", "evalkit")
 HERE = (sys.executable, __file__)
 
@@ -117,19 +118,23 @@ def read(top: Path) -> None:
 
 
 def scorer(top: Path) -> None:
-    """Plans a second of `Scorer.score`, reading left out: each plan for the first time, and each plan again."""
+    """Plans a second of a Scorer, reading left out: each plan for the first time and again, one by one; then others for
+    the first time, by `score_many`."""
     from evalkit.scoring.load import read_plans
     from evalkit.scoring.scorer import Scorer
 
     gold = {plan.paper: plan for plan in read_plans(top / "gold", gold=True).plans}
-    plans = list(read_plans(top / "plans").plans)[:400]
-    one = Scorer(cache=top / "cache")
-    one.score(plans[-1], gold[plans[-1].paper])
+    *plans, last = read_plans(top / "plans").plans
+    work = [(plan, gold[plan.paper]) for plan in plans]
+    one, half = Scorer(cache=top / "cache"), min(400, len(work) // 2)
+    one.score(last, gold[last.paper])
     for _ in range(2):
         start = time.process_time()
-        for plan in plans[:-1]:
-            one.score(plan, gold[plan.paper])
-        print((len(plans) - 1) / (time.process_time() - start))
+        for plan, reference in work[:half]:
+            one.score(plan, reference)
+        print(half / (time.process_time() - start))
+    start = time.process_time()
+    print(sum(1 for _ in one.score_many(work[half:])) / (time.process_time() - start))
 
 
 def first(top: Path) -> None:
@@ -248,12 +253,15 @@ def small_jobs(top: Path, repeats: int) -> None:
         [sys.executable, "-X", "importtime", "-m", "evalkit", "score", "--pred", top / "plans", "--gold", top / "gold",
          "--out", top / "run", "--force", "--cache", top / "cache"], capture_output=True, text=True, check=True,
     ).stderr  # fmt: skip
-    found = [name for name in ("torch", "sentence_transformers", "transformers", "sklearn") if f"| {name}\n" in timed]
+    found = [name for name in HEAVY if f"| {name}\n" in timed]
     print(f"  warm score by -X importtime: {timed.count('import time:')} modules, of the heavy ones {found or 'none'}")
 
 
-def main_jobs(top: Path, repeats: int, cold: int) -> None:
-    """All plans new, nothing changed, one plan changed, lexical; the notebook and the floors beside them."""
+def main_jobs(top: Path, repeats: int, cold: int) -> Cost:
+    """All plans new, nothing changed, one plan changed, lexical; the notebook and the floors beside them.
+
+    Returns what all plans new took.
+    """
     from evalkit.matching.embeddings import MINILM
 
     run(*HERE, "--job", "texts", top)
@@ -261,35 +269,74 @@ def main_jobs(top: Path, repeats: int, cold: int) -> None:
     bare = show("floor: MiniLM, bare encode", [run(*HERE, "--job", "encode", top) for _ in range(cold)])
     book = show("notebook version", [run(*HERE, "--job", "notebook", top) for _ in range(cold)])
     floor = show("floor: reading the files", [run(*HERE, "--job", "read", top) for _ in range(repeats)])
+    new = []
     for name, times, options in (("all plans new", repeats, ()), ("all plans new, MiniLM", cold, ("--model", MINILM))):
         costs = []
         for _ in range(times):
             fresh(top / "cache")
             costs.append(score(top, *options))
-        show(name, costs, {"notebook": book, "bare encode": bare})
+        new.append(show(name, costs, {"notebook": book, "bare encode": bare}))
     by_stage = []
     for _ in range(repeats):
         fresh(top / "cache")
         by_stage.append(json.loads(run(*HERE, "--job", "stages", top).answer))
     for stage in by_stage[0]:
-        print(f"  {stage:<32} {statistics.median(one[stage] for one in by_stage):8.2f} s CPU")
+        name = "floor: features alone" if stage == "features" else stage
+        print(f"  {name:<32} {statistics.median(one[stage] for one in by_stage):8.2f} s CPU")
     score(top)
     warm = show("nothing changed", [score(top) for _ in range(repeats)], {"notebook": book, "reading": floor})
     show("  without statistics", [score(top, "--resamples", 0) for _ in range(repeats)])
+    show("one plan changed", one_changed(top, repeats), {"nothing changed": warm})
+    score(top, "--model", MINILM)
+    show("one plan changed, MiniLM", one_changed(top, repeats, "--model", MINILM), {"nothing changed": warm})
+    show("first plan scored", [run(*HERE, "--job", "first", top) for _ in range(repeats)])
+    show("lexical only, nothing kept", [score(top, "--matcher", "lexical", "--no-cache") for _ in range(repeats)])
+    rates = [[float(rate) for rate in run(*HERE, "--job", "scorer", top).answer.split()] for _ in range(repeats)]
+    new, again, many = (statistics.median(some) for some in zip(*rates, strict=True))
+    print(
+        f"Scorer, 5 x 5, plans a second of CPU time on one core: {new:.0f} never seen, {again:.0f} seen, one by one; "
+        f"{many:.0f} never seen, by score_many"
+    )
+    script = Path(__file__).with_name("bench_bootstrap.py")
+    show("bootstrap, 5 planners", [run(sys.executable, script, "--papers", 362) for _ in range(repeats)])
+    return new[0]
+
+
+def one_changed(top: Path, repeats: int, *options: object) -> list[Cost]:
+    """Score again and again, after the same plan was changed in another way each time."""
     path = changed_plan(top)
     whole, costs = path.read_text(), []
     for at in range(repeats):
         path.write_text(whole.replace("- **Ablated Part**: ", f"- **Ablated Part**: revised {at}x "))
-        costs.append(score(top))
+        costs.append(score(top, *options))
     path.write_text(whole)
-    show("one plan changed", costs, {"nothing changed": warm})
-    show("first plan scored", [run(*HERE, "--job", "first", top) for _ in range(repeats)])
-    show("lexical only, nothing kept", [score(top, "--matcher", "lexical", "--no-cache") for _ in range(repeats)])
-    rates = [[float(rate) for rate in run(*HERE, "--job", "scorer", top).answer.split()] for _ in range(repeats)]
-    new, again = (statistics.median(some) for some in zip(*rates, strict=True))
-    print(f"Scorer.score, 5 x 5, again: {again:6.0f} plans a second of CPU time on one core; {new:.0f} the first time")
-    script = Path(__file__).with_name("bench_bootstrap.py")
-    show("bootstrap, 5 planners", [run(sys.executable, script, "--papers", 362) for _ in range(repeats)])
+    return costs
+
+
+def install() -> None:
+    """Build a wheel and install it without extras in a fresh environment: megabytes, by package, and seconds."""
+    with tempfile.TemporaryDirectory(prefix="evalkit-install-") as folder:
+        top, here = Path(folder), Path(__file__).parents[1]
+        try:
+            subprocess.run((sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", top), cwd=here, check=True,
+                           capture_output=True)  # fmt: skip
+            subprocess.run((sys.executable, "-m", "venv", top / "env"), check=True, capture_output=True)
+            before, start = megabytes(top / "env"), time.perf_counter()
+            subprocess.run((top / "env/bin/python", "-m", "pip", "install", "-q", *top.glob("*.whl")), check=True,
+                           capture_output=True)  # fmt: skip
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"base install: not measured ({error})")
+            return
+        taken, packages = time.perf_counter() - start, next((top / "env").rglob("site-packages"))
+        sizes = {path.name: megabytes(path) for path in packages.iterdir() if path.is_dir()}
+        largest = sorted(sizes, key=lambda name: -sizes[name])[:6]
+        shares = ", ".join(f"{name} {sizes[name]:.0f}" for name in largest)
+        print(f"base install: {megabytes(top / 'env') - before:.0f} MB in {taken:.0f} s ({shares})")
+
+
+def megabytes(folder: Path) -> float:
+    """Return the size of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink()) / 1e6
 
 
 def hashes(folder: Path) -> str:
@@ -338,6 +385,28 @@ def large(top: Path, plans: int, papers: int, wanted: int) -> Iterator[None]:
     shutil.rmtree(other)
 
 
+def different(top: Path, papers: int, wanted: int, small: Cost) -> None:
+    """So many plans that all say something else, nothing kept, in one process and in two; the bytes must be the same.
+
+    `small` is what the corpus itself took, all new.
+    """
+    other = top / "different"
+    bench_corpus.write(other, papers, wanted, seed=1)
+    costs, found = {}, set()
+    for engine, workers in (("local", 0), ("processes", 2)):
+        fresh(top / "cache")
+        cost = score_at(other, top, "--resamples", 0, "--engine", engine, "--workers", workers)
+        costs[engine] = show(f"{wanted} different, {engine}", [cost])
+        found.add(hashes(other / "run"))
+    print(
+        f"  processes: {costs['local'].wall / costs['processes'].wall:.2f}x as fast; tables: {' '.join(sorted(found))}"
+    )
+    plans = sum(1 for _ in (top / "plans").rglob("*.md"))
+    slope = math.log(costs["local"].cpu / small.cpu) / math.log(wanted / plans)
+    print(f"  slope from {plans} plans: {slope:.2f} (CPU), memory {costs['local'].peak / small.peak:.2f}x")
+    shutil.rmtree(other)
+
+
 def main() -> None:
     """Every job in one run."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -363,10 +432,12 @@ def main() -> None:
             f"{wanted.plans} plans of five entries, {wanted.papers} papers; "
             f"medians of {wanted.repeats} ({wanted.cold} cold)"
         )
-        main_jobs(top, wanted.repeats, wanted.cold)
+        new = main_jobs(top, wanted.repeats, wanted.cold)
         small_jobs(top, wanted.repeats)
         growth(top, wanted.plans, wanted.papers)
+        install()
         if wanted.large:
+            different(top, wanted.papers, wanted.large, new)
             for _ in large(top, wanted.plans, wanted.papers, wanted.large):
                 pass
 

@@ -37,7 +37,7 @@ def made_up(papers: int, planners: int) -> dict[str, stats.measures.Array]:
 def measures(columns: dict[str, stats.measures.Array]) -> list[stats.Measure]:
     """Every headline figure, as a mean over papers and as a ratio of sums where it has one."""
     macro = [stats.macro(FIGURES[name].formula(columns)) for name in HEADLINES]
-    micro = [stats.named(columns, FIGURES[name].formula) for name in HEADLINES if FIGURES[name].micro]
+    micro = [stats.formula_measure(columns, FIGURES[name].formula) for name in HEADLINES if FIGURES[name].micro]
     return macro + micro
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -382,3 +383,9 @@ def test_what_ships_is_what_the_labels_give(matcher: str, model: str) -> None:
         for name in FIGURES:
             assert made.cross_validation[what][name] == pytest.approx(ships.cross_validation[what][name], abs=0.002)
     assert made.fitted_on == ships.fitted_on
+
+
+def test_without_scikit_learn_fitting_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    with pytest.raises(InputError, match=r"needs scikit-learn: pip install 'ablation-evalkit\[calibrate\]'"):
+        calibrate(ROWS, "lexical", None, {})

@@ -180,10 +180,17 @@ def decisions(decided: Flags, truth: Flags) -> dict[str, float | None]:
 
 def ranking(chances: Matrix, truth: Flags) -> dict[str, float | None]:
     """Return average precision and expected calibration error of probabilities; no value where nothing is true."""
-    from sklearn.metrics import average_precision_score
+    return {"average_precision": average_precision(chances, truth), "ece": ece(chances, truth)}
 
-    average = float(average_precision_score(truth, chances)) if truth.any() else None
-    return {"average_precision": average, "ece": ece(chances, truth)}
+
+def average_precision(chances: Matrix, truth: Flags) -> float | None:
+    """Return the mean of the precisions at which true pairs are found; pairs of one probability are found together."""
+    if not truth.any():
+        return None
+    order = np.argsort(-chances, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(chances[order])), len(order) - 1)
+    hits = np.cumsum(truth[order])[last]
+    return float((np.diff(hits, prepend=0) / hits[-1] * hits / (last + 1)).sum())
 
 
 def ece(chances: Matrix, truth: Flags, bins: int = BINS) -> float | None:

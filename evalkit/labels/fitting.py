@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.errors import InputError
+from evalkit.errors import InputError, install_command
 from evalkit.labels.evaluate import (
     Prediction,
     Vectors,
@@ -120,18 +120,25 @@ def table_of(rows: Sequence[LabelledPlan], matcher: str, vectors: Vectors | None
     )
 
 
+def _regression() -> Any:
+    """Return what fits a logistic model."""
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise InputError(f"fitting a matcher needs scikit-learn: {install_command('calibrate')}") from error
+    return LogisticRegression
+
+
 def fit_linear(names: Sequence[str], values: Array, truth: NDArray[np.bool_], penalty: float) -> LogisticModel:
     """Fit a ridge-penalised logistic model, its scaler folded into its weights.
 
     Reasons start from the pair half-way between those that do and those that do not: from the average, which is no
     match, most reasons would speak for any pair.
     """
-    from sklearn.linear_model import LogisticRegression
-
     means, spread = values.mean(axis=0), values.std(axis=0)
     used = spread > 1e-9
     scaled = (values[:, used] - means[used]) / spread[used]
-    fitted = LogisticRegression(C=penalty, solver="newton-cholesky", max_iter=50, tol=1e-6).fit(scaled, truth)
+    fitted = _regression()(C=penalty, solver="newton-cholesky", max_iter=50, tol=1e-6).fit(scaled, truth)
     weights = np.round(fitted.coef_[0] / spread[used], 6)
     intercept = float(fitted.intercept_[0] - weights @ means[used])
     names = [name for name, use in zip(names, used, strict=True) if use]
@@ -194,6 +201,7 @@ def calibrate(
     guarantee: float | None = None,
 ) -> Calibration:
     """Fit one matcher to these rows, with its own cross-validated figures; `guarantee` chooses the band of doubt."""
+    _regression()  # whether it is here shows before anything is computed
     papers = {row.paper for row in rows}
     if len(papers) < 2 * FOLDS:
         raise InputError(
