@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from evalkit.cli.options import pairs_prompt
 from evalkit.judges.llm.budget import tokens_in, tokens_out
-from evalkit.judges.llm.panel import calls_of
+from evalkit.judges.llm.calls import calls_of
 from evalkit.judges.llm.prompts import content, messages
 from evalkit.labels import evaluate
 from evalkit.labels.fitting import held_out, table_of

@@ -23,6 +23,7 @@ from evalkit.cli.options import pairs_prompt
 from evalkit.errors import JudgeError, SettingsError
 from evalkit.judges.llm import Panel, ReplyCache
 from evalkit.judges.llm import batch_server as batch_api
+from evalkit.judges.llm.budget import Budget, NoReply
 from evalkit.settings import JudgeSettings, Settings
 from evalkit.types import Question
 
@@ -300,6 +301,18 @@ def test_a_budget_of_nothing_submits_nothing(tmp_path: Path) -> None:
     with serving(judge) as url, panel(tmp_path, url, budget_calls=0) as judges:
         assert judges.ask(QUESTIONS) == {}
     assert judge.batches.log == []
+
+
+def test_a_single_call_does_not_wait_for_money_that_a_batch_holds() -> None:
+    """A batch may be out for a day; four single calls that are out may come back and leave something."""
+    settings = JudgeSettings(models=("m",), prices={"m": (1.0, 1.0)}, budget_money=1.0)
+    budget = Budget(settings)
+    assert budget.reserve_batch([0.3, 0.3, 0.3, 0.3]) == 3
+    with pytest.raises(NoReply, match="budget"):
+        budget.reserve(0.2)
+    budget.settle_batch(0.3, "m", (100_000, 100_000))  # at half the price, 0.1
+    budget.reserve(0.2)
+    assert (budget.calls, budget.batched, budget.money) == (4, 3, pytest.approx(0.1))
 
 
 def results(change: Callable[[list[dict[str, Any]]], list[Any]]) -> Callable[[list[bytes]], list[bytes]]:

@@ -238,7 +238,7 @@ class BatchServer:
         except ValueError as wrong:
             return self._none(request, "unfit", str(wrong))
         counted = used[0] or request.tokens, used[1] or tokens_of(text)
-        self.client.budget.settle(request.price, self.client.model, counted, BATCH_PRICE)
+        self.client.budget.settle_batch(request.price, self.client.model, counted)
         try:
             read = partial(read_verdicts, ids=list(request.keys))
             verdicts = self.client.parsed(text, complete, read)
@@ -247,7 +247,7 @@ class BatchServer:
         return Answer(request, {request.keys[name]: verdict for name, verdict in verdicts.items()})
 
     def _none(self, request: BatchRequest, reason: str, detail: str) -> Answer:
-        self.client.budget.settle(request.price, self.client.model, (0, 0))
+        self.client.budget.settle_batch(request.price, self.client.model, (0, 0))
         return Answer(request, {}, reason, self.client.without_key(detail))
 
     def _patiently(self, what: str, send: Callable[[], Result], batch: SubmittedBatch | None = None) -> Result:

@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import accumulate, islice
 
 from evalkit.settings import JudgeSettings
 
@@ -67,6 +67,7 @@ class Budget:
     money: float = 0.0
     stopped: threading.Event = field(default_factory=threading.Event)
     _reserved: float = 0.0
+    _reserved_by_batches: float = 0.0
     _out: int = 0
     _settled: threading.Condition = field(default_factory=threading.Condition)
 
@@ -79,9 +80,10 @@ class Budget:
                     raise NoReply("stopped")
                 if most_calls is not None and self.calls >= most_calls:
                     raise NoReply("budget")
-                if most_money is None or self.money + self._reserved + amount <= most_money:
+                bound = self.money + self._reserved_by_batches + amount  # batches may be out for a day
+                if most_money is None or bound + self._reserved <= most_money:
                     break
-                if not self._out or self.money + amount > most_money:
+                if not self._out or bound > most_money:
                     raise NoReply("budget")
                 self._settled.wait(0.1)  # and look whether all was stopped
             self.calls += 1
@@ -93,35 +95,37 @@ class Budget:
         most_calls, most_money = self.settings.budget_calls, self.settings.budget_money
         with self._settled:
             left = len(amounts) if most_calls is None else max(0, most_calls - self.calls)
-            fits = 0
-            for amount in islice(amounts, left):
-                if most_money is not None and self.money + self._reserved + amount > most_money:
-                    break
-                self._reserved += amount
-                fits += 1
-            self._count_batched(fits)
-            return fits
+            taken = self.money + self._reserved + self._reserved_by_batches
+            sums = accumulate(islice(amounts, left), initial=taken)
+            fits = sum(1 for total in islice(sums, 1, None) if most_money is None or total <= most_money)
+        self.take_batch(amounts[:fits])
+        return fits
 
     def take_batch(self, amounts: Sequence[float]) -> None:
-        """Count requests that were submitted before: they are paid for, whatever the budget says now."""
+        """Count requests that go out in a batch, or went before and are paid for whatever the budget says now."""
         with self._settled:
-            self._reserved += sum(amounts)
-            self._count_batched(len(amounts))
+            self.calls += len(amounts)
+            self.batched += len(amounts)
+            self._reserved_by_batches += sum(amounts)
 
-    def _count_batched(self, requests: int) -> None:
-        self.calls += requests
-        self.batched += requests
-        self._out += requests
+    def settle_batch(self, amount: float, model: str, used: tuple[int, int]) -> None:
+        """Replace the reservation of one request in a batch by what it did use."""
+        with self._settled:
+            self._reserved_by_batches = max(0.0, self._reserved_by_batches - amount)
+            self._use(model, used, BATCH_PRICE)
 
-    def settle(self, amount: float, model: str, used: tuple[int, int], price: float = 1.0) -> None:
+    def settle(self, amount: float, model: str, used: tuple[int, int]) -> None:
         """Replace a reservation by what the call did use; a call that failed used nothing."""
         with self._settled:
             self._out -= 1
             self._reserved = self._reserved - amount if self._out else 0.0
-            self.tokens_in += used[0]
-            self.tokens_out += used[1]
-            self.money += price * cost(self.settings, model, *used)
+            self._use(model, used, 1.0)
             self._settled.notify_all()
+
+    def _use(self, model: str, used: tuple[int, int], price: float) -> None:
+        self.tokens_in += used[0]
+        self.tokens_out += used[1]
+        self.money += price * cost(self.settings, model, *used)
 
     def spent(self) -> str:
         """Return one phrase for progress and summary."""

@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from typing import Any
 
 from evalkit.errors import JudgeError, Stopped
 from evalkit.judges.llm.batch_server import Line, Tell, line_of
 from evalkit.judges.llm.batches import Batches
 from evalkit.judges.llm.budget import BATCH_PRICE, Budget, NoReply, cost, tokens_in, tokens_out
+from evalkit.judges.llm.calls import Call, Owners, calls_of, owners_of
 from evalkit.judges.llm.client import Client
 from evalkit.judges.llm.prompts import (
     SCHEMA,
@@ -34,16 +34,7 @@ from evalkit.types import Opinion, Question
 
 Progress = Callable[[str, int, int, str], None]
 Verdicts = dict[Question, Verdict]
-Owners = Mapping[Question, tuple[str, ...]]
 MOST_FAILURES = 8  # calls that fail one after another before the rest is left alone
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Questions of one paper and the same planners that go to one model in one call."""
-
-    model: str
-    questions: tuple[Question, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +90,7 @@ class Panel:
 
     def ask(self, questions: Iterable[Question]) -> Mapping[Question, Opinion]:
         """Return the opinions on all questions that were decided; the others are left to the matcher, and counted."""
-        owners = _owners(questions)
+        owners = owners_of(questions)
         asked = sorted(owners, key=content)
         fair = [question for question in asked if not speaks_to_judge(question)]
         verdicts, calls = self._cached_and_open(fair, owners)
@@ -119,7 +110,7 @@ class Panel:
     def submit(self, questions: Iterable[Question]) -> None:
         """Submit what `ask` will wait for, where the settings want batches; otherwise do nothing."""
         if self.settings.batch:
-            owners = _owners(questions)
+            owners = owners_of(questions)
             fair = [question for question in sorted(owners, key=content) if not speaks_to_judge(question)]
             self._submit(fair, owners)
 
@@ -167,7 +158,7 @@ class Panel:
 
     def estimate(self, questions: Iterable[Question]) -> list[dict[str, Any]]:
         """Return per judge what `ask` would send: pairs, calls, about how many tokens and how much money."""
-        owners = _owners(questions)
+        owners = owners_of(questions)
         fair = [question for question in sorted(owners, key=content) if not speaks_to_judge(question)]
         verdicts, calls = self._cached_and_open(fair, owners, out=self.settings.batch)
         rows = []
@@ -327,28 +318,6 @@ def _decided(opinions: Mapping[Question, Opinion], owners: Owners) -> dict[str, 
         for planner, own in sorted(papers.items())
     }
     return {"design_effect": facts.pop("")["design_effect"], "planners": facts}
-
-
-def _owners(questions: Iterable[Question]) -> Owners:
-    """Return whose entries each question is about; equal questions of several planners are one."""
-    owners: dict[Question, set[str]] = {}
-    for question in questions:
-        owners.setdefault(question, set()).add(question.planner)
-    return {question: tuple(sorted(planners)) for question, planners in owners.items()}
-
-
-def calls_of(model: str, questions: Sequence[Question], owners: Owners, size: int) -> Iterator[Call]:
-    """Yield calls of at most `size` questions, each of one paper and one set of planners.
-
-    So no text of one planner stands in a call that decides about an entry of another.
-    """
-
-    def place(question: Question) -> tuple[str, tuple[str, ...]]:
-        return question.paper, owners[question]
-
-    for _, group in groupby(sorted(questions, key=place), key=place):
-        items = tuple(group)
-        yield from (Call(model, items[start : start + size]) for start in range(0, len(items), size))
 
 
 def vote(question: Question, verdicts: Mapping[str, Verdicts]) -> Opinion | None:
