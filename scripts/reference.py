@@ -1,4 +1,4 @@
-"""Write the pages of docs/reference from the code: commands and options, columns of tables, the Python interface.
+"""Write the pages of docs/reference from the code: commands, settings, columns, JSON documents, diagnostics, Python.
 
 docs/conf.py calls it; the pages are not kept in git.
 """
@@ -20,7 +20,7 @@ from evalkit.cli import COMMANDS, group
 from evalkit.formats import CODES
 from evalkit.report.columns import meaning
 from evalkit.report.escaping import markdown
-from evalkit.report.schemas import make_schema
+from evalkit.report.schemas import SCHEMAS, make_schema
 from evalkit.storage.label_files import Labels, read_labels
 
 SHOWN = ("leaderboard", "papers", "pairs", "plans", "diagnostics")
@@ -168,6 +168,50 @@ def _value(schema: Mapping[str, Any]) -> str:
     return f"{words.get(schema['type'], schema['type'])}{bounds}"
 
 
+def key_rows(schema: Mapping[str, Any], place: str = "", deepest: int = 9) -> Iterator[str]:
+    """Yield a table's row for each key of a document; those of rows of a table are columns, and not listed again."""
+    for key, inner in schema.get("properties", {}).items():
+        yield f"| `{place}{key}` | {sentence(_kind(inner))} | {sentence(inner['description'])} |"
+        yield from key_rows(inner, f"{place}{key}.", deepest - 1) if deepest else ()
+    if "patternProperties" not in schema and "items" in schema:
+        item = schema["items"]
+        if "patternProperties" not in item:
+            yield from key_rows(item, f"{place.removesuffix('.')}[].", deepest)
+    for part in schema.get("anyOf", ()):
+        yield from key_rows(part, place, deepest)
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """Return in words what JSON holds there."""
+    if "enum" in schema:
+        return " or ".join(f"`{json.dumps(value)}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{json.dumps(schema['const'])}`"
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(map(_kind, schema["anyOf"])))
+    words = {"string": "text", "integer": "number", "array": "list", "boolean": "true or false"}
+    kinds = schema.get("type", "anything")
+    return " or ".join(words.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds))
+
+
+def documents() -> str:
+    """Return the page of all documents that `--json` prints, of run.json and of baselines."""
+    example = "[One of them is shown](../reports.md#for-programs-of-your-own) with the guides."
+    lines = ["# JSON documents", "", "Every key of every document that `--json` prints, of run.json and of baselines.",
+             f"`evalkit schema NAME` prints the same as a JSON Schema. {example}", "",
+             "What is not known is null. Rows of a table have its [columns](columns.md) as keys.", ""]  # fmt: skip
+    for name, (title, _) in SCHEMAS.items():
+        if name.startswith("json-") or name in ("run", "baseline"):
+            lines += [f"## {name}", "", f"{sentence(title[0].upper() + title[1:])}.", ""]
+            lines += [
+                "| key | value | what it says |",
+                "|---|---|---|",
+                *dict.fromkeys(key_rows(make_schema(name))),
+                "",
+            ]
+    return "\n".join(lines)
+
+
 def diagnostics() -> str:
     """Return the page of all diagnostics."""
     what = "What `evalkit validate`, `evalkit score` and `diagnostics.csv` say of documents and judgements: all codes."
@@ -188,7 +232,10 @@ def llms(index: str) -> str:
     return f"{title}\n\n> {' '.join(summary.split())}\n\n{linked}"
 
 
-PAGES = {"commands": commands, "settings": settings, "columns": columns, "diagnostics": diagnostics, "python": python}
+PAGES = {
+    "commands": commands, "settings": settings, "columns": columns, "documents": documents, "diagnostics": diagnostics,
+    "python": python,
+}  # fmt: skip
 
 
 def write(folder: Path) -> None:

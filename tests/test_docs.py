@@ -13,6 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from judge_server import JudgeServer, serving
+from test_tutorials import as_shown
 
 from evalkit.cli import group
 from evalkit.scoring.load import read_plans
@@ -158,6 +159,13 @@ def test_readme_shows_the_real_leaderboard(here: Path) -> None:
     table = [line for line in run("table", "evalkit-demo/run").splitlines() if line.startswith("|")]
     assert len(table) == 4
     assert [line for line in table if line not in readme] == []
+
+
+def test_reports_show_a_real_document(here: Path) -> None:
+    page = ROOT / "docs" / "reports.md"
+    section = page.read_text(encoding="utf-8").split("## For programs of your own")[1].split("\n## ")[0]
+    ((command, shown),) = re.findall(r"```sh\nevalkit (.*?)\n```\n\n```text\n(.*?)```", section, flags=re.DOTALL)
+    assert as_shown(shown, run(*shlex.split(command))) == shown
 
 
 def test_readme_shows_a_real_alignment() -> None:

@@ -157,6 +157,13 @@ def test_latex_shows_texts_and_obeys_none(text: str, expected: str) -> None:
         ("@team", r"\@<!-- -->team"),
         ("www.x.org gh-1", "www<!-- -->.x.org gh<!-- -->-1"),
         ("1. a", r"1\. a"),
+        ("- a", r"\- a"),
+        ("+ a", r"\+ a"),
+        ("---", r"\---"),
+        ("===", r"\==="),
+        ("headline: +0.000", "headline: +0.000"),
+        ("-0.5 a", "-0.5 a"),
+        (":tada: a", r"\:tada: a"),
     ],
 )
 def test_markdown_shows_texts_and_links_none(text: str, expected: str) -> None:

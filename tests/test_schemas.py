@@ -52,6 +52,36 @@ def test_what_ships_is_what_the_code_makes(name: str) -> None:
     Draft202012Validator.check_schema(made)
 
 
+def keys_without_words(schema: Any, place: str) -> Iterator[str]:
+    """Yield the keys of a schema that do not say what they are."""
+    for part in ("items", "additionalProperties"):
+        if isinstance(schema.get(part), dict):
+            yield from keys_without_words(schema[part], place)
+    for part in ("anyOf", "prefixItems"):
+        for one in schema.get(part, ()):
+            yield from keys_without_words(one, place)
+    for key, inner in schema.get("properties", {}).items():
+        if not inner.get("description"):
+            yield f"{place}.{key}"
+        yield from keys_without_words(inner, f"{place}.{key}")
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_key_says_what_it_is(name: str) -> None:
+    """Those that no column, figure or setting explains are in evalkit/report/key_meanings.py."""
+    assert list(keys_without_words(make_schema(name), name)) == []
+
+
+def test_keys_say_it_where_they_stand() -> None:
+    gate, run = make_schema("gate")["properties"], make_schema("json-score")["properties"]
+    assert gate["gate"]["properties"]["correction"]["default"] == "shaffer"
+    assert gate["rule"]["items"]["properties"]["margin"]["description"].startswith("How much worse the figure may be")
+    assert run["matcher_error"]["anyOf"][0]["properties"]["papers"]["description"] == "for a mean over so many papers"
+    board = run["leaderboard"]["items"]["properties"]
+    assert board["papers"]["description"] == "gold papers that were scored"
+    assert board["coverage"]["description"] == "share of gold papers for which a plan with entries was read"
+
+
 def test_no_other_schema_ships() -> None:
     assert {path.stem for path in (CONFIGS / "schemas").iterdir()} == set(SCHEMAS)
 

@@ -33,13 +33,13 @@ def _one_of(*choices: str) -> Expected:
     return Expected(" or ".join(map(repr, choices)), lambda value: value in choices, {"enum": list(choices)})
 
 
-def _key(default: Any, expected: Expected, *, demand: bool = False) -> Any:
-    """Declare a key of the file with its default and what its value must be."""
-    return field(default=default, metadata={"expected": expected, "demand": demand})
+def _key(default: Any, expected: Expected, note: str, *, demand: bool = False) -> Any:
+    """Declare a key of the file with its default, what its value must be, and what it is for."""
+    return field(default=default, metadata={"expected": expected, "note": note, "demand": demand})
 
 
-def _demand(expected: Expected, default: Any = None) -> Any:
-    return _key(default, expected, demand=True)
+def _demand(expected: Expected, note: str, default: Any = None) -> Any:
+    return _key(default, expected, note, demand=True)
 
 
 TEXT = Expected("text", lambda value: isinstance(value, str) and bool(value), {"type": "string", "minLength": 1})
@@ -60,20 +60,30 @@ ENTRIES = Expected(
 class Rule:
     """One rule for every planner that its pattern names; a field that is None checks nothing."""
 
-    name: str = _key("", TEXT)
-    planner: str = _key("*", TEXT)
-    metric: str = _key("match_f1", TEXT)
-    significant: bool = _key(False, FLAG)
-    corrected: bool = _key(False, FLAG)
-    by: str = _key("", TEXT)
-    margin: float | None = _demand(_number(0, 1))
-    max_drop: float | None = _demand(_number(0, 1))
-    floor: float | None = _demand(_number(-1, 1))
-    coverage: float | None = _demand(_number(0, 1))
-    paper_floor: float | None = _demand(_number(-1, 1))
-    paper_max_drop: float | None = _demand(_number(0, 1))
-    new_parse_failures: int | None = _demand(COUNT)
-    must_match: tuple[str, ...] = _demand(ENTRIES, default=())
+    name: str = _key("", TEXT, "What reports call the rule; its number when it is not set.")
+    planner: str = _key("*", TEXT, "The planners that the rule is for, as a pattern: `*` is any text.")
+    metric: str = _key("match_f1", TEXT, "The figure that the rule looks at, a column of leaderboard.csv.")
+    significant: bool = _key(
+        False, FLAG, "With max_drop: only a drop that the permutation test confirms trips; another is inconclusive."
+    )
+    corrected: bool = _key(False, FLAG, "Apply margin, max_drop and floor to the figure as labels correct it.")
+    by: str = _key("", TEXT, "Apply margin, max_drop and floor to every slice by this field of gold's metadata.")
+    margin: float | None = _demand(
+        _number(0, 1),
+        "How much worse the figure may be: trips where the whole interval of the difference is below -margin, and is"
+        " inconclusive where the interval reaches across it.",
+    )
+    max_drop: float | None = _demand(_number(0, 1), "The largest drop of the figure itself that passes.")
+    floor: float | None = _demand(_number(-1, 1), "The least value of the new run's figure that passes.")
+    coverage: float | None = _demand(_number(0, 1), "The least share of papers with a plan that passes.")
+    paper_floor: float | None = _demand(_number(-1, 1), "The least value of the figure on any single paper.")
+    paper_max_drop: float | None = _demand(_number(0, 1), "The largest drop of the figure on any single paper.")
+    new_parse_failures: int | None = _demand(
+        COUNT, "How many plans may become unreadable, or lose entries that could be read before."
+    )
+    must_match: tuple[str, ...] = _demand(
+        ENTRIES, 'Gold entries ("paper/name") that have to be matched, by half of the samples of a plan.', default=()
+    )
 
     @property
     def figure(self) -> str:
@@ -91,9 +101,12 @@ class Gate:
     """The rules, what an inconclusive verdict or a missing planner means for the exit code, and how p is corrected."""
 
     rules: tuple[Rule, ...]
-    inconclusive: str = _key("pass", _one_of("pass", "fail"))
-    missing_planners: str = _key("fail", _one_of("fail", "pass"))
-    correction: str = _key("shaffer", _one_of("shaffer", "bh"))
+    inconclusive: str = _key("pass", _one_of("pass", "fail"), "Whether an inconclusive check passes or fails.")
+    missing_planners: str = _key("fail", _one_of("fail", "pass"), "Whether it passes that the new run lacks a planner.")
+    correction: str = _key(
+        "shaffer", _one_of("shaffer", "bh"),
+        "How p is corrected over planners: shaffer (no false alarm in 95% of runs) or bh (5% of alarms are false).",
+    )  # fmt: skip
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -67,10 +67,13 @@ def _known(c: str) -> str:
 def markdown(text: str) -> str:
     """Return text for a cell of a table: no pipe ends the cell, and no mark, link, image or element comes to be.
 
-    A comment stands inside what sites take for a mention of a person or an issue, or for an address.
+    A comment stands inside what sites take for a mention of a person or an issue, or for an address. A colon before a
+    space, and a sign before a digit, do nothing and stay as they are, so that the text can be read where it is not
+    rendered.
     """
-    shown = re.sub(r"([\\`*_{}\[\]()#+!|~$:@])", r"\\\1", escape(plain(text), quote=False))
-    shown = re.sub(r"^(\d*)(?=[-+.=])", r"\1\\", shown)  # of a list or a line, where a block begins with it
+    shown = re.sub(r"([\\`*_{}\[\]()#!|~$@]|:(?=\S))", r"\\\1", escape(plain(text), quote=False))
+    # Of a list or a line, where a block begins with it.
+    shown = re.sub(r"^(\d*)(?=[-+.](?:\s|$)|[-=]+\s*$)", r"\1\\", shown)
     return _MENTIONS.sub(r"\g<0><!-- -->", shown)
 
 

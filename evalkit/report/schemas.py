@@ -1,7 +1,7 @@
 """JSON Schemas of everything that people write for evalkit, and of everything that it writes for programs.
 
 Each is made from what the code checks or returns: fields of Settings and Rule, shapes of files, records, the table of
-figures. `make schemas` writes them to configs/schemas, which ships.
+figures. What their keys say comes from `key_meanings`. `make schemas` writes them to configs/schemas, which ships.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from evalkit.comparison.baseline import BASELINE, BASELINE_VERSION
+from evalkit.comparison.changes import ENTRY_COLUMNS, FAILURE_COLUMNS, PAPER_COLUMNS
 from evalkit.comparison.comparison import Comparison
 from evalkit.comparison.differences import FigureChange
 from evalkit.comparison.gate import Check
@@ -23,14 +24,16 @@ from evalkit.errors import InputError
 from evalkit.formats.layouts import ABOUT
 from evalkit.formats.metadata import FIELDS
 from evalkit.metrics.figures import FIGURES
+from evalkit.report.columns import ENDS
+from evalkit.report.key_meanings import is_own, key_meaning
 from evalkit.settings import RESERVED, Settings
 from evalkit.stats import Verdict
 from evalkit.storage.files import read_text, shipped
 from evalkit.storage.runs import FROM, SCHEMA_VERSION, Signature
-from evalkit.storage.schema import CHOICES, META, NEEDED, RATIO, shape_schema
+from evalkit.storage.schema import CHOICES, META, NEEDED, PRESENT, RATIO, shape_schema
 from evalkit.storage.tables import TEXTS, TRUTHS
 from evalkit.text import nearest
-from evalkit.types import LARGEST_WEIGHT, LEAST_WEIGHT, Action, Diagnostic
+from evalkit.types import COUNT_NAMES, LARGEST_WEIGHT, LEAST_WEIGHT, Action, Diagnostic
 
 Schema = dict[str, Any]
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -39,6 +42,14 @@ ANY: Schema = {}
 WHOLE: Schema = {"type": "integer", "minimum": 0}
 CELL: Schema = {"type": ["number", "boolean", "string", "null"]}
 SHARE = shape_schema(RATIO)
+# Columns that a table of a run has; counts and figures of some runs alone come to them.
+COLUMNS = {
+    **PRESENT,
+    "leaderboard": ("planner", "papers", "rank", "p_best", "best_probability", "samples", "planned", "missing_plans",
+                    "empty_plans", "unreadable_plans", *FIGURES, *COUNT_NAMES),
+    "papers": ("planner", "paper", "status", "samples", "planned",
+               *(name for name in FIGURES if name not in ("action_kappa", "coverage")), *COUNT_NAMES),
+}  # fmt: skip
 _SCALARS: Mapping[Any, Schema] = {
     str: TEXT, bool: FLAG, int: {"type": "integer"}, float: {"type": "number"}, type(None): NULL, Any: ANY,
 }  # fmt: skip
@@ -86,18 +97,45 @@ def many(item: Schema) -> Schema:
     return {"type": "array", "items": item}
 
 
-def row(table: str, needed: Sequence[str] | None = None) -> Schema:
+def row(table: str) -> Schema:
     """Return the schema of a row of a run's table as `--json` prints it; what is not known is null."""
-    texts = {name: maybe(TEXT, NULL) for name in TEXTS}
-    choices = {name: {"enum": [*map(str, values), None]} for name, values in CHOICES.get(table, {}).items()}
-    ratios = {f"^({'|'.join(FIGURES)})(_micro|_low|_high|_best|_spread|_corrected)*$": maybe(SHARE, NULL)}
+    kinds = dict.fromkeys(TEXTS, maybe(TEXT, NULL)) | dict.fromkeys(TRUTHS, maybe(FLAG, NULL))
+    kinds |= dict.fromkeys(FIGURES, maybe(SHARE, NULL))
+    kinds |= {name: {"enum": [*map(str, values), None]} for name, values in CHOICES[table].items()}
+    ends = ", ".join(f"{end}: {words.format('…')}" for end, words in ENDS.items())
+    ratios = {f"^({'|'.join(FIGURES)})(_micro|_low|_high|_best|_spread|_corrected)*$":
+              maybe(SHARE, NULL) | {"description": f"a figure with an ending; {ends}"}}  # fmt: skip
     return {
         "type": "object",
-        "properties": {**texts, **dict.fromkeys(TRUTHS, maybe(FLAG, NULL)), **choices},
+        "properties": {name: dict(kinds.get(name, maybe(NUMBER, NULL))) for name in COLUMNS[table]},
         "patternProperties": ratios,
-        "additionalProperties": CELL,
-        "required": list(NEEDED.get(table, ()) if needed is None else needed),
+        "additionalProperties": CELL | {"description": "another column of the table; the reference of columns has all"},
+        "required": list(NEEDED[table]),
     }
+
+
+def changed(columns: Sequence[str]) -> Schema:
+    """Return the schema of a row about what changed between two runs."""
+    return keyed({name: TEXT if name in ("planner", "paper") else CELL for name in columns})
+
+
+def described(schema: Schema, holder: str) -> Schema:
+    """Return a schema in which every key says what it is; `holder` is the key or document that holds these keys."""
+    result = dict(schema)
+    for part in ("items", "additionalProperties"):
+        if isinstance(result.get(part), dict):
+            result[part] = described(result[part], holder)
+    for part in ("anyOf", "prefixItems"):
+        if part in result:
+            result[part] = [described(one, holder) for one in result[part]]
+    if "properties" in result:
+        result["properties"] = {key: _described_key(key, inner, holder) for key, inner in result["properties"].items()}
+    return result
+
+
+def _described_key(key: str, schema: Schema, holder: str) -> Schema:
+    result, text = described(schema, key), key_meaning(key, holder)
+    return result | {"description": text} if text and ("description" not in result or is_own(key, holder)) else result
 
 
 def _settings() -> Schema:
@@ -144,10 +182,15 @@ def _gate() -> Schema:
 
 def _keys(record: type) -> Schema:
     """Return the schema of a table of a gate's file."""
-    keys = {item.name: dict(item.metadata["expected"].schema) for item in fields(record) if item.metadata}
+    keys = {item.name: _gate_key(item) for item in fields(record) if item.metadata}
     schema: Schema = {"type": "object", "properties": keys, "additionalProperties": False}
     demands = [item.name for item in fields(record) if item.metadata.get("demand")]
     return schema | ({"anyOf": [{"required": [name]} for name in demands]} if demands else {})
+
+
+def _gate_key(item: Field[Any]) -> Schema:
+    default = {} if item.default in (None, "", ()) else {"default": item.default}
+    return {**item.metadata["expected"].schema, "description": item.metadata["note"], **default}
 
 
 def _facts() -> dict[str, Schema]:
@@ -187,6 +230,9 @@ def _run() -> Schema:
     schema = shape_schema(META)
     schema["properties"] |= {"schema_version": {"const": SCHEMA_VERSION}, "signature": _signature()}
     schema["required"].insert(0, "schema_version")
+    notes = {name: {"description": item["description"]} for name, item in _settings()["properties"].items()
+             if "description" in item}  # fmt: skip
+    schema["properties"]["settings"]["properties"] |= notes
     return schema
 
 
@@ -235,7 +281,7 @@ def _comparison() -> dict[str, Schema]:
     hints = get_type_hints(Comparison)
     changes, names = many(hint_schema(FigureChange)), many(TEXT)
     facts = {name: hint_schema(hints[name]) for name in ("metric", "target", "seed", "resamples", "correction")}
-    tables = ("entries", "papers", "failures")
+    tables = {"entries": ENTRY_COLUMNS, "papers": PAPER_COLUMNS, "failures": FAILURE_COLUMNS}
     of_slice = hint_schema(FigureChange)
     of_slice["properties"] = {"by": TEXT, "slice": TEXT, "small": FLAG, **of_slice["properties"]}
     return {
@@ -243,7 +289,7 @@ def _comparison() -> dict[str, Schema]:
         "forced": {"type": "object", "additionalProperties": keyed({"base": TEXT, "new": TEXT})},
         "warnings": names, "planners": changes, "figures": changes, "corrected": changes,
         "slices": many(of_slice),
-        **{name: many(row(name, ("planner", "paper"))) for name in tables}, "unchanged_papers": WHOLE,
+        **{name: many(changed(columns)) for name, columns in tables.items()}, "unchanged_papers": WHOLE,
         "only_planners": keyed({"base": names, "new": names}),
         "only_papers": keyed(dict.fromkeys(("base", "new"), many(keyed({"planner": TEXT, "paper": TEXT})))),
     }  # fmt: skip
@@ -359,7 +405,8 @@ SCHEMAS: Mapping[str, tuple[str, Callable[[], Schema]]] = {
 def make_schema(name: str) -> Schema:
     """Return a schema as the code of today makes it."""
     title, make = SCHEMAS[name]
-    return {"$schema": DRAFT, "$id": f"urn:evalkit:schema:{name}", "title": title[0].upper() + title[1:], **make()}
+    head = {"$schema": DRAFT, "$id": f"urn:evalkit:schema:{name}", "title": title[0].upper() + title[1:]}
+    return head | described(make(), name)
 
 
 def shipped_schema(name: str) -> str:
