@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import Ablation, Action, Plan, Scorer, Settings
-from evalkit.matching.rules import MOST_OPTIONS, Need, gold_as_read, need, plan_as_read, unnamed
+from evalkit.matching.rules import MOST_OPTIONS, Need, gold_as_read, needs_of, plan_as_read, unnamed
 
 REMOVE, OPEN, OPEN_ADD = entry("x"), entry("x", "REPLACE"), entry("x", "ADD")
 REPLACE, ADD, ANY = entry("x", "REPLACE", ["y"]), entry("x", "ADD", ["y"]), entry("x", None)
@@ -34,7 +34,7 @@ ANY_OPTIONS = entry("x", None, ["y"])
     ],
 )
 def test_what_two_entries_need(gold: Ablation, needs: list[Need]) -> None:
-    assert [need(gold, plan) for plan in (REMOVE, REPLACE, ADD, OPEN, OPEN_ADD, ANY)] == needs
+    assert needs_of([gold], (REMOVE, REPLACE, ADD, OPEN, OPEN_ADD, ANY)).tolist() == [needs]
 
 
 def test_a_name_that_counts_or_repeats_the_part_is_none() -> None:
