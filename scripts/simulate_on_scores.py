@@ -1,6 +1,6 @@
 """Checks intervals, tests and the shipped gate on real, discrete scores; prints Markdown tables.
 
-    python scripts/simulate_on_scores.py RUN [RUN ...] [--sims 4000] [--seed 1]
+    python scripts/simulate_on_scores.py RUN [RUN ...] [--sims 4000] [--seed 1] [--only TABLE] [--papers N ...]
 
 The per-paper counts of the planners of each run are a population of papers. A simulated run draws papers from it with
 replacement, so the true figure is that of the whole population. Two equally good planners are made of two real ones by
