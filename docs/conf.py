@@ -32,20 +32,39 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 
 
+# What a page says of the repository to readers who have only the package.
+OF_THE_SOURCE = """
+```{note}
+`scripts/`, `tests/` and `make` belong to evalkit's source repository; the package that pip installs does not have them.
+```
+"""
+
+
 def outside(link: re.Match[str]) -> str:
     """Return a link as it is where it leads to a page of the site, else its text and the file's name."""
     return link[0] if (DOCS / link[2]).is_file() else f"{link[1]} (`{link[2]}` in the repository)"
 
 
 def with_toctrees(app: Any, name: str, source: list[str]) -> None:
-    """Make the lists of links on the first page the site's table of contents; name pages that are not part of it."""
-    source[0] = re.sub(r"\[([^\]]+)\]\((?:\.\./)+([\w/-]+\.md)\)", outside, source[0])
-    if name != "index":
-        return
-    for title, body in re.findall(r"^## (.+)\n((?:(?!^## ).*\n?)*)", source[0], flags=re.MULTILINE):
-        made = [f"reference/{page}" for page in reference.PAGES] if title == "Reference" else []
-        if pages := made + re.findall(r"^- \[[^\]]+\]\(([\w/-]+)\.md\)", body, flags=re.MULTILINE):
-            source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(pages) + "\n```\n"
+    """Make the lists of links on the first page the site's table of contents; name what is not part of the site."""
+    text = re.sub(r"\[([^\]]+)\]\((?:\.\./)+([\w/-]+\.md)\)", outside, source[0])
+    if name == "index":
+        text = with_contents(text)
+    if not name.startswith("reference/") and re.search(r"`[^`\n]*\b(?:scripts|tests)/|`make ", text):
+        head, _, rest = text.partition("\n")
+        text = f"{head}\n{OF_THE_SOURCE}{rest}"
+    source[0] = text
+
+
+def with_contents(text: str) -> str:
+    """Return the first page with links to the references, and a table of contents for each of its lists."""
+    titles = reference.titles(DOCS / "reference").items()
+    links = "".join(f"- [{title}](reference/{page}.md)\n" for page, title in titles)
+    text = re.sub(r"<!-- in the repository -->.*?<!-- on the site[^>]*-->\n", lambda _: links, text, flags=re.DOTALL)
+    for title, body in re.findall(r"^## (.+)\n((?:(?!^## ).*\n?)*)", text, flags=re.MULTILINE):
+        if pages := re.findall(r"^- \[[^\]]+\]\(([\w/-]+)\.md\)", body, flags=re.MULTILINE):
+            text += f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(pages) + "\n```\n"
+    return text
 
 
 def with_fields(app: Any, what: str, name: str, item: Any, options: Any, lines: list[str]) -> None:

@@ -222,12 +222,17 @@ def diagnostics() -> str:
     return "\n".join(lines) + "\n"
 
 
+def titles(folder: Path) -> dict[str, str]:
+    """Return the title of each page, which stands in its first line."""
+    return {name: (folder / f"{name}.md").read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for name in PAGES}
+
+
 def llms(index: str) -> str:
     """Return llms.txt, the list of pages for language models: the first page with links to the pages as Markdown."""
     head, _, rest = index.partition("\n## ")
     title, summary = head.split("\n\n")[:2]
     made = "".join(f"\n- [{name}](reference/{name}.md)" for name in PAGES)
-    lists = f"## {rest.strip()}\n{made}\n"
+    lists = f"## {rest.partition('<!-- in the repository -->')[0].strip()}\n{made}\n"
     linked = re.sub(r"\]\(([\w/-]+\.md)\)", r"](_sources/\1.txt)", lists)
     return f"{title}\n\n> {' '.join(summary.split())}\n\n{linked}"
 

@@ -54,6 +54,12 @@ def evalkit_lines(page: Path) -> list[str]:
     return [line.split("#")[0].split("&&")[0].strip() for line in lines]
 
 
+def commands_in_text(page: Path) -> list[str]:
+    """Return the calls of evalkit that stand in a sentence."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"`(evalkit [a-z][^`\n|]*)`", text)
+
+
 def with_blocks(language: str) -> list[Path]:
     return [page for page in PAGES if blocks(page, language)]
 
@@ -142,12 +148,15 @@ def test_commands_run(page: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -
             run(*words)
 
 
-@pytest.mark.parametrize("line", sorted({line for page in (*PAGES, *TUTORIALS) for line in evalkit_lines(page)}))
+@pytest.mark.parametrize(
+    "line",
+    sorted({line for page in (*PAGES, *TUTORIALS) for line in (*evalkit_lines(page), *commands_in_text(page))}),
+)
 def test_commands_have_those_options(line: str) -> None:
     _, name, *words = shlex.split(line)
     command: click.Command | None = group.get_command(click.Context(group), name)
     # `evalkit baseline set`: walk down as long as words name commands.
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         command = command.get_command(click.Context(command), words.pop(0))
     assert command is not None, f"{name} is no command"
     known = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}

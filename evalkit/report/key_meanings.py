@@ -51,6 +51,7 @@ KEYS: Mapping[str, str] = {
     "judge.attempts": "Most calls for one batch of pairs, failed ones among them.",
     "judge.timeout": "Seconds after which a call is given up.",
     "judge.wait": "Seconds before a failed call is repeated; twice as long each time.",
+    "judge.batch": "Send the pairs as batches: half the price, and the answers come within a day.",
     "judge.batch_hours": "Hours to wait for batches.",
     "judge.budget_calls": "Most calls of one command.",
     "judge.budget_money": "Most money of one command, by the prices given.",
