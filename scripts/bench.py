@@ -153,7 +153,7 @@ def stages(top: Path) -> None:
     import io
 
     from evalkit.cli import main as evalkit
-    from evalkit.scoring import pipeline, rows, run_writer, scorer
+    from evalkit.scoring import matcher, pipeline, rows, run_writer
 
     spent, inside, failed = {"start-up": time.process_time()}, [0.0], None
 
@@ -173,12 +173,12 @@ def stages(top: Path) -> None:
         setattr(owner, name, call)
 
     clock(pipeline, "load", "reading")
-    clock(scorer.Matcher, "vectors", "vectors")
-    clock(scorer, "batch_features", "features")
-    clock(scorer, "align", "alignment")
-    clock(scorer, "score_paper", "counts")
-    clock(scorer, "explain", "reasons")
-    clock(scorer.Matcher, "score", "other scoring")
+    clock(matcher.Matcher, "vectors", "vectors")
+    clock(matcher, "batch_features", "features")
+    clock(matcher, "align", "alignment")
+    clock(matcher, "score_paper", "counts")
+    clock(matcher, "explain", "reasons")
+    clock(matcher.Matcher, "score", "other scoring")
     clock(pipeline, "batch_result", "rows")
     clock(rows, "rows_csv", "CSV of rows")
     clock(run_writer, "with_uncertainty", "statistics")
@@ -205,7 +205,7 @@ def changed_plan(top: Path) -> Path:
 def texts(top: Path) -> None:
     """Writes down the unique texts of the corpus."""
     from evalkit.scoring.load import read_plans
-    from evalkit.scoring.scorer import texts_of
+    from evalkit.scoring.matcher import texts_of
 
     plans = [*read_plans(top / "gold", gold=True).plans, *read_plans(top / "plans").plans]
     (top / "texts.json").write_text(json.dumps(texts_of((plan, plan) for plan in plans)))

@@ -37,7 +37,7 @@ from evalkit.matching.calibration import log_odds, probabilities, sigmoid
 from evalkit.matching.embeddings import TextVectors
 from evalkit.matching.features import coverage, options, semantic, traits, words
 from evalkit.matching.rules import Need
-from evalkit.scoring.scorer import calibration_for, encoder_for
+from evalkit.scoring.matcher import calibration_for, encoder_for
 from evalkit.settings import Settings
 from evalkit.storage.label_files import LabelledPlan, read_labels
 

@@ -31,7 +31,7 @@ from evalkit.labels.fitting import Pairs, held_out, table_of
 from evalkit.matching.calibration import probabilities
 from evalkit.matching.embeddings import TextVectors
 from evalkit.matching.features import features, needs
-from evalkit.scoring.scorer import calibration_for, encoder_for
+from evalkit.scoring.matcher import calibration_for, encoder_for
 from evalkit.storage.label_files import LabelledPlan, read_labels
 
 Array = NDArray[np.float64]

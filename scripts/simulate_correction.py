@@ -27,7 +27,7 @@ from evalkit.labels.evaluate import matched_pairs
 from evalkit.matching import features
 from evalkit.matching.assign import expected_matches
 from evalkit.scoring.correction import CORRECTED, HITS, measure
-from evalkit.scoring.scorer import encoder_for
+from evalkit.scoring.matcher import encoder_for
 from evalkit.settings import Settings
 from evalkit.storage.label_files import read_labels
 

@@ -25,7 +25,7 @@ from evalkit.labels.fitting import BORDERLINE_SHARE, FOLDS, Pairs, figures, fold
 from evalkit.matching.calibration import Calibration, dump_calibration, load_calibration, probabilities
 from evalkit.matching.embeddings import find_encoder_here
 from evalkit.matching.features import FEATURES, features
-from evalkit.scoring.scorer import calibration_for
+from evalkit.scoring.matcher import calibration_for
 from evalkit.settings import MATCHERS, Settings
 from evalkit.storage.files import shipped
 from evalkit.storage.label_files import LabelledPlan, write_labels

@@ -238,7 +238,7 @@ SLOW = """
 import json, signal, time
 import numpy as np
 from evalkit import cli
-from evalkit.scoring import pipeline, scorer
+from evalkit.scoring import matcher, pipeline
 from evalkit.matching.tokens import analyse
 from evalkit.matching.embeddings import TextVectors, on_grid
 
@@ -255,7 +255,7 @@ class Slow:
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
 pipeline.TEXT_BATCH = 2
-scorer.find_encoder = lambda name: Slow()
+matcher.find_encoder = lambda name: Slow()
 cli.main()
 """
 

@@ -251,7 +251,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counting:
             (tmp_path / folder / f"{paper}.json").write_text(json.dumps(kept))
     encoder = Counting()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("evalkit.scoring.scorer.find_encoder", lambda _: encoder)
+    monkeypatch.setattr("evalkit.scoring.matcher.find_encoder", lambda _: encoder)
     return encoder
 
 

@@ -14,8 +14,8 @@ from evalkit.matching.calibration import Calibration
 from evalkit.matching.features import needs
 from evalkit.matching.plugged import find_plugin, is_plugin
 from evalkit.scoring.load import Source, former_planners
+from evalkit.scoring.matcher import calibration_for, encoder_for
 from evalkit.scoring.pipeline import Progress, load
-from evalkit.scoring.scorer import calibration_for, encoder_for
 from evalkit.settings import Settings
 from evalkit.storage.cache import Store
 from evalkit.storage.files import file_hash

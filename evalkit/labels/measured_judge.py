@@ -13,8 +13,8 @@ from evalkit.labels.from_files import labelled_inputs
 from evalkit.matching.calibration import probabilities
 from evalkit.matching.features import features
 from evalkit.matching.plugged import find_plugin, is_plugin
+from evalkit.scoring.matcher import calibration_for
 from evalkit.scoring.pipeline import Progress
-from evalkit.scoring.scorer import calibration_for
 from evalkit.settings import Settings
 from evalkit.stats import Share, corrected_rate, design_effect_of, wilson
 from evalkit.storage.cache import Store

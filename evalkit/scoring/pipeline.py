@@ -35,10 +35,10 @@ from evalkit.scoring.load import (
     no_plans_error,
     read_plan_refs,
 )
+from evalkit.scoring.matcher import Matcher, RecordedMatcher, encoder_for, matcher_for, texts_of
 from evalkit.scoring.pair import PlanRef, PlanTable, Task, Work, decode_plan, lost_samples, paired, plans_by_paper
 from evalkit.scoring.reference_labels import SAMPLING, reference_labels
 from evalkit.scoring.rows import BatchResult, batch_result, score_columns
-from evalkit.scoring.scorer import Matcher, RecordedMatcher, encoder_for, matcher_for, texts_of
 from evalkit.settings import Settings, gold_digest
 from evalkit.storage.cache import CACHE_FILE, Store
 from evalkit.storage.files import Spool, cache_folder

@@ -12,7 +12,7 @@ from evalkit.formats import parse_document
 from evalkit.formats.layouts import LISTS
 from evalkit.formats.tree import key_of
 from evalkit.scoring.load import Source, load_gold, plan_ref, renamed
-from evalkit.scoring.scorer import Matcher, encoder_for, matcher_for
+from evalkit.scoring.matcher import Matcher, encoder_for, matcher_for
 from evalkit.settings import Settings, gold_digest
 from evalkit.storage.cache import CACHE_FILE, Store
 from evalkit.storage.discovery import LARGEST
