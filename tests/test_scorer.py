@@ -110,7 +110,7 @@ def test_feedback_can_keep_golds_words_to_itself() -> None:
     text = json.dumps([{"name": "More g", "ablated_part": "gate", "action": "ADD"}])
     message = Scorer(LEXICAL).reward(text, GOLD, reveal=False).feedback
     assert "Wrong action: 'More g' says ADD; another one is expected." in message
-    assert "Missed: 1 expected entries." in message
+    assert "Missed: 1 expected entry." in message
     assert not any(word in message for word in ("contrastive", "triplet", "REMOVE"))
 
 
