@@ -52,8 +52,8 @@ def test_a_file_in_another_place_never_replaces_a_plan(tmp_path: Path, form: str
 def test_two_files_of_equal_right_are_both_refused_by_name(tmp_path: Path, one: str, other: str) -> None:
     places = [f"plans/{name}/n{FORMATS[form].suffixes[0]}" for name, form in (("aaa", one), ("bbb", other))]
     files = {places[0]: written(one, "No gate"), places[1]: written(other, "No loss")}
-    run = score(tmp_path, files)
-    assert run.papers["status"].tolist() == ["unreadable"]
+    run = score(tmp_path, files | {"plans/sound/n.json": written("json", "No gate", planner="sound")})
+    assert run.papers[["planner", "status"]].to_numpy().tolist() == [["good", "unreadable"], ["sound", "planned"]]
     errors = run.diagnostics[run.diagnostics["code"] == "duplicate-plan"]
     assert [str(Path(path).relative_to(tmp_path)) for path in errors["path"]] == places
     assert all("neither is used" in text for text in errors["message"])

@@ -167,9 +167,10 @@ def test_planners_named_by_their_folders(project: Path) -> None:
         (project / "prompts" / prompt).mkdir(parents=True)
         (project / "prompts" / prompt / "001.md").write_text(text + more)
     arguments = (*SCORE, "--pred", "prompts", "--json")
-    board = json.loads(evalkit(*arguments, "--out", "one", cwd=project).stdout)
-    assert [row["planner"] for row in board["leaderboard"]] == ["lab/model"]
-    assert "--planner-from path" in board["errors"][0]["message"]
+    refused = evalkit(*arguments, "--out", "one", cwd=project)
+    assert refused.returncode == 2
+    assert "not one plan can be scored" in refused.stderr
+    assert "--planner-from path tells them apart" in refused.stderr
     board = json.loads(evalkit(*arguments, "--planner-from", "path", "--out", "two", cwd=project).stdout)
     assert sorted(row["planner"] for row in board["leaderboard"]) == ["long", "short"]
 
