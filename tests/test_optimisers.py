@@ -83,7 +83,7 @@ def test_a_metric_as_dspy_calls_it() -> None:
     prediction = SimpleNamespace(plan=planner("- shifted windows\n- dropout"))
     result = dspy_metric(SimpleNamespace(paper="attention"), prediction, None, "planner", None)
     assert result.score == 0.5  # one of two, by one of two
-    assert "Missed: 1 expected entries." in result.feedback
+    assert "Missed: 1 expected entry." in result.feedback
     assert "position" not in result.feedback
 
 

@@ -251,7 +251,7 @@ def test_a_chart_becomes_a_file(tmp_path: Path, ending: str, start: bytes) -> No
     [
         ("plot", "planners|precision-recall|ranks|found|papers|actions|probabilities"),
         ("table", "markdown|latex|csv|html|json"),
-        ("export", "ablationbench-plans|ablationbench-judge|inspect|metrics-json"),
+        ("export", "ablationbench-plans|ablationbench-judge|inspect|every_eval_ever|metrics-json"),
     ],
 )
 def test_commands_offer_what_is_registered(command: str, names: str) -> None:

@@ -60,7 +60,7 @@ def test_the_documented_way_to_read_a_table_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "no such file"),
+        (None, "no run there"),
         ("{", "not the run.json"),
         ("[]", "not the run.json"),
         ('{"schema_version": 9}', "reads 1"),

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm
 
 from evalkit.stats.measures import Array
 
 
 def wilson(value: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Return Wilson's interval of a share of n."""
-    z = float(norm.ppf((1 + level) / 2))
+    z = NormalDist().inv_cdf((1 + level) / 2)
     middle = (value + z * z / (2 * n)) / (1 + z * z / n)
     reach = z * sqrt(value * (1 - value) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return max(0.0, middle - reach), min(1.0, middle + reach)
@@ -65,7 +65,7 @@ def corrected_rate(
     youden = sensitivity.value + specificity.value - 1
     if youden <= 0:
         return None
-    z2 = float(norm.ppf((1 + level) / 2)) ** 2
+    z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
     (p, of_p), (yes, of_yes), (no, of_no) = rate.widened(z2 / 2), sensitivity.widened(1), specificity.widened(1)
     slope, above = yes + no - 1, p + no - 1
     # Where the square is zero, as a quadratic a q^2 - 2 b q + c in the true share q.
