@@ -400,12 +400,17 @@ def folders(tmp_path: Path) -> list[str]:
             "--offline", "--out", str(tmp_path / "run")]  # fmt: skip
 
 
+# The command, which hears Ctrl-C even where whoever runs the tests ignores it.
+EVALKIT = (sys.executable, "-c", "import signal; from evalkit.cli import main; "
+           "signal.signal(signal.SIGINT, signal.default_int_handler); main()")  # fmt: skip
+
+
 def test_ctrl_c_says_how_to_come_back_and_the_same_command_goes_on(tmp_path: Path) -> None:
     judge = JudgeServer()
     judge.batches.polls = 10**9
     words = folders(tmp_path)
     with serving(judge) as url:
-        command = [sys.executable, "-m", "evalkit", *words, "--judge-url", url]
+        command = [*EVALKIT, *words, "--judge-url", url]
         environment = {**os.environ, "OPENAI_API_KEY": "sk-secret"}
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         while not any(line.startswith("GET") for line in judge.batches.log):
@@ -433,7 +438,7 @@ def test_ctrl_c_while_a_batch_is_submitted_keeps_its_id(tmp_path: Path) -> None:
     judge.batches.slowness = 2.0
     words = folders(tmp_path)
     with serving(judge) as url:
-        command = [sys.executable, "-m", "evalkit", *words, "--judge-url", url]
+        command = [*EVALKIT, *words, "--judge-url", url]
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while "batch_0" not in judge.batches.made:
             assert running.poll() is None
