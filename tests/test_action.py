@@ -105,6 +105,7 @@ def test_a_worse_head_trips_and_says_so(repository: Repository) -> None:
     assert (repository.checkout / ".evalkit" / "cache").is_dir()
 
 
+@pytest.mark.slow
 def test_without_the_extra_the_gate_decides_and_git_sees_nothing(repository: Repository) -> None:
     base = repository.commit(plans=6, entries=3)
     repository.commit(plans=4, entries=1)

@@ -88,6 +88,7 @@ def shifted(base: Calibration, by: float) -> Calibration:
 
 
 @pytest.mark.parametrize("by", [-3.0, 3.0])
+@pytest.mark.slow
 def test_a_base_that_is_off_is_mended(base: Calibration, by: float) -> None:
     found = adapt(labelled(25, 2), shifted(base, by), None, {"labels": "mine"})
     assert found.helped
@@ -128,6 +129,7 @@ def test_few_papers_are_refused(base: Calibration) -> None:
         adapt(labelled(9, 5), base, None, {})
 
 
+@pytest.mark.slow
 def test_the_command_writes_only_what_helped(
     base: Calibration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -345,6 +345,7 @@ def repeated(side: Snapshot, times: int) -> Snapshot:
     return replace(side, papers=papers.assign(paper=papers["key"]), gold=gold, matches=tiled(side.matches))
 
 
+@pytest.mark.slow
 def test_markdown_of_ten_thousand_papers_stays_small() -> None:
     golds = [gold(GATE, paper="x")]
     runs = [score_run([plan(item, paper="x", planner="p")], golds, LEXICAL) for item in (GATE, WARMUP)]

@@ -378,6 +378,7 @@ def test_labels_of_other_entries_of_the_same_plan_are_not_written_over(run: Run,
     assert out.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_processes_that_answer_at_once_lose_no_answer(run: Run, tmp_path: Path) -> None:
     out, tasks = tmp_path / "labels.jsonl", tasks_of_run(run)
     keys = [key for screen in sampled(tasks, 4, 1).screens for key in keys_of(tasks, screen)]

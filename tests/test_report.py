@@ -121,6 +121,7 @@ def test_page_loads_nothing_and_runs_one_script(page: str) -> None:
     assert not [attrs for _, attrs in found for name in attrs if "href" in name and (attrs[name] or "#")[0] != "#"]
 
 
+@pytest.mark.slow
 def test_nothing_hostile_becomes_markup(hostile_page: str) -> None:
     found = Elements(hostile_page).found
     assert {tag for tag, _ in found} <= set(HARMLESS.split())

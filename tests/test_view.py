@@ -60,6 +60,7 @@ def told(text: str) -> dict[str, Any]:
     return dict(json.loads(found[1]))
 
 
+@pytest.mark.slow
 def test_every_view_has_an_address(door: Any) -> None:
     page = door.get("/", params=TOKEN)
     assert page.status_code == 200
@@ -179,6 +180,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
+@pytest.mark.slow
 def test_nothing_hostile_becomes_markup(hostile: Path, tmp_path: Path) -> None:
     found = list_runs([hostile], "match_f1")
     assert not found.unread

@@ -28,6 +28,7 @@ from evalkit.report.chart_style import (
 from evalkit.report.escaping import address
 from evalkit.storage.files import write_bytes
 from evalkit.storage.runs import Run
+from evalkit.storage.schema import ACTION_COUNTS
 from evalkit.types import RANKS, Action
 
 NAMED_PAPERS = 45
@@ -230,8 +231,7 @@ def actions(run: Run) -> Any:
     board, order = _board(run, SHORT_NAME)
     kinds = [action.value for action in Action]
     rows = []
-    counts = [f"{gold}_{plan}".lower() for gold in kinds for plan in kinds]
-    aligned = board[board[counts].sum(axis=1) > 0]  # a planner without a pair would be an empty table
+    aligned = board[board[[*ACTION_COUNTS]].sum(axis=1) > 0]  # a planner without a pair would be an empty table
     for row in aligned.head(NAMED_PLANNERS).to_dict("records"):
         for gold in kinds:
             cells = {plan: row[f"{gold}_{plan}".lower()] for plan in kinds}

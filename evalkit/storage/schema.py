@@ -47,8 +47,11 @@ NEEDED = {
     "plans": ("planner", "paper", "status"),
     "diagnostics": ("severity", "code", "message"),
 }
-# Columns of long tables that are always there, whatever stands in them.
+ACTION_COUNTS = tuple(f"{gold}_{plan}".lower() for gold in Action for plan in Action)
+# Columns that are always there, whatever stands in them.
 PRESENT = {
+    "leaderboard": (*NEEDED["leaderboard"], *ACTION_COUNTS),
+    "papers": (*NEEDED["papers"], *ACTION_COUNTS),
     "pairs": (  # every column: readers take rows apart
         "planner", "paper", "sample", "status", "gold_entry", "plan_entry", "part_probability", "match_probability",
         "borderline", "decided_by", "same_action", "shared_options", "shared_metrics", "speaks_for", "speaks_against",
