@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from hypothesis import settings
 
 from evalkit.types import Ablation, Action, Alignment, Pair, Plan
 
+# Hundreds of tests start processes; where the environment forbids bytecode, each would compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # The same examples on every machine and run; `make fuzz` looks for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
