@@ -82,10 +82,11 @@ def _swapped(pred: object, refs: Sequence[PlanRef], problems: Iterable[Diagnosti
 def all_refused(table: PlanTable) -> InputError | None:
     """Return the error of plans that are all refused because another file claims their place; None where one counts."""
     refs = [ref for papers in table.values() for found in papers.values() for ref in found]
-    reasons = [next((item for item in ref.diagnostics if item.code == "duplicate-plan"), None) for ref in refs]
-    if not reasons or None in reasons:
+    reasons = [[item for item in ref.diagnostics if item.code == "duplicate-plan"] for ref in refs]
+    if not reasons or not all(reasons):
         return None
-    return InputError(f"not one plan can be scored: {reasons[0].path}: {reasons[0].message}")  # type: ignore[union-attr]
+    first = reasons[0][0]
+    return InputError(f"not one plan can be scored: {first.path}: {first.message}")
 
 
 def gold_warnings(problems: Iterable[Diagnostic]) -> list[str]:
