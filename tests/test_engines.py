@@ -525,6 +525,22 @@ def test_a_running_ray_cluster_is_reached_by_its_address() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
+def test_ctrl_c_while_processes_start_is_not_lost() -> None:
+    program = (
+        "import os, signal, time\nfrom joblib.externals.loky.process_executor import ProcessPoolExecutor\n"
+        "from evalkit.scoring.executors import open_executor\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "submit = ProcessPoolExecutor.submit\n"
+        "def interrupted(pool, *words):\n    os.kill(os.getpid(), signal.SIGINT)\n    return submit(pool, *words)\n"
+        "ProcessPoolExecutor.submit = interrupted\n"
+        "try:\n    with open_executor('processes', 2) as where: list(where(time.sleep, [60] * 4))\n"
+        "except KeyboardInterrupt: print('stopped')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
+    assert (done.stdout, done.stderr) == ("stopped\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
 @pytest.mark.parametrize("wait", [0.0, 0.3, 1.0])
 def test_ctrl_c_stops_the_first_process_only(wait: float) -> None:
     """A terminal sends it to all of them, also while they are still loading."""

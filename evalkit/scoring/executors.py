@@ -186,7 +186,7 @@ class Pool:
             env={name: os.environ.get(name, threads) for name in THREADS},
             initializer=_preload,
         )
-        with _ignored_interrupts():
+        with _held_interrupts():
             self._pool.submit(os.getpid)  # starts them all
 
     def submit(self, work: bytes, item: bytes) -> Wait:
@@ -232,16 +232,33 @@ def _preload() -> None:
 
 
 @contextmanager
-def _ignored_interrupts() -> Iterator[None]:
-    """Start processes that do not hear Ctrl-C, which a terminal sends to all: the first process stops them."""
-    if threading.current_thread() is not threading.main_thread():  # only that one may set signal handlers
-        yield
+def _held_interrupts() -> Iterator[None]:
+    """Start processes that do not hear Ctrl-C, which a terminal sends to all: the first process stops them.
+
+    The processes inherit the blocked signal. One that comes meanwhile, to whichever thread, is acted on afterwards.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield  # only that thread may set signal handlers; one that is ignored is ignored by processes, too
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from multiprocessing import resource_tracker
+
+    from joblib.externals.loky.backend import resource_tracker as loky_tracker
+
+    # Both come with the processes; a tracker that starts inside the block would lift it.
+    resource_tracker.ensure_running()
+    loky_tracker.ensure_running()
+    received: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if sys.platform != "win32" else None
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        if sys.platform != "win32" and mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, before)
+    if received:
+        before(signal.SIGINT, None)
 
 
 @contextmanager
