@@ -15,7 +15,7 @@ FUZZ_SECONDS ?= 110
 LABELS ?= ../shared/data/alignment/dev.jsonl ../shared/data/alignment/references.jsonl
 LABELLED_BY := labelled by language models under written criteria, not by people; most gold lists are a planner's plan standing in, 179 of 2,919 are written references
 
-.PHONY: help calibrations demo test goldens goldens-update figures schemas docs tutorials check browser slow clusters records bench format clean
+.PHONY: help calibrations demo test goldens goldens-update figures schemas docs tutorials check browser slow clusters records newer-python bench format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -69,11 +69,15 @@ clusters: | $(DEV) ## run the tests on a real Dask and a real Ray, on this machi
 
 records: | $(DEV) ## check exported records with every_eval_ever's own validator, which needs Python 3.12 and an environment of its own
 	@[ -x .venv/every-eval-ever/bin/every_eval_ever ] || { \
-		newer=$$(for p in python3.12 python3.13 python3.14 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done); \
+		newer=$$($(MAKE) -s newer-python); \
 		[ -n "$$newer" ] || { echo "every_eval_ever needs Python 3.12 or newer" >&2; exit 2; }; \
 		echo "installing every_eval_ever ..."; \
 		$$newer -m venv .venv/every-eval-ever && .venv/every-eval-ever/bin/python -m pip install -qq --disable-pip-version-check 'every-eval-ever==0.3.0'; }
 	@EVERY_EVAL_EVER=$(CURDIR)/.venv/every-eval-ever/bin/every_eval_ever $(BIN)/python -m pytest -q tests/test_every_eval_ever.py
+
+newer-python:
+	@for p in python3.12 python3.13 python3.14 python3 "$$HOME"/.pyenv/versions/3.1[2-9]*/bin/python3; do \
+		$$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done; true
 
 faults: | $(DEV) ## kill runs, fill disks and break caches, and print what came of it
 	@$(BIN)/python -m pytest -q -m slow tests/test_faults.py

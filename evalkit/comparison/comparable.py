@@ -19,7 +19,7 @@ LISTED = 5  # settings that a refusal names
 
 
 def signature_differences(base: Snapshot, new: Snapshot, force: bool) -> dict[str, tuple[str, str]]:
-    """Return in what the signatures differ beside the plans, name -> (base, new); refuse any unless forced."""
+    """Return in what the signatures differ besides the plans, name -> (base, new); refuse any unless forced."""
     differences = unlike(base.signature, new.signature)
     if differences and not force:
         listed = "; ".join(f"{name} is {old} in base and {now} in new" for name, (old, now) in differences.items())

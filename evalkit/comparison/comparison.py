@@ -48,7 +48,7 @@ class Comparison:
     `pairs`: (name in base, name in new) of each planner. `papers`: planner, paper, base, new, difference (of `metric`),
     base_status, new_status. `entries`: gold entries gained or lost. `failures`: what can no longer be read or is no
     longer there. `only_planners`, `only_papers`: what base alone has, and what new alone has. `forced`: in what the
-    signatures differ beside the plans, name -> (base, new); not empty only where the user said to go on. `corrected`:
+    signatures differ besides the plans, name -> (base, new); not empty only where the user said to go on. `corrected`:
     figures that labels of some papers correct, `<figure>_corrected`, where they were asked for. `correction`: how p is
     corrected, "holm" or "bh". `slices`: field of gold's metadata -> value -> changes, where they were asked for.
     """

@@ -94,7 +94,7 @@ def comparison(result: Comparison) -> Iterator[RenderableType]:
 
 
 def _forced(result: Comparison) -> Iterator[Text]:
-    """Say what differs beside the plans, when the user said to go on."""
+    """Say what differs besides the plans, when the user said to go on."""
     for name, (base, new) in result.forced.items():
         yield Text(f"forced: {name} is {plain(base)} in base and {plain(new)} in new; not like with like", style="red")
 

@@ -69,7 +69,7 @@ KEYS: Mapping[str, str] = {
     "draft": "nobody has confirmed the entry yet; drafts are not scored",
     "ablations.source": "the sentence that the entry was taken from",
     "source": "where the list comes from",
-    "weight": "importance beside the others, 1 when it is not set",
+    "weight": "importance relative to the others, 1 when it is not set",
     "meta": "any fields to compare figures by",
     "venue": "where the paper appeared; a field to compare figures by",
     "year": "year of the paper; a field to compare figures by",
@@ -158,7 +158,7 @@ KEYS: Mapping[str, str] = {
        (("base", "compared with"), ("new", "compared"))},
     **{f"{side}.name": f"path or name of the run {words}" for side, words in _SIDES.items()},
     "comparison.correction": "how p is corrected over planners: holm or bh",
-    "forced": "what differs beside the plans, where `--force` went on: item of the signature -> base and new",
+    "forced": "what differs besides the plans, where `--force` went on: item of the signature -> base and new",
     **{f"forced.{side}": f"its value {words}" for side, words in _SIDES.items()},
     "comparison.planners": "one row a planner: the metric that decides",
     "comparison.figures": "one row a planner and other figure",
@@ -293,7 +293,7 @@ KEYS: Mapping[str, str] = {
     "rows.run": "name of the run",
     "rows.planner": "the planner",
     "value": "the figure",
-    **{f"{kind}_{name}": f"{words}, beside {run}" for kind, run in
+    **{f"{kind}_{name}": f"{words}, against {run}" for kind, run in
        (("previous", "the run before"), ("best", "the best run before")) for name, words in
        (("difference", "difference"), ("low", "lower end of its 95% interval"), ("p", "p of its test"),
         ("high", "upper end of its 95% interval"), ("p_adjusted", "p, corrected for all looks"),
