@@ -15,9 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit import stats
+from evalkit.matching.assign import align
+from evalkit.metrics.counts import score_paper
 from evalkit.metrics.figures import FIGURES, shown_in
+from evalkit.scoring.reference_labels import SAMPLING
+from evalkit.scoring.rows import score_columns
+from evalkit.scoring.run_writer import papers_of
+from evalkit.settings import Settings
 from evalkit.stats import Measure
+from evalkit.storage.label_files import Labels
+from evalkit.storage.runs import Run
 from evalkit.storage.tables import Table
+from evalkit.types import PaperScore, Plan, Thresholds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +37,33 @@ SIZES = ("gold_entries", "plan_entries")
 LABELLED = [f"label_{name}" for name in (*CORRECTED, *HITS)]
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+
+
+def corrected(run: Run, work: Sequence[tuple[Plan, Plan]], labels: Labels, settings: Settings) -> Run:
+    """Return the run with figures that labels of some of its papers correct, and what makes that doubtful."""
+    truth = [score for gold, plan in work if (score := label_score(gold, plan, labels, settings)) is not None]
+    papers = label_columns(run.columns("papers"), papers_of(score_columns(truth)))
+    board = with_correction(run.columns("leaderboard"), papers, resamples=settings.resamples)
+    labelled = len({paper for paper, known in zip(papers["paper"], papers["labelled"], strict=True) if known})
+    doubts = labels.doubts([plan for _, plan in work])
+    if labelled < stats.FEW_PAPERS:
+        doubts.append(f"only {labelled} papers are labelled: the corrected intervals say little")
+    facts = {
+        "digest": labels.digest, "papers": labelled, "plans": int(papers["labelled"].sum()), "doubts": doubts,
+        "ship_with_references": all(row.sampling == SAMPLING for row in labels.rows),
+    }  # fmt: skip
+    meta = {**run.meta, "labels": facts, "warnings": [*run.meta["warnings"], *doubts]}
+    return run.replace(leaderboard=board, papers=papers, meta=meta)
+
+
+def label_score(gold: Plan, plan: Plan, labels: Labels, settings: Settings) -> PaperScore | None:
+    """Return the counts if the matcher decided as the labels do; None for a plan without labels."""
+    tables = labels.tables(gold, plan)
+    if tables is None:
+        return None
+    certain = Thresholds(0.5, 0.5, 2.0, 2.0)
+    alignment = align(*tables, (gold.ablations, plan.ablations), certain, settings.alignment)
+    return score_paper(gold, plan, alignment, (alignment, alignment))
 
 
 def label_columns(papers: Table, truth: Table) -> dict[str, Any]:

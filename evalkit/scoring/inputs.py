@@ -1,4 +1,4 @@
-"""The two sides of a scoring as a whole: swapped, inside each other, or plans that meet no gold."""
+"""The two sides of a scoring as a whole: swapped, inside each other, without a common paper, drafts, lost samples."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import InputError
-from evalkit.scoring.pair import PlanRef, PlanTable
+from evalkit.scoring.load import is_draft
+from evalkit.scoring.pair import PlanRef, PlanTable, Work
 from evalkit.text import normalise_id, readable
 from evalkit.types import Diagnostic, Plan
 
 NAMED = 8  # ids that a message names
+NAMED_LOST = 5  # lost samples that a warning names
 NEAR = 3  # pairs of near ids that a message names
 
 
@@ -127,3 +129,22 @@ def _nearest(theirs: Sequence[str], ours: Sequence[str]) -> list[tuple[str, str]
         if best:
             candidates.append((-best[1], name, known[best[0]]))
     return [(name, other) for _, name, other in sorted(candidates)[:NEAR]]
+
+
+def draft_warnings(work: Work) -> list[str]:
+    """Say how much of gold is a draft, when drafts were allowed."""
+    papers = {gold.paper: is_draft(gold) for gold, _ in work.pairs}
+    drafts = sum(papers.values())
+    return [f"gold of {drafts} of {len(papers)} papers is a draft that nobody has confirmed"] if drafts else []
+
+
+def lost_warning(lost: Mapping[str, Any]) -> str:
+    """Say which samples a planner lacks, and what to do where none were expected."""
+    papers = lost["lost"]
+    count = sum(map(len, papers.values()))
+    named = [f"{name} of {paper}" for paper, names in papers.items() for name in names][:NAMED_LOST]
+    more = f" and {count - len(named)} more" if count > len(named) else ""
+    return (
+        f"{lost['planner']}: {count} of {lost['samples']} samples are lost and count as empty plans ({', '.join(named)}"
+        f"{more}); {lost['expected']} a paper are expected, unless --samples says how many"
+    )

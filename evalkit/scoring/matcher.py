@@ -86,6 +86,15 @@ class Matcher:
             "judge": self.judge,
         }
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must know when the calibration was fitted to another model's similarities."""
+        calibration, model = self.calibration, self.encoder.fingerprint if self.encoder else "none"
+        if (fitted := calibration.fitted_on.get("model")) in (None, "none", model) or model == "none":
+            return []
+        message = f"calibration {calibration.id} was fitted with the model {fitted}, not {model}"
+        return [f"{message}: its probabilities are not to be trusted; fit one with `evalkit calibrate`"]
+
     @cached_property
     def dependencies(self) -> str:
         """The hash of everything that decides besides gold and plan."""
@@ -215,6 +224,7 @@ class RecordedMatcher:
     """Let recorded judgements decide which entries match."""
 
     encoder = None
+    warnings: Sequence[str] = ()
 
     def __init__(self, judgements: Judgements, settings: Settings) -> None:
         self.judgements, self.settings = judgements, settings

@@ -9,16 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit import stats
 from evalkit.errors import InputError
-from evalkit.matching.assign import align
 from evalkit.matching.calibration import expected_error
-from evalkit.metrics.counts import score_paper
+from evalkit.scoring.correction import corrected
 from evalkit.scoring.gold_facts import check_field, gold_facts, known_fields
 from evalkit.scoring.inputs import (
     all_refused,
     check_sides,
+    draft_warnings,
     gold_warnings,
+    lost_warning,
     nothing_meets,
     share_warning,
     swapped_error,
@@ -30,15 +30,15 @@ from evalkit.scoring.load import (
     batched,
     first_error,
     former_planners,
-    is_draft,
     load_gold,
     no_plans_error,
     read_plan_refs,
 )
 from evalkit.scoring.matcher import Matcher, RecordedMatcher, encoder_for, matcher_for, texts_of
 from evalkit.scoring.pair import PlanRef, PlanTable, Task, Work, decode_plan, lost_samples, paired, plans_by_paper
-from evalkit.scoring.reference_labels import SAMPLING, reference_labels
-from evalkit.scoring.rows import BatchResult, batch_result, score_columns
+from evalkit.scoring.reference_labels import reference_labels
+from evalkit.scoring.rows import BatchResult, batch_result
+from evalkit.scoring.run_writer import RunWriter
 from evalkit.settings import Settings, gold_digest
 from evalkit.storage.cache import CACHE_FILE, Store
 from evalkit.storage.files import Spool, cache_folder
@@ -48,7 +48,7 @@ from evalkit.storage.label_files import Labels
 from evalkit.storage.provenance import provenance, source
 from evalkit.storage.runs import Run, Signature, run_folder, sign
 from evalkit.storage.tables import TableFormat
-from evalkit.types import Diagnostic, PaperScore, Plan, Question, Thresholds
+from evalkit.types import Diagnostic, Plan, Question
 
 if TYPE_CHECKING:
     from evalkit.judges.llm import Panel
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 DIGEST_BATCH = 512  # plans whose cached decisions a worker looks for at a time
-NAMED = 5  # lost samples that a warning names
 TEXT_BATCH = 512  # texts that are encoded before they are cached: what an interruption can cost
 
 
@@ -154,30 +153,29 @@ def score_run(
             work, matcher, facts = _asked_matcher(loaded, calibrated, panel, executor, progress)
             if labels is None and panel is None and settings.compat == "none":
                 labels = reference_labels(work)
-        # Loaded only now, as it loads pandas: with several processes, workers have read the plans in the meantime.
-        from evalkit.scoring.run_writer import RunWriter
-
+        signature = _signature(settings, matcher, loaded.gold, work, pred, gold)
         folder = stack.enter_context(run_folder(out, force=force, form=form)) if out is not None else None
-        writer = RunWriter(
-            folder, _signature(settings, matcher, loaded.gold, work, pred, gold), papers_whole=labels is not None,
-            weighted=any(map(_is_weighted, loaded.gold.values())),
-        )  # fmt: skip
+        weighted = any(map(_is_weighted, loaded.gold.values()))
+        writer = RunWriter(folder, signature, papers_whole=labels is not None, weighted=weighted)
         for result in score_work(work, matcher, writer.table_format, executor, progress):
             writer.add(result)
-        lost = lost_samples(work)
-        facts |= {"lost_samples": lost} if lost else {}
-        facts |= {"gold": about} if (about := gold_facts(loaded.gold.values())) else {}
-        unpinned = [text for text in (doubt, another) if text]
-        warnings = [*unpinned, *loaded.warnings, *_draft_warnings(work), *map(_lost_warning, lost)]
-        run = writer.finish([*loaded.problems, *work.missing], settings, warnings, {**loaded.facts, **facts})
+        about, warnings = _about(loaded, work)
+        warnings = [text for text in (doubt, another) if text] + warnings
+        run = writer.finish([*loaded.problems, *work.missing], settings, warnings, {**loaded.facts, **facts, **about})
         if labels is not None:
             run = corrected(run, list(work.plans(settings.top_k)), labels, settings)
         origin = {"provenance": with_inputs(made, run.signature, pred, gold, labels)} if made is not None else {}
-        warned = {"warnings": [*run.meta["warnings"], *_model_warnings(matcher)]}
-        run = run.replace(meta={**run.meta, **warned, **origin})
+        run = run.replace(meta={**run.meta, "warnings": [*run.meta["warnings"], *matcher.warnings], **origin})
         if folder is not None:
             folder.finish(run)
     return run
+
+
+def _about(loaded: Loaded, work: Work) -> tuple[dict[str, Any], list[str]]:
+    """Return what a run says of its gold and of samples that are lost, and the warnings of all that was read."""
+    lost, gold = lost_samples(work), gold_facts(loaded.gold.values())
+    facts = ({"lost_samples": lost} if lost else {}) | ({"gold": gold} if gold else {})
+    return facts, [*loaded.warnings, *draft_warnings(work), *map(lost_warning, lost)]
 
 
 def with_inputs(
@@ -362,41 +360,6 @@ def compare_judges(pred: Source, gold: Source, settings: Settings, judgements: J
     return {**judgements.report(plans, settings.top_k), "problems": [asdict(item) for item in loaded.problems]}
 
 
-def corrected(run: Run, work: Sequence[tuple[Plan, Plan]], labels: Labels, settings: Settings) -> Run:
-    """Return the run with figures that labels of some of its papers correct, and what makes that doubtful."""
-    from evalkit.scoring import correction
-    from evalkit.scoring.run_writer import papers_of
-
-    truth = [score for gold, plan in work if (score := label_score(gold, plan, labels, settings)) is not None]
-    papers = correction.label_columns(run.columns("papers"), papers_of(score_columns(truth)))
-    board = correction.with_correction(run.columns("leaderboard"), papers, resamples=settings.resamples)
-    labelled = len({paper for paper, known in zip(papers["paper"], papers["labelled"], strict=True) if known})
-    doubts = labels.doubts([plan for _, plan in work])
-    if labelled < stats.FEW_PAPERS:
-        doubts.append(f"only {labelled} papers are labelled: the corrected intervals say little")
-    plans = int(papers["labelled"].sum())
-    ship = all(row.sampling == SAMPLING for row in labels.rows)
-    facts = {
-        "digest": labels.digest,
-        "papers": labelled,
-        "plans": plans,
-        "doubts": doubts,
-        "ship_with_references": ship,
-    }
-    meta = {**run.meta, "labels": facts, "warnings": [*run.meta["warnings"], *doubts]}
-    return run.replace(leaderboard=board, papers=papers, meta=meta)
-
-
-def label_score(gold: Plan, plan: Plan, labels: Labels, settings: Settings) -> PaperScore | None:
-    """Return the counts if the matcher decided as the labels do; None for a plan without labels."""
-    tables = labels.tables(gold, plan)
-    if tables is None:
-        return None
-    certain = Thresholds(0.5, 0.5, 2.0, 2.0)
-    alignment = align(*tables, (gold.ablations, plan.ablations), certain, settings.alignment)
-    return score_paper(gold, plan, alignment, (alignment, alignment))
-
-
 def _is_weighted(gold: Plan) -> bool:
     return gold.weight != 1 or any(entry.weight != 1 for entry in gold.ablations)
 
@@ -412,35 +375,4 @@ def _signature(
         ((ref.planner, ref.paper, ref.sample, ref.scored_digest) for _, ref in work.pairs),
         gold_from=gold_from,
         plans_from=plans_from,
-    )
-
-
-def _model_warnings(matcher: Matcher | RecordedMatcher) -> list[str]:
-    """Warn when the calibration was fitted to another model's similarities."""
-    if not isinstance(matcher, Matcher) or matcher.encoder is None:
-        return []
-    calibration, model = matcher.calibration, matcher.encoder.fingerprint
-    fitted = calibration.fitted_on.get("model")
-    if fitted in (None, "none", model):
-        return []
-    message = f"calibration {calibration.id} was fitted with the model {fitted}, not {model}"
-    return [f"{message}: its probabilities are not to be trusted; fit one with `evalkit calibrate`"]
-
-
-def _draft_warnings(work: Work) -> list[str]:
-    """Say how much of gold is a draft, when drafts were allowed."""
-    papers = {gold.paper: is_draft(gold) for gold, _ in work.pairs}
-    drafts = sum(papers.values())
-    return [f"gold of {drafts} of {len(papers)} papers is a draft that nobody has confirmed"] if drafts else []
-
-
-def _lost_warning(lost: Mapping[str, Any]) -> str:
-    """Say which samples a planner lacks, and what to do where none were expected."""
-    papers = lost["lost"]
-    count = sum(map(len, papers.values()))
-    named = [f"{name} of {paper}" for paper, names in papers.items() for name in names][:NAMED]
-    more = f" and {count - len(named)} more" if count > len(named) else ""
-    return (
-        f"{lost['planner']}: {count} of {lost['samples']} samples are lost and count as empty plans ({', '.join(named)}"
-        f"{more}); {lost['expected']} a paper are expected, unless --samples says how many"
     )
