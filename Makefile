@@ -111,6 +111,7 @@ check: | $(DEV) ## lint, formatting, types, and the house rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python scripts/figure_table.py --check
 	@$(BIN)/python -m pytest -q tests/test_house.py
 
 calibrations: | $(DEV) ## fit the shipped calibrations anew; LABELS names the labelled pairs

@@ -12,11 +12,13 @@ import tomllib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from conftest import entry, gold, plan
+from packaging.specifiers import SpecifierSet
 
 from evalkit.cli import group
 from evalkit.errors import EvalkitError, ModelError, SettingsError
@@ -316,6 +318,15 @@ def test_requirements_have_bounds_and_tested_versions() -> None:
         assert ">=" in name, name
         plain = re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~; ]", name)[0]).lower()
         assert plain in tested, f"{plain}: run scripts/constraints.py"
+
+
+def test_the_tested_versions_install_on_every_python() -> None:
+    """Debian's Python 3.11 is 3.11.2: a library that wants a later one is pinned to a version that does not."""
+    tested = [line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line]
+    wanted = {name: distribution.metadata["Requires-Python"] for name in tested
+              for distribution in metadata.distributions(name=name)}  # fmt: skip
+    assert len(wanted) > 0.9 * len(tested)
+    assert [name for name, versions in wanted.items() if not SpecifierSet(versions or "").contains("3.11.0")] == []
 
 
 def advisory(name: str, package: str, **affected: object) -> dict[str, object]:
