@@ -110,20 +110,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 Said = tuple[int, str, str]
 
 
-def _is_slow(kind: str, name: str) -> bool:
-    return name in DRAW and kind != "normal"
-
-
 @pytest.fixture(scope="module")
 def outcomes(project: Path) -> Callable[[bool], dict[tuple[str, str], Said]]:
-    """Run each command once with each kind of output, those that draw into special outputs apart."""
+    """Run each command with each kind of output, once: those that draw into special outputs only if it may be slow."""
 
     @cache
-    def run(draw: bool) -> dict[tuple[str, str], Said]:
-        jobs = [(kind, *job) for kind in KINDS for job in WORDS.items() if draw == _is_slow(kind, job[0])]
-        if draw:  # it draws the run that `score` has made
-            jobs = [("normal", "score", WORDS["score"]), *jobs]
-        command = [sys.executable, "-c", DRIVER, json.dumps(jobs)]
+    def run(slow: bool) -> dict[tuple[str, str], Said]:
+        if slow:  # they draw the run that `score` has made
+            jobs = [("normal", "score"), *((kind, name) for kind in KINDS for name in DRAW)]
+        else:
+            jobs = [(kind, name) for kind in KINDS for name in WORDS if kind == "normal" or name not in DRAW]
+        command = [sys.executable, "-c", DRIVER, json.dumps([(kind, name, WORDS[name]) for kind, name in jobs])]
         done = subprocess.run(command, cwd=project, capture_output=True, check=True, env={**os.environ, **COLUMNS})
         return {(kind, name): (code, out, err) for kind, name, code, out, err in json.loads(done.stdout)}
 
@@ -131,9 +128,12 @@ def outcomes(project: Path) -> Callable[[bool], dict[tuple[str, str], Said]]:
 
 
 @pytest.fixture
-def outcome(outcomes: Callable[[bool], dict[tuple[str, str], Said]]) -> Callable[[str, str], Said]:
+def outcome(
+    outcomes: Callable[[bool], dict[tuple[str, str], Said]], request: pytest.FixtureRequest
+) -> Callable[[str, str], Said]:
     """Say how a command ended with a kind of output, and what it printed."""
-    return lambda kind, name: outcomes(_is_slow(kind, name))[kind, name]
+    slow = request.node.get_closest_marker("slow") is not None
+    return lambda kind, name: outcomes(slow)[kind, name]
 
 
 def test_every_command_is_tried() -> None:
