@@ -25,7 +25,7 @@ HOSTILE = {
     "table": "a | b\n| --- |\n# head",
     "separators": "line\u2028paragraph\u2029end",
     "long": "x" * 10_000,
-    "wide": "word " * 2_000,
+    "wide": "word " * 400,
 }
 QUICK = Settings(matcher="lexical", resamples=99)
 

@@ -8,11 +8,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from test_house import modules, tree
@@ -53,12 +52,16 @@ WORDS: dict[str, tuple[str, ...]] = {
     "view": ("--help",),
     "schema": ("run",),
 }
-# Runs every command in a child of its own, whose standard output is what `kind` says; prints codes and what was said.
+KINDS = ("normal", "ascii", "closed", "full", "left")
+DRAW = ("report", "plot")  # a process that draws takes seconds: into a special output only with `make slow`
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in DRAW else name for name in WORDS]
+# Runs every command in a child of its own, whose standard output is what its kind says; prints codes and what was said.
+# What the children need is loaded once, before them.
 DRIVER = """
 import io, json, os, sys
-kind, commands = sys.argv[1], json.loads(sys.argv[2])
-import evalkit.cli, evalkit.scoring.pipeline, evalkit.report.console, evalkit.comparison
-def child(words):
+import altair, jinja2, pandas
+import evalkit.cli, evalkit.scoring.pipeline, evalkit.report.console, evalkit.report.charts, evalkit.comparison
+def child(kind, words):
     out, err = (os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for name in ("stdout", "stderr"))
     if kind == "full":
         out = os.open("/dev/full", os.O_WRONLY)
@@ -73,12 +76,12 @@ def child(words):
         os.close(1)
     sys.argv = ["evalkit", *words]
     evalkit.cli.main()
-results = {}
-for name, words in commands.items():
+results = []
+for kind, name, words in json.loads(sys.argv[1]):
     pid = os.fork()
     if not pid:
         try:
-            child([name, *words])
+            child(kind, [name, *words])
             code = 0
         except SystemExit as end:
             code = end.code or 0
@@ -88,7 +91,8 @@ for name, words in commands.items():
             code = 1
         os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    results[name] = code, open("stdout", "rb").read().decode("utf-8"), open("stderr", "rb").read().decode("utf-8")
+    said = [open(stream, "rb").read().decode("utf-8") for stream in ("stdout", "stderr")]
+    results.append((kind, name, code, *said))
 print(json.dumps(results))
 """
 
@@ -103,15 +107,33 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+Said = tuple[int, str, str]
+
+
 @pytest.fixture(scope="module")
-def outcome(project: Path) -> Any:
+def outcomes(project: Path) -> Callable[[bool], dict[tuple[str, str], Said]]:
+    """Run each command with each kind of output, once: those that draw into special outputs only if it may be slow."""
+
     @cache
-    def run(kind: str) -> dict[str, tuple[int, str, str]]:
-        command = [sys.executable, "-c", DRIVER, kind, json.dumps(WORDS)]
+    def run(slow: bool) -> dict[tuple[str, str], Said]:
+        if slow:  # they draw the run that `score` has made
+            jobs = [("normal", "score"), *((kind, name) for kind in KINDS for name in DRAW)]
+        else:
+            jobs = [(kind, name) for kind in KINDS for name in WORDS if kind == "normal" or name not in DRAW]
+        command = [sys.executable, "-c", DRIVER, json.dumps([(kind, name, WORDS[name]) for kind, name in jobs])]
         done = subprocess.run(command, cwd=project, capture_output=True, check=True, env={**os.environ, **COLUMNS})
-        return {name: (code, out, err) for name, (code, out, err) in json.loads(done.stdout).items()}
+        return {(kind, name): (code, out, err) for kind, name, code, out, err in json.loads(done.stdout)}
 
     return run
+
+
+@pytest.fixture
+def outcome(
+    outcomes: Callable[[bool], dict[tuple[str, str], Said]], request: pytest.FixtureRequest
+) -> Callable[[str, str], Said]:
+    """Say how a command ended with a kind of output, and what it printed."""
+    slow = request.node.get_closest_marker("slow") is not None
+    return lambda kind, name: outcomes(slow)[kind, name]
 
 
 def test_every_command_is_tried() -> None:
@@ -119,8 +141,8 @@ def test_every_command_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", WORDS)
-def test_names_that_look_like_markup_are_text(outcome: Any, name: str) -> None:
-    code, out, err = outcome("normal")[name]
+def test_names_that_look_like_markup_are_text(outcome: Callable[[str, str], Said], name: str) -> None:
+    code, out, err = outcome("normal", name)
     assert "Traceback" not in err
     assert (code == 0) == (name != "agree"), err
     places = [word for word in WORDS[name] if "[" in word]
@@ -128,30 +150,30 @@ def test_names_that_look_like_markup_are_text(outcome: Any, name: str) -> None:
     assert name not in SHOW_PLANNERS or PLANNER in out
 
 
-@pytest.mark.parametrize("name", WORDS)
-def test_an_output_that_is_not_unicode_gets_escapes(outcome: Any, name: str) -> None:
-    code, out, err = outcome("ascii")[name]
-    wanted = outcome("normal")[name]
+@pytest.mark.parametrize("name", NAMES)
+def test_an_output_that_is_not_unicode_gets_escapes(outcome: Callable[[str, str], Said], name: str) -> None:
+    code, out, err = outcome("ascii", name)
+    wanted = outcome("normal", name)
     assert (code, "Traceback" in err) == (wanted[0], False)
     assert out.isascii()
     assert bool(out) == bool(wanted[1])
 
 
 @pytest.mark.parametrize("kind", ["closed", "full"])
-@pytest.mark.parametrize("name", WORDS)
-def test_what_cannot_be_written_ends_in_2(outcome: Any, name: str, kind: str) -> None:
-    code, _, err = outcome(kind)[name]
-    normal, out, _ = outcome("normal")[name]
+@pytest.mark.parametrize("name", NAMES)
+def test_what_cannot_be_written_ends_in_2(outcome: Callable[[str, str], Said], name: str, kind: str) -> None:
+    code, _, err = outcome(kind, name)
+    normal, out, _ = outcome("normal", name)
     assert "Traceback" not in err
     assert code == (2 if out else normal)
     reason = {"closed": "it is closed", "full": "no space left on device"}[kind]
     assert err.count(f"evalkit: error: standard output: cannot be written: {reason}\n") == bool(out)
 
 
-@pytest.mark.parametrize("name", WORDS)
-def test_a_reader_that_left_changes_no_exit_code(outcome: Any, name: str) -> None:
-    code, _, err = outcome("left")[name]
-    normal, _, wanted = outcome("normal")[name]
+@pytest.mark.parametrize("name", NAMES)
+def test_a_reader_that_left_changes_no_exit_code(outcome: Callable[[str, str], Said], name: str) -> None:
+    code, _, err = outcome("left", name)
+    normal, _, wanted = outcome("normal", name)
     assert (code, "standard output" in err) == (normal, False)
     assert len(err.splitlines()) == len(wanted.splitlines())
 

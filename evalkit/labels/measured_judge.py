@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scipy.stats import binomtest
-
 from evalkit.errors import InputError
 from evalkit.labels.from_files import labelled_inputs
 from evalkit.matching.calibration import probabilities
@@ -175,6 +173,8 @@ def position(
     pairs: Sequence[LabelledPair], first: Mapping[Question, Opinion], second: Mapping[Question, Opinion], seed: int
 ) -> dict[str, Any]:
     """Return how many matches depend on the order of the sides, with McNemar's exact test that no order is favoured."""
+    from scipy.stats import binomtest  # a second of loading, which other work on labels has no need of
+
     from evalkit.judges.llm.prompts import gold_first
 
     asked = {pair.question for pair in pairs if pair.question in first and pair.question in second}

@@ -144,8 +144,12 @@ def dump_calibration(calibration: Calibration) -> str:
     return json.dumps({"schema_version": SCHEMA_VERSION} | asdict(calibration), indent=1, ensure_ascii=False) + "\n"
 
 
+@lru_cache(maxsize=8)
 def load_calibration(text: str, path: str) -> Calibration:
-    """Return a calibration from JSON; raise InputError for one that this version cannot honour."""
+    """Return a calibration from JSON; raise InputError for one that this version cannot honour.
+
+    One that was read is not read again: checking it takes as long as scoring a short plan.
+    """
     try:
         table = json.loads(text)
         version = table.pop("schema_version")

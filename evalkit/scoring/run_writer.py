@@ -7,6 +7,7 @@ import math
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +166,12 @@ def _few_papers_warning(board: Table) -> list[str]:
 
 def versions() -> dict[str, str]:
     """Return the versions of what a number may depend on, without importing any of it."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Look versions up once: reading the metadata of packages takes longer than scoring a short plan."""
     result = {"python": platform.python_version()}
     for name in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):

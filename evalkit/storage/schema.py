@@ -80,8 +80,9 @@ def check_table(name: str, frame: pd.DataFrame, path: str, signature: str, *, wh
             raise InputError(f"{path}: a row does not say its planner and paper; was the file cut short?")
         _refuse(frame, column, frame[column].isna(), "a value", path)
     _refuse(frame, "signature", frame["signature"] != signature, f"the signature of run.json, {signature!r}", path)
-    for column in frame.columns.drop("signature"):
-        _check_column(frame, str(column), CHOICES[name].get(str(column)), path)
+    for head, cells in frame.items():
+        if head != "signature":
+            _check_column(cells, CHOICES[name].get(str(head)), path)
     if name == "pairs" and {"part_probability", "match_probability"} <= set(frame.columns):
         wrong = frame["match_probability"] > frame["part_probability"] + 1e-6
         _refuse(frame, "match_probability", wrong, "a match to be no likelier than its part", path)
@@ -90,22 +91,47 @@ def check_table(name: str, frame: pd.DataFrame, path: str, signature: str, *, wh
         _refuse(frame, keys[-1], again, f"one row for each {', '.join(keys)}, and not a second one", path)
 
 
-def _check_column(frame: pd.DataFrame, column: str, choices: Sequence[str] | None, path: str) -> None:
+def _check_column(cells: pd.Series[Any], choices: Sequence[str] | None, path: str) -> None:
     """Refuse the first cell of a column that is not of its kind."""
-    cells = frame[column].dropna()
+    column, values = str(cells.name), _values(cells)
+
+    def refuse(fits: Callable[[Any], bool], wanted: str) -> None:
+        for wrong in values:
+            if not _fits_safely(wrong, fits):
+                row = next(row for row, cell in enumerate(cells.tolist(), 1) if repr(cell) == repr(wrong))
+                raise InputError(f"{path}: row {row}, column {column!r}: expected {wanted}, found {shown(wrong)}")
+
     if column in TEXTS:
-        _refuse_values(frame, cells, lambda value: isinstance(value, str), "text", path)
+        refuse(lambda value: isinstance(value, str), "text")
         if choices:
-            _refuse_values(frame, cells, lambda value: value in choices, f"one of {', '.join(choices)}", path)
+            refuse(lambda value: value in choices, f"one of {', '.join(choices)}")
         if column in NAMES:
-            _refuse_values(frame, cells, is_line, "a name without control characters", path)
+            refuse(is_line, "a name without control characters")
     elif column in FLAGS:
-        _refuse_values(frame, cells, lambda value: value is True or value is False, "True or False", path)
+        refuse(lambda value: value is True or value is False, "True or False")
     else:
         least, most = _bounds(column)
         whole = column in WHOLE
         words = f"a {'whole ' * whole}number from {least:g} to {most:g}"
-        _refuse_values(frame, cells, lambda value: _is_within(value, least, most, whole=whole), words, path)
+        refuse(lambda value: _is_within(value, least, most, whole=whole), words)
+
+
+def _values(cells: pd.Series[Any]) -> list[Any]:
+    """Return the values of a column that are not missing; those that come again once, where they can be compared."""
+    import pandas as pd
+
+    try:
+        values = cells.unique().tolist()
+    except (TypeError, ValueError):  # a list in a cell
+        return cells.dropna().tolist()
+    return [value for value in values if value is not None and value is not pd.NA and value == value]
+
+
+def _fits_safely(value: Any, fits: Callable[[Any], bool]) -> bool:
+    try:
+        return fits(value)
+    except (TypeError, ValueError):  # a list in a cell
+        return False
 
 
 def _bounds(column: str) -> tuple[float, float]:
@@ -138,21 +164,6 @@ def is_time(text: str) -> bool:
 def is_line(text: object) -> bool:
     """Return whether a text is one line that steers no terminal."""
     return isinstance(text, str) and readable(text) == text
-
-
-def _refuse_values(
-    frame: pd.DataFrame, cells: pd.Series[Any], fits: Callable[[Any], bool], wanted: str, path: str
-) -> None:
-    """Refuse a column with a value that does not fit; values that come again are looked at once."""
-    try:
-        wrong = [value for value in cells.unique().tolist() if not fits(value)]
-    except (TypeError, ValueError):  # a list in a cell
-        wrong = cells.tolist()
-    if wrong:
-        column = str(cells.name)
-        values = frame[column].tolist()
-        row = next(row for row, value in enumerate(values, 1) if value is wrong[0] or value == wrong[0])
-        raise InputError(f"{path}: row {row}, column {column!r}: expected {wanted}, found {shown(wrong[0])}")
 
 
 def _refuse(frame: pd.DataFrame, column: str, wrong: pd.Series[Any], wanted: str, path: str) -> None:

@@ -133,6 +133,9 @@ def from_csv(text: str, path: str, columns: Collection[str] = ()) -> pd.DataFram
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: not a table as evalkit writes it: {error}") from error
 
+    if "'" not in text:
+        return frame
+
     def unquoted(value: object) -> object:  # without the apostrophe of `cell`
         return value[1:] if isinstance(value, str) and value.startswith("'") else value
 
