@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,18 @@ def test_a_baseline_fits_a_narrow_terminal(project: Path) -> None:
     listed = command("baseline", "list").output
     assert "baselines/main.json" in listed
     assert max(map(len, (shown + listed).splitlines())) <= 80
+
+
+def test_a_miss_is_told_with_the_limit_and_with_what_its_neighbour_is_paired_with(project: Path) -> None:
+    """Both gold entries fit the one entry of the plan: the second is missed with a probability that would do."""
+    again = {**GATE, "name": "Gate once more"}
+    Path("gold/Gate-Net_2.json").write_text(json.dumps([GATE, again]))
+    one = Settings(matcher="lexical", resamples=0, part_threshold=0.25, match_threshold=0.3)
+    evalkit.score("plans", "gold", one, cache=None, out="run")
+    shown = CliRunner(env={"COLUMNS": "160"}).invoke(group, ["show", "run", "--paper", "gatenet2"]).output
+    assert "why (a match: 0.3 or more)" in shown
+    assert "plan 1 is paired with gold 1" in shown
+    # Where an entry may have several partners, none is taken; and both match.
+    evalkit.score("plans", "gold", replace(one, alignment="group"), cache=None, out="groups")
+    shown = CliRunner(env={"COLUMNS": "160"}).invoke(group, ["show", "groups", "--paper", "gatenet2"]).output
+    assert ("paired with" in shown, "missed" in shown) == (False, False)

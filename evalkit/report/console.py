@@ -224,14 +224,21 @@ def paper(run: Run, paper: str, planner: str) -> Group:
     """Return gold and one plan side by side: what matched and why, what was missed, what was spurious."""
     rows = run.pairs[(run.pairs["paper"] == paper) & (run.pairs["planner"] == planner)]
     table = Table("", show_lines=True, expand=True)
-    for head in ("gold", "plan", "why"):
+    for head in ("gold", "plan", f"why{_limits(run)}"):
         table.add_column(head, ratio=2, overflow="fold")
+    alone = run.meta["settings"].get("alignment") == "one-to-one"
     for _, row in rows[rows["status"] != "candidate"].iterrows():
-        table.add_row(row["status"], _side(row, "gold"), _side(row, "plan"), _evidence(row, rows))
+        table.add_row(row["status"], _side(row, "gold"), _side(row, "plan"), _evidence(row, rows, alone=alone))
     scores = run.papers[(run.papers["paper"] == paper) & (run.papers["planner"] == planner)].iloc[0]
     figures = ", ".join(f"{title} {number(scores[name])}" for name, title in COLUMNS.items() if name in scores)
     headline = f"{safe_terminal(paper)} · {safe_terminal(planner)} · {scores['status']} · {figures}"
     return Group(Text(headline, style="bold"), table)
+
+
+def _limits(run: Run) -> str:
+    """Say from which probability on a pair matches; recorded judges vote, and have none."""
+    limit = run.signature.thresholds.split("/")[-1]
+    return "" if limit == "majority" else f" (a match: {limit} or more)"
 
 
 def _side(row: pd.Series, side: str) -> Text:
@@ -245,18 +252,24 @@ def _side(row: pd.Series, side: str) -> Text:
     return Text("\n".join(lines))
 
 
-def _evidence(row: pd.Series, rows: pd.DataFrame) -> Text:
-    """Probabilities and reasons of a pair; for an entry that stayed alone, its nearest partner."""
+def _evidence(row: pd.Series, rows: pd.DataFrame, *, alone: bool) -> Text:
+    """Probabilities and reasons of a pair; for an entry that stayed alone, its nearest partner, and which entry that
+    one belongs to where an entry has one partner at most."""
     if row["status"] in ("match", "part"):
         return Text("\n".join(_reasons(row)))
     side = "gold" if row["status"] == "missed" else "plan"
     near = rows[rows["status"].isin(("candidate", "match", "part")) & (rows[f"{side}_entry"] == row[f"{side}_entry"])]
     if near.empty:
         return Text("nothing to compare it with")
-    closest = near.sort_values("match_probability", ascending=False).iloc[0]
+    closest = near.sort_values(["match_probability", "part_probability"], ascending=False).iloc[0]
     other = "plan" if side == "gold" else "gold"
-    head = f"nearest: {other} {int(closest[f'{other}_entry'])}. {_text(closest[f'{other}_name'])}"
-    return Text("\n".join([head, *_reasons(closest)]))
+    number_of = int(closest[f"{other}_entry"])
+    lines = [f"nearest: {other} {number_of}. {_text(closest[f'{other}_name'])}", *_reasons(closest)]
+    taken = rows[rows["status"].isin(("match", "part")) & (rows[f"{other}_entry"] == number_of)]
+    if alone and len(taken):
+        partner = taken.iloc[0]
+        lines.append(f"{other} {number_of} is paired with {side} {int(partner[f'{side}_entry'])}")
+    return Text("\n".join(lines))
 
 
 def _reasons(row: pd.Series) -> Sequence[str]:
