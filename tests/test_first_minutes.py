@@ -11,8 +11,9 @@ from click.testing import CliRunner, Result
 
 import evalkit
 from evalkit import Scorer, Settings
-from evalkit.cli import group
+from evalkit.cli import doctor, group
 from evalkit.errors import InputError
+from evalkit.report import console
 
 LEXICAL = Settings(matcher="lexical", resamples=0)
 GATE = {"name": "Gate", "ablated_part": "gate", "action": "REMOVE", "metrics": ["accuracy"]}
@@ -119,3 +120,18 @@ def test_a_miss_is_told_with_the_limit_and_with_what_its_neighbour_is_paired_wit
     evalkit.score("plans", "gold", replace(one, alignment="group"), cache=None, out="groups")
     shown = CliRunner(env={"COLUMNS": "160"}).invoke(group, ["show", "groups", "--paper", "gatenet2"]).output
     assert ("paired with" in shown, "missed" in shown) == (False, False)
+
+
+def test_a_command_to_copy_stands_whole_on_its_own_line(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On 80 columns, with a path that is longer than they are."""
+    folder = f"runs/{'a-long-name-of-an-experiment-' * 4}"
+    shown = command("score", "--pred", "plans", "--gold", "gold", "--matcher", "lexical", "--out", folder).output
+    lines = [line.strip() for line in shown.splitlines()]
+    place = folder.rstrip("/")
+    assert {f"evalkit show {place}", f"evalkit report {place} --out report.html"} <= set(lines)
+    assert f"written to {place}" in lines
+    monkeypatch.setattr(doctor, "_version", lambda name: "" if name == "ray" else "1.0")
+    lines = [line.strip() for line in command("doctor").output.splitlines()]
+    assert "pip install 'ablation-evalkit[ray]'" in lines
+    assert lines.count("to get what is missing:") == 1
+    assert list(console.missing_parts([])) == []

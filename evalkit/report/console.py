@@ -194,20 +194,31 @@ def readings(results: Sequence[LoadedPlans], *, gold: bool = False) -> Iterator[
 def next_steps(folder: str) -> Text:
     """Say where the demo's files are, and which commands to try on them."""
     place = safe_terminal(folder)
-    again = f"evalkit score --pred {place}/plans --gold {place}/gold"
-    commands = (
+    steps = (
         ("see why entries matched or not", f"evalkit show {place}/run --paper swin-transformer"),
         ("see what was repaired or left out", f"evalkit validate {place}/plans"),
-        ("score again after a change", f"{again} \\\n    --out {place}/run2"),
+        ("score again after a change", f"evalkit score --pred {place}/plans --gold {place}/gold --out {place}/run2"),
     )
-    steps = "\n".join(f"  {command}\n      {purpose}" for purpose, command in commands)
-    return Text(f"written: plans and gold in {place}, tables in {place}/run\ntry next:\n{steps}")
+    lines = [f"  {command}\n      {purpose}" for purpose, command in steps]
+    return whole("\n".join([f"written: plans and gold in {place}, tables in {place}/run", "try next:", *lines]))
 
 
 def after_score(folder: str) -> Text:
     """Say where a run is, and which commands look into it."""
     place = safe_terminal(folder)
-    return Text(f"written to {place}\ntry next: evalkit show {place}    evalkit report {place} --out report.html")
+    look, report = f"evalkit show {place}", f"evalkit report {place} --out report.html"
+    return whole(f"written to {place}\ntry next:\n  {look}\n  {report}")
+
+
+def missing_parts(commands: Iterable[str]) -> Iterator[Text]:
+    """Yield the commands that bring what is missing, each once."""
+    if lines := list(dict.fromkeys(commands)):
+        yield whole("\n  ".join(["to get what is missing:", *lines]))
+
+
+def whole(lines: str) -> Text:
+    """Return lines that no width breaks: a command or a path that is broken cannot be copied."""
+    return Text(lines, no_wrap=True)
 
 
 def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
@@ -294,9 +305,10 @@ def _plain(width: int | None = None) -> Console:
 
 def _print(console: Console, part: RenderableType) -> None:
     """Print a part; of text alone nothing steers the terminal, wherever it came from."""
+    unbroken = isinstance(part, Text) and part.no_wrap is True
     if isinstance(part, str | Text):
         part = Text(safe_terminal(str(part)), style=part.style if isinstance(part, Text) else "")
-    console.print(part, highlight=False)
+    console.print(part, highlight=False, soft_wrap=unbroken)
 
 
 def show(parts: Iterable[RenderableType], *, wide: bool = False) -> None:
