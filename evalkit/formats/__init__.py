@@ -181,9 +181,9 @@ def _with_shapes(items: Sequence[Diagnostic], shapes_seen: str) -> Iterator[Diag
     Where one thing was taken for an entry and left out, its error says that there are none as well.
     """
     refused = [item for item in items if item.code in REFUSED]
-    told = refused[0] if len(refused) == 1 and any(item.code == "no-entries" for item in items) else None
+    only = refused[0] if len(refused) == 1 and any(item.code == "no-entries" for item in items) else None
     for item in items:
-        if item is told or (item.code == "no-entries" and told is None):
+        if item is only or (item.code == "no-entries" and only is None):
             yield replace(item, message=item.message + shapes_seen)
         elif item.code != "no-entries":
             yield item

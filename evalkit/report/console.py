@@ -33,7 +33,7 @@ SHOWN_RANGES = 4
 TOP = 15  # planners that the leaderboard shows
 PIPE = 200  # columns where the output is no terminal and nothing says how wide it is
 DOUBT = ("match_f1_if_none", "match_f1_if_all")
-SAID = ("run-folder", "unread-files", "other-language", "link-outside", "link-folder")  # printed as errors are
+SHOWN_CODES = ("run-folder", "unread-files", "other-language", "link-outside", "link-folder")  # printed as errors are
 
 
 def leaderboard(run: Run, *, wide: bool = False) -> Iterator[RenderableType]:
@@ -152,7 +152,7 @@ def _borderline(rows: Sequence[Mapping[str, Any]]) -> str:
 def diagnostics(items: Sequence[Diagnostic]) -> Iterator[Text]:
     """Yield what was left out, in full for the first few, and counts of the rest."""
     for item in items:
-        if item.code in SAID:
+        if item.code in SHOWN_CODES:
             yield Text(diagnostic(item), style="yellow")
     errors = [item for item in items if item.severity == "error"]
     for item in errors[:SHOWN_DIAGNOSTICS]:
@@ -160,7 +160,7 @@ def diagnostics(items: Sequence[Diagnostic]) -> Iterator[Text]:
     if len(errors) > SHOWN_DIAGNOSTICS:
         yield Text(f"… and {len(errors) - SHOWN_DIAGNOSTICS} more errors", style="red")
     counts = Counter(
-        f"{item.code} ({item.severity})" for item in items if item.severity != "error" and item.code not in SAID
+        f"{item.code} ({item.severity})" for item in items if item.severity != "error" and item.code not in SHOWN_CODES
     )
     if counts:
         yield Text("also: " + ", ".join(f"{count} x {code}" for code, count in counts.most_common()))

@@ -379,7 +379,7 @@ def _place(folder: Path, name: str) -> Path:
 def read_columns(
     folder: str | Path, name: str, signature: Signature, columns: Sequence[str], optional: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Return some columns of one table of a saved run, beside those that say what its rows are about."""
+    """Return some columns of one table of a saved run, besides those that say what its rows are about."""
     about = (*NEEDED[name], *UNIQUE.get(name, ()), "signature")
     return _table(Path(folder), name, signature, (*columns, *optional, *about), columns)
 
