@@ -41,9 +41,11 @@ def test_paper_ids_need_no_separators(project: Path) -> None:
         run.plans_of("gatenet")
 
 
-@pytest.mark.parametrize("words", ["show plans", "baseline set plans", "compare plans plans", "table plans"])
+@pytest.mark.parametrize(
+    "words", ["show plans", "show nowhere", "baseline set plans", "compare plans plans", "table plans"]
+)
 def test_a_folder_without_a_run_is_named(words: str, project: Path) -> None:
-    assert "plans: no run there (a folder with a run.json, as `evalkit score --out` writes it)" in str(
+    assert f"{words.split()[-1]}: no run there (a folder with a run.json, as `evalkit score --out` writes it)" in str(
         command(*words.split()).exception
     )
 
@@ -135,3 +137,30 @@ def test_a_command_to_copy_stands_whole_on_its_own_line(project: Path, monkeypat
     assert "pip install 'ablation-evalkit[ray]'" in lines
     assert lines.count("to get what is missing:") == 1
     assert list(console.missing_parts([])) == []
+
+
+def test_sides_that_are_swapped_for_one_planner_are_doubted(project: Path) -> None:
+    """Gold of a paper each can be read as the plans of one planner, who would get a figure without a word."""
+    run = evalkit.score("gold", "plans", LEXICAL, cache=None)
+    expected = "--pred gold and --gold plans look swapped; if they are: evalkit score --pred plans --gold gold"
+    assert expected in run.meta["warnings"]
+    Path("gold").rename("mine")
+    Path("plans").rename("by-venue")  # a planner's flat list, and gold in a folder a venue
+    assert not [
+        text for text in evalkit.score("mine", "by-venue", LEXICAL, cache=None).meta["warnings"] if "swap" in text
+    ]
+
+
+def test_a_single_paper_is_no_papers(project: Path) -> None:
+    evalkit.score("plans", "gold", LEXICAL, cache=None, out="run")
+    shown = command("compare", "run", "run").output + command("gate", "run", "run").output
+    assert ("1 papers" in shown, "over 1 paper" in shown) == (False, True)
+
+
+def test_a_synonym_says_what_it_was_read_as_and_where_the_rest_stands(project: Path) -> None:
+    entry = {"name": "Gate", "component": "gate", "action": "REMOVE", "metrics": ["accuracy"]}
+    Path("plans/lab/Gate-Net_2.json").write_text(json.dumps([entry]))
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(group, ["validate", "plans"])
+    assert "expected 'ablated_part', found 'component'; read as ablated_part" in done.output
+    printed = command("score", "--pred", "plans", "--gold", "gold", "--matcher", "lexical").output
+    assert "also: 1 x field-synonym (note); diagnostics.csv has each" in printed

@@ -162,7 +162,7 @@ def _fields(value: Members, context: ParseContext) -> Members:
                 context.report("unknown-field", message, node.line)
             continue
         if key_of(label) != FIELDS[field][0]:
-            context.report("field-synonym", f"expected {field!r}, found {label[:40]!r}", node.line)
+            context.report("field-synonym", f"expected {field!r}, found {label[:40]!r}; read as {field}", node.line)
         if field in fields:
             context.report("field-twice", f"expected {field!r} once, found it again as {label[:40]!r}", node.line)
         if field not in fields or not fields[field].value:

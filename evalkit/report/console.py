@@ -163,7 +163,8 @@ def diagnostics(items: Sequence[Diagnostic]) -> Iterator[Text]:
         f"{item.code} ({item.severity})" for item in items if item.severity != "error" and item.code not in SHOWN_CODES
     )
     if counts:
-        yield Text("also: " + ", ".join(f"{count} x {code}" for code, count in counts.most_common()))
+        listed = ", ".join(f"{count} x {code}" for code, count in counts.most_common())
+        yield Text(f"also: {listed}; diagnostics.csv has each")
 
 
 def diagnostic(item: Diagnostic) -> str:
