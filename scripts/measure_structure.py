@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
-import io
 import sys
 import tempfile
 from functools import cache
@@ -87,10 +86,14 @@ def traced() -> tuple[set[str], set[str]]:
     with tempfile.TemporaryDirectory() as folder:
         options = ["--matcher", "lexical", "--out", f"{folder}/run", "--cache", f"{folder}/cache"]
         sys.argv = ["evalkit", "score", "--pred", f"{PACKAGE}/sample/plans", "--gold", f"{ROOT}/references", *options]
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        # A file, as evalkit writes to the descriptor below a stream.
+        with Path(folder, "printed").open("w", encoding="utf-8") as printed, contextlib.redirect_stdout(printed):
             sys.setprofile(profile)
             try:
                 evalkit.cli.main()
+            except SystemExit as end:
+                if end.code:
+                    raise
             finally:
                 sys.setprofile(None)
     return modules, records

@@ -153,7 +153,7 @@ RUN_COMMANDS = tuple(line.split() for line in """
     gate csv RUN
     gate RUN csv --junit j.xml
     gate baselines/base.json RUN --annotations
-    baseline set RUN --name new
+    baseline set RUN --name new --force
     export RUN --to ablationbench-plans --out e --force
     export RUN --to ablationbench-judge --out e --force
     export RUN --to inspect --out e --force

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from evalkit.comparison import (
     parse_baseline,
     read_baselines,
     read_snapshot,
+    set_baseline,
     snapshot_of,
 )
-from evalkit.errors import IncomparableError, InputError
+from evalkit.errors import IncomparableError, InputError, OutputError
 from evalkit.scoring.pipeline import score_run
 from evalkit.settings import Settings
 from evalkit.storage.runs import Run
@@ -131,3 +133,44 @@ def test_baselines_are_found_by_file_and_by_name(tmp_path: Path) -> None:
     for name in ("../x", "", ".hidden", "a b", "x/y"):
         with pytest.raises(InputError, match="expected a name of letters"):
             baseline_path(name, folder)
+
+
+def test_a_baseline_of_another_run_is_replaced_by_force_alone(tmp_path: Path) -> None:
+    """The refusal and the report say what stood there; what says the same is left as it is, to the byte."""
+    run, other = snapshot_of(scored(), "run"), snapshot_of(scored(keep=False), "other")
+    path = tmp_path / "main.json"
+    assert set_baseline(run, "main", tmp_path) == f"written to {path}; commit it"
+    # p: 1, the mean of 2/3 and 1, and 0 over three papers: 0.611 (see above).
+    holds = f"another run (signature {run.signature.digest}, best planner p with match F1 0.611)"
+    before = path.read_text()
+    path.write_text(before + "\n")  # not the same bytes, but the same baseline
+    assert set_baseline(run, "main", tmp_path) == f"unchanged: {path} says the same already"
+    assert path.read_text() == before + "\n"
+    with pytest.raises(OutputError) as refused:
+        set_baseline(other, "main", tmp_path)
+    assert (str(refused.value), refused.value.exit_code) == (
+        f"{path}: holds {holds}; --name keeps both, --force replaces it", 2
+    )  # fmt: skip
+    assert path.read_text() == before + "\n"
+    assert set_baseline(other, "main", tmp_path, force=True) == f"written to {path} in place of {holds}; commit it"
+    assert path.read_text() == baseline_text(other, "main")
+
+
+def test_a_baseline_of_the_same_signature_with_other_matches_is_another_run(tmp_path: Path) -> None:
+    """Judges may decide otherwise the second time; such a run is no unchanged one."""
+    run = snapshot_of(scored(), "run")
+    set_baseline(run, "main", tmp_path)
+    otherwise = replace(
+        run, matches=run.matches.assign(share=run.matches["share"].where(run.matches["planner"] != "p", 0))
+    )
+    with pytest.raises(OutputError, match="holds another run"):
+        set_baseline(otherwise, "main", tmp_path)
+
+
+def test_a_damaged_baseline_is_replaced_by_force_alone(tmp_path: Path) -> None:
+    run, path = snapshot_of(scored(), "run"), tmp_path / "main.json"
+    path.write_text("{}")
+    with pytest.raises(OutputError, match="holds what cannot be read as a baseline; --name keeps both"):
+        set_baseline(run, "main", tmp_path)
+    set_baseline(run, "main", tmp_path, force=True)
+    assert path.read_text() == baseline_text(run, "main")

@@ -82,7 +82,7 @@ def test_plans_that_meet_no_gold_end_in_2_with_both_sides(project: Path) -> None
 def test_the_share_that_was_not_scored_is_said(project: Path) -> None:
     (project / "plans/lab/good/else.json").write_text(json.dumps(PLAN))
     done = evalkit(*SCORE, "--out", "run", cwd=project)
-    answer = "2 of 3 plans scored: 1 are of papers that gold does not know (else)"
+    answer = "2 of 3 plans scored: 1 is of a paper that gold does not know (else)"
     assert f"warning: {answer}" in done.stdout
     meta = json.loads((project / "run/run.json").read_text())
     assert meta["not_scored"] == {"plans": 1, "of": 3, "papers": ["else"]}

@@ -128,7 +128,7 @@ def test_one_paper_against_itself_warns() -> None:
     one = side(plans()[:1], golds=GOLDS[:1])
     found = compare(one, one)
     assert found.headline[0].verdict == "no change"
-    assert "p: 1 papers with match_f1" in found.warnings[0]
+    assert "p: 1 paper with match_f1" in found.warnings[0]
 
 
 def test_undefined_figures_stay_undefined() -> None:

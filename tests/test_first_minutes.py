@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from click.testing import CliRunner, Result
 
 import evalkit
 from evalkit import Scorer, Settings
-from evalkit.cli import group
+from evalkit.cli import doctor, group
 from evalkit.errors import InputError
+from evalkit.report import console
 
 LEXICAL = Settings(matcher="lexical", resamples=0)
 GATE = {"name": "Gate", "ablated_part": "gate", "action": "REMOVE", "metrics": ["accuracy"]}
@@ -39,9 +41,11 @@ def test_paper_ids_need_no_separators(project: Path) -> None:
         run.plans_of("gatenet")
 
 
-@pytest.mark.parametrize("words", ["show plans", "baseline set plans", "compare plans plans", "table plans"])
+@pytest.mark.parametrize(
+    "words", ["show plans", "show nowhere", "baseline set plans", "compare plans plans", "table plans"]
+)
 def test_a_folder_without_a_run_is_named(words: str, project: Path) -> None:
-    assert "plans: no run there (a folder with a run.json, as `evalkit score --out` writes it)" in str(
+    assert f"{words.split()[-1]}: no run there (a folder with a run.json, as `evalkit score --out` writes it)" in str(
         command(*words.split()).exception
     )
 
@@ -103,3 +107,60 @@ def test_a_baseline_fits_a_narrow_terminal(project: Path) -> None:
     listed = command("baseline", "list").output
     assert "baselines/main.json" in listed
     assert max(map(len, (shown + listed).splitlines())) <= 80
+
+
+def test_a_miss_is_told_with_the_limit_and_with_what_its_neighbour_is_paired_with(project: Path) -> None:
+    """Both gold entries fit the one entry of the plan: the second is missed with a probability that would do."""
+    again = {**GATE, "name": "Gate once more"}
+    Path("gold/Gate-Net_2.json").write_text(json.dumps([GATE, again]))
+    one = Settings(matcher="lexical", resamples=0, part_threshold=0.25, match_threshold=0.3)
+    evalkit.score("plans", "gold", one, cache=None, out="run")
+    shown = CliRunner(env={"COLUMNS": "160"}).invoke(group, ["show", "run", "--paper", "gatenet2"]).output
+    assert "why (a match: 0.3 or more)" in shown
+    assert "plan 1 is paired with gold 1" in shown
+    # Where an entry may have several partners, none is taken; and both match.
+    evalkit.score("plans", "gold", replace(one, alignment="group"), cache=None, out="groups")
+    shown = CliRunner(env={"COLUMNS": "160"}).invoke(group, ["show", "groups", "--paper", "gatenet2"]).output
+    assert ("paired with" in shown, "missed" in shown) == (False, False)
+
+
+def test_a_command_to_copy_stands_whole_on_its_own_line(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On 80 columns, with a path that is longer than they are."""
+    folder = f"runs/{'a-long-name-of-an-experiment-' * 4}"
+    shown = command("score", "--pred", "plans", "--gold", "gold", "--matcher", "lexical", "--out", folder).output
+    lines = [line.strip() for line in shown.splitlines()]
+    place = folder.rstrip("/")
+    assert {f"evalkit show {place}", f"evalkit report {place} --out report.html"} <= set(lines)
+    assert f"written to {place}" in lines
+    monkeypatch.setattr(doctor, "_version", lambda name: "" if name == "ray" else "1.0")
+    lines = [line.strip() for line in command("doctor").output.splitlines()]
+    assert "pip install 'ablation-evalkit[ray]'" in lines
+    assert lines.count("to get what is missing:") == 1
+    assert list(console.missing_parts([])) == []
+
+
+def test_sides_that_are_swapped_for_one_planner_are_doubted(project: Path) -> None:
+    """Gold of a paper each can be read as the plans of one planner, who would get a figure without a word."""
+    run = evalkit.score("gold", "plans", LEXICAL, cache=None)
+    expected = "--pred gold and --gold plans look swapped; if they are: evalkit score --pred plans --gold gold"
+    assert expected in run.meta["warnings"]
+    Path("gold").rename("mine")
+    Path("plans").rename("by-venue")  # a planner's flat list, and gold in a folder a venue
+    assert not [
+        text for text in evalkit.score("mine", "by-venue", LEXICAL, cache=None).meta["warnings"] if "swap" in text
+    ]
+
+
+def test_a_single_paper_is_no_papers(project: Path) -> None:
+    evalkit.score("plans", "gold", LEXICAL, cache=None, out="run")
+    shown = command("compare", "run", "run").output + command("gate", "run", "run").output
+    assert ("1 papers" in shown, "over 1 paper" in shown) == (False, True)
+
+
+def test_a_synonym_says_what_it_was_read_as_and_where_the_rest_stands(project: Path) -> None:
+    entry = {"name": "Gate", "component": "gate", "action": "REMOVE", "metrics": ["accuracy"]}
+    Path("plans/lab/Gate-Net_2.json").write_text(json.dumps([entry]))
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(group, ["validate", "plans"])
+    assert "expected 'ablated_part', found 'component'; read as ablated_part" in done.output
+    printed = command("score", "--pred", "plans", "--gold", "gold", "--matcher", "lexical").output
+    assert "also: 1 x field-synonym (note); diagnostics.csv has each" in printed

@@ -291,3 +291,13 @@ def test_version_is_written_once() -> None:
     assert metadata.version(DISTRIBUTION) == project["version"], "installed before the version changed: run make again"
     copies = [short(path) for path in modules() if f'"{project["version"]}"' in path.read_text(encoding="utf-8")]
     assert not copies, "use importlib.metadata instead"
+
+
+@pytest.mark.slow
+def test_the_structure_is_measured_without_noise() -> None:
+    """Scoring under the tracer prints nothing of its own, and says so where it fails."""
+    done = subprocess.run(
+        [sys.executable, "scripts/measure_structure.py"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stderr == ""
+    assert [line.split()[0] for line in done.stdout.splitlines()[-2:]] == ["a", "and"]

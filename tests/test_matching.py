@@ -32,15 +32,25 @@ from evalkit.types import Thresholds
 # One feature and more of each reason, under short names; and what is said of the reason, for a match and against it.
 PART, HEAD, TAIL = "word.part>part.mean", "word.head>head.mean", "part.equal"
 NAME, RIVAL, LIST = "name.none", "word.part>part.first", "list.size"
-REMOVE, LOSS = "act.same", "aspect.a loss.both"
-NAMES = (*WORDING, PART, HEAD, TAIL, NAME, RIVAL, LIST)
+REPLACE, LOSS = "act.both replace", "aspect.a loss.both"
+NAMES = (LIST, *WORDING, HEAD, TAIL, NAME, RIVAL)
+PARTS = ("the parts say much the same", "the parts say different things")
 SAYS = {
-    PART: ("the parts say much the same", "the parts say different things"),
+    PART: PARTS,
+    HEAD: PARTS,
     NAME: ("name, part and options together are alike", "name, part and options together are unlike"),
-    RIVAL: ("neither has a better partner elsewhere", "another entry fits better"),
-    LIST: ("entries of lists this long match more often", "entries of lists this long match less often"),
-    REMOVE: ("what they do agrees", "what they do is common to most pairs"),
-    LOSS: ("both are about a loss", "they have no aspect in common"),
+    RIVAL: ("neither is closer to another entry", "one of them is closer to another entry"),
+    REPLACE: ("their options agree", "their options differ"),
+    LOSS: ("both are about a loss", "only one is about a loss"),
+}
+# What a pair shows of which these words are true, for and against: of parts, entries and options how far they are
+# alike, of the nearest others how much farther they are.
+SHOWS: dict[str, tuple[dict[str, float], dict[str, float]]] = {
+    HEAD: ({PART: 1.0}, {}),
+    NAME: ({"word.all>all.mean": 1.0}, {}),
+    RIVAL: ({}, {"word.title>title.first": -0.5}),
+    REPLACE: ({"options.shared": 1.0}, {}),
+    LOSS: ({}, {"aspect.a loss.one": 1.0}),
 }
 
 
@@ -148,11 +158,11 @@ def message(pair: Mapping[str, float], part: LogisticModel, match: LogisticModel
 
 def test_reasons_by_hand() -> None:
     # Parts: 2 * (1 - 0.25) from the one model and 0.5 * (1 - 0.5) + 1 * (0 - 1) from the other: 1.5 + 0.25 - 1.
-    # Names: -3 * (0.5 - 0) = -1.5. Rivals: 0.25 * 1 just tells. Lists: 0.249 * 1 does not.
-    part = linear({PART: 2.0, LIST: 0.249}, 5.0, {PART: 0.25})
+    # Names: -3 * (0.5 - 0) = -1.5. Rivals: 0.25 * 1 just tells. A loss: 0.249 * 1 does not.
+    part = linear({PART: 2.0, LOSS: 0.249}, 5.0, {PART: 0.25})
     match = linear({HEAD: 0.5, TAIL: 1.0, NAME: -3.0, RIVAL: 0.25}, -7.0, {HEAD: 0.5, TAIL: 1.0})
     # What is not weighed adds nothing, even where it is the first of all features.
-    pair = {PART: 1.0, HEAD: 1.0, NAME: 0.5, RIVAL: 1.0, LIST: 1.0, NAMES[0]: 1.0}
+    pair = {PART: 1.0, HEAD: 1.0, NAME: 0.5, RIVAL: 1.0, LOSS: 1.0, NAMES[0]: 1.0}
     assert message(pair, part, match) == [(SAYS[PART][0], 0.75), (SAYS[RIVAL][0], 0.25), (SAYS[NAME][1], -1.5)]
 
 
@@ -161,29 +171,41 @@ def test_reasons_by_hand() -> None:
     [
         # Most first, three for and three against at most; what speaks against is told from the most to the least.
         (
-            {PART: 1.0, NAME: 3.0, RIVAL: 2.0, LIST: 4.0, REMOVE: 0.5, LOSS: 0.75},
-            [(LIST, 4.0), (NAME, 3.0), (RIVAL, 2.0)],
+            {HEAD: 1.0, NAME: 3.0, RIVAL: 2.0, REPLACE: 0.5, LOSS: 0.75},
+            [(NAME, 3.0), (RIVAL, 2.0), (HEAD, 1.0)],
         ),
         (
-            {PART: -1.0, NAME: -3.0, RIVAL: -2.0, LIST: -4.0, REMOVE: -0.5, LOSS: -0.75},
-            [(LIST, -4.0), (NAME, -3.0), (RIVAL, -2.0)],
+            {HEAD: -1.0, NAME: -3.0, RIVAL: -2.0, REPLACE: -0.5, LOSS: -0.75},
+            [(NAME, -3.0), (RIVAL, -2.0), (HEAD, -1.0)],
         ),
         (
-            {PART: 1.0, NAME: -3.0, RIVAL: 2.0, LIST: -4.0, REMOVE: 0.5, LOSS: -0.75},
-            [(RIVAL, 2.0), (PART, 1.0), (REMOVE, 0.5), (LIST, -4.0), (NAME, -3.0), (LOSS, -0.75)],
+            {HEAD: 1.0, NAME: -3.0, RIVAL: 2.0, REPLACE: -0.5, LOSS: -0.75},
+            [(RIVAL, 2.0), (HEAD, 1.0), (NAME, -3.0), (LOSS, -0.75), (REPLACE, -0.5)],
         ),
         # One for and one against of two, and two that say too little.
-        ({PART: 1.0, NAME: -1.0, RIVAL: 0.2, LIST: -0.2}, [(PART, 1.0), (NAME, -1.0)]),
+        ({HEAD: 1.0, NAME: -1.0, RIVAL: 0.2, LOSS: -0.2}, [(HEAD, 1.0), (NAME, -1.0)]),
         # Thousandths count: 0.2496 is 0.25, 0.2494 is 0.249.
-        ({PART: 0.2496, NAME: 0.2494, RIVAL: -0.2496, LIST: -0.2494}, [(PART, 0.25), (RIVAL, -0.25)]),
-        ({PART: 1.2344, NAME: -1.2346}, [(PART, 1.234), (NAME, -1.235)]),
+        ({HEAD: 0.2496, NAME: 0.2494, RIVAL: -0.2496, LOSS: -0.2494}, [(HEAD, 0.25), (RIVAL, -0.25)]),
+        ({HEAD: 1.2344, NAME: -1.2346}, [(HEAD, 1.234), (NAME, -1.235)]),
+        # How long the lists are says the same of every pair, and is never a reason.
+        ({LIST: 4.0, HEAD: 1.0}, [(HEAD, 1.0)]),
         ({}, []),
     ],
 )
 def test_the_reasons_that_say_most(added: Mapping[str, float], chosen: list[tuple[str, float]]) -> None:
     pair = dict.fromkeys(added, 1.0)
+    for name, value in added.items():
+        pair |= SHOWS.get(name, ({}, {}))[value < 0]
     found = message(pair, linear(added), linear({}))
     assert found == [(SAYS[name][value < 0], value) for name, value in chosen]
+
+
+def test_a_reason_that_is_not_true_of_the_pair_makes_room_for_the_next() -> None:
+    """The sums of parts and entries point to a match, but nothing in these texts is alike: neither is named."""
+    added = {HEAD: 4.0, NAME: 3.0, RIVAL: 2.0, REPLACE: 0.5, LOSS: 0.75}
+    pair = dict.fromkeys(added, 1.0) | {PART: 0.1, "word.all>all.mean": 0.2, "options.shared": 1.0}
+    found = message(pair, linear(added), linear({}))
+    assert found == [(SAYS[RIVAL][0], 2.0), (SAYS[LOSS][0], 0.75), (SAYS[REPLACE][0], 0.5)]
 
 
 def test_a_reason_is_put_as_the_pair_is() -> None:

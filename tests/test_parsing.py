@@ -207,9 +207,39 @@ def test_an_unknown_action_is_an_error_of_its_entry(gold: bool) -> None:
 
 def test_no_entries_says_what_was_seen_and_what_is_read() -> None:
     plan = read_one("## Ablation Plan\n\nWe would look into the gate.\n\n## Notes\n")
-    (found,) = [item for item in plan.diagnostics if item.code == "no-entries"]
+    (found,) = [item for item in plan.diagnostics if item.severity == "error"]
     assert "seen: markdown headings of 11 words" in found.message
     assert "read are JSON or YAML lists" in found.message
+
+
+@pytest.mark.parametrize("gold", [False, True])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            "date: 2024\nauthor: me\n",
+            "[entry-without-content] expected a name and an ablated part, found 'date', 'author'",
+        ),
+        ('{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6}', "found 'a', 'b', 'c', 'd' and 2 more"),
+        ('[{"action": "REMOVE"}]', "found 'action'"),
+        ("[{}]", "found neither"),
+        ('{"name": "", "ablated_part": " "}', "found neither"),
+        ('{"ablations": [7]}', "[not-an-entry] expected an entry with a name"),
+        ("a: b\n- c\n", "[entry-unreadable] expected a YAML entry"),
+    ],
+)
+def test_one_thing_that_is_no_entry_is_one_finding(text: str, found: str, gold: bool) -> None:
+    """Its error names what stands there, and says what was seen and what is read; no second one says it again."""
+    (item,) = read_one(text, gold=gold).diagnostics
+    assert found in f"[{item.code}] {item.message}"
+    assert ("; seen: " in item.message, item.severity) == (True, "error")
+
+
+def test_several_things_that_are_no_entries_are_an_error_each() -> None:
+    """And one more of the plan, which says what was seen."""
+    plan = read_one('[{"a": 1},\n{"b": 2}]')
+    assert reports(plan) == {("entry-without-content", 1), ("entry-without-content", 2), ("no-entries", 1)}
+    assert ["; seen: " in item.message for item in plan.diagnostics if item.code != "no-entries"] == [False, False]
 
 
 def test_two_shapes_in_one_document_say_which_was_read() -> None:

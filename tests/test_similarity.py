@@ -26,7 +26,7 @@ from evalkit.matching.embeddings import (  # fmt: skip
     on_grid,
 )
 from evalkit.matching.embeddings.vectors import GRID
-from evalkit.matching.explain import NOTICED, REASONS, WORDING, explain, reason_text
+from evalkit.matching.explain import BY_MEANING, NOTICED, REASONS, WORDING, explain, reason_text
 from evalkit.matching.features import FEATURES, PAIRS_TOGETHER, alike, batch_features, coverage, features, needs
 from evalkit.matching.rules import Need
 from evalkit.matching.tokens import analyse, expansions, initials_of, rarity, stem
@@ -467,31 +467,70 @@ def test_reasons_are_true_of_their_pair() -> None:
     speaks_for, against = explained(entry("memory bank"), entry("memory bank"), entry("warmup steps"))
     assert {"the parts say much the same", "name, part and options together are alike"} <= set(speaks_for)
     assert len(speaks_for) <= 3
-    assert not {"the parts say different things", "another entry fits better"} & set(against)
+    assert not {"the parts say different things", "one of them is closer to another entry"} & set(against)
     speaks_for, against = explained(entry("memory bank"), swap("memory bank", "a recurrent cell"))
     assert "the parts say much the same" in speaks_for
     assert "one removes it, the other puts something in its place" in against
     speaks_for, against = explained(entry("memory bank"), entry("warmup steps"), entry("memory bank"))
-    assert {"the parts say different things", "another entry fits better"} <= set(against)
+    assert {"the parts say different things", "one of them is closer to another entry"} <= set(against)
     assert "the parts say much the same" not in speaks_for
 
 
 @pytest.mark.parametrize(
-    ("reason", "set_to_one", "speaks_for", "against"),
+    ("reason", "shown", "speaks_for", "against"),
     [
-        ("changes", ["act.both replace"], "what they put in its place agrees", "what they put in its place differs"),
-        ("changes", ["act.remove replace"], "what one puts in its place amounts to removing it",
+        # By how much the pair shows of it; what would not be true of it is not said.
+        ("parts", {"word.part>part.mean": 1.0}, "the parts say much the same", ""),
+        ("parts", {"word.part>part.mean": 0.6}, "the parts say much the same", "the parts differ in some words"),
+        ("parts", {"word.part>part.mean": 0.5}, "the parts are somewhat alike", "the parts differ in some words"),
+        ("parts", {"word.part>part.mean": 0.35}, "the parts are somewhat alike", "the parts say different things"),
+        ("parts", {"word.part>part.mean": 0.34}, "", "the parts say different things"),
+        ("entries", {"word.all>all.mean": 0.7}, "name, part and options together are alike",
+         "name, part and options together differ in some words"),
+        ("entries", {"word.all>all.mean": 0.4}, "name, part and options together are somewhat alike",
+         "name, part and options together are unlike"),
+        ("entries", {}, "", "name, part and options together are unlike"),
+        ("rivals", {"word.title>title.first": 0.0}, "neither is closer to another entry", ""),
+        ("rivals", {"word.title>title.first": -0.1}, "", "one of them is closer to another entry"),
+        ("changes", {"act.same": 1.0}, "both remove", ""),
+        ("changes", {"act.both replace": 1.0, "options.shared": 0.4}, "their options agree", "their options differ"),
+        ("changes", {"act.both replace": 1.0, "options.shared": 0.1}, "", "their options differ"),
+        ("changes", {"act.both replace": 1.0, "options.shared": 0.5}, "their options agree",
+         "their options agree only in part"),
+        ("changes", {"act.both replace": 1.0, "options.shared": 1.0}, "their options agree", ""),
+        ("changes", {"act.remove replace": 1.0, "act.remove none": 1.0, "act.remove fixed": 1.0},
+         "one removes it, and an option of the other speaks of removing",
          "one removes it, the other puts something in its place"),
-        ("changes", ["act.add"], "what they do agrees", "what they do differs"),
-        ("aspects", ["aspect.a loss.both", "aspect.data.one"], "both are about a loss", "only one is about data"),
-        ("aspects", [], "they are about no aspect in particular", "they have no aspect in common"),
-        ("rivals", [], "neither has a better partner elsewhere", "another entry fits better"),
+        ("changes", {"act.remove replace": 1.0, "act.remove plain": 1.0},
+         "one removes it, and an option of the other is a plain one",
+         "one removes it, the other puts something in its place"),
+        ("changes", {"act.remove replace": 1.0}, "", "one removes it, the other puts something in its place"),
+        ("changes", {"act.add": 1.0}, "", "one of them adds something, as few matches do"),
+        ("changes", {}, "", ""),
+        ("aspects", {"aspect.a loss.both": 1.0, "aspect.data.one": 1.0}, "both are about a loss",
+         "only one is about data"),
+        ("aspects", {}, "", ""),
+        ("lists", {}, "", ""),
     ],
 )  # fmt: skip
-def test_reasons_in_words(reason: str, set_to_one: Sequence[str], speaks_for: str, against: str) -> None:
-    seen = [float(name in set_to_one) for name in WORDING]
+def test_reasons_in_words(reason: str, shown: dict[str, float], speaks_for: str, against: str) -> None:
+    seen = [shown.get(name, 0.0) for name in WORDING]
     assert reason_text(reason, seen, supports=True) == speaks_for
     assert reason_text(reason, seen, supports=False) == against
+
+
+def test_with_vectors_words_of_one_meaning_are_no_different_things() -> None:
+    """Spelling finds nothing of "picture" in "image"; the reason goes by the feature that sees meaning."""
+    assert set(BY_MEANING) <= set(WORDING)
+    assert set(BY_MEANING.values()) <= set(FEATURES)
+    vectors = find_encoder_here("static").encode(needs([entry("picture crop")], [entry("image crops")]))
+    by_vectors = features([entry("picture crop")], [entry("image crops")], vectors)
+    calibration = shipped("hybrid")
+    meaning = by_vectors.values[0, 0, by_vectors.names.index("meaning.part>part.mean")]
+    spelling = by_vectors.values[0, 0, by_vectors.names.index("word.part>part.mean")]
+    assert spelling < 0.6 <= meaning
+    (found,) = explain(by_vectors, calibration, [(0, 0)])
+    assert "the parts say much the same" in [text for text, _ in found]
 
 
 def test_a_calibration_of_another_version_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""`evalkit agree`: a matcher beside labels, or judges beside each other."""
+"""`evalkit agree`: a matcher against labels, or judges against each other."""
 
 from itertools import chain
 from typing import Any

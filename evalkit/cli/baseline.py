@@ -18,15 +18,15 @@ def command() -> None:
 @click.argument("run")
 @click.option("--name", default="main", help="What the baseline is called.  [default: main]")
 @FOLDER
-def set_baseline(run: str, name: str, folder: str) -> None:
-    """Write RUN as the baseline NAME, in place of an earlier one; git keeps what it was."""
-    from evalkit.comparison import baseline_path, baseline_text, read_snapshot
+@click.option("--force", is_flag=True, help="Replace a baseline of that name that holds another run.")
+def set_command(run: str, name: str, folder: str, force: bool) -> None:
+    """Write RUN as the baseline NAME; with --force in place of another run, which git keeps."""
+    from evalkit.comparison import read_snapshot, set_baseline
     from evalkit.report import comparison_text, console
-    from evalkit.storage.files import write_text
 
-    path, side = baseline_path(name, folder), read_snapshot(run, folder)
-    write_text(path, baseline_text(side, name))
-    console.show([*comparison_text.baseline(side), f"written to {path}; commit it"])
+    side = read_snapshot(run, folder)
+    outcome = set_baseline(side, name, folder, force=force)
+    console.show([*comparison_text.baseline(side), console.whole(outcome)])
 
 
 @command.command("show")

@@ -17,7 +17,7 @@ UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 def command() -> None:
     """What is kept between runs: vectors of texts, plans as they were read, decisions on them, data sets of the hub.
 
-    All of it can be made again. Replies of judges, which cost money, are only told of here.
+    All of it can be made again. Replies of judges cost money: they are listed, and never removed.
     """
 
 

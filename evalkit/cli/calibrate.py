@@ -49,4 +49,4 @@ def command(
     if moved:
         console.show(agreement_text.adapted(moved, even_so=even_so))
     write_text(out, dump_calibration(made))
-    console.show([*agreement_text.calibration(made), f"written to {out}"])
+    console.show([*agreement_text.calibration(made), console.whole(f"written to {out}")])

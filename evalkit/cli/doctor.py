@@ -37,7 +37,8 @@ def command(cache: str | None, as_json: bool) -> None:
         findings = [{"what": what, "state": state, "to_do": to_do} for what, state, to_do in rows]
         click.echo(json_output.dump({"found": findings}))
     else:
-        console.show([console.grid(("what", "state", "what to do"), rows)])
+        table = console.grid(("what", "state"), [(what, state) for what, state, _ in rows])
+        console.show([table, *console.missing_parts(to_do for *_, to_do in rows if to_do)])
 
 
 def _packages() -> Iterator[tuple[str, str, str]]:

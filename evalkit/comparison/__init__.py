@@ -7,6 +7,7 @@ from evalkit.comparison.baseline import (
     read_baselines,
     read_snapshot,
     scores,
+    set_baseline,
 )
 from evalkit.comparison.comparison import TARGET, Comparison, compare
 from evalkit.comparison.differences import SECONDARY_FIGURES, FigureChange
@@ -42,6 +43,7 @@ __all__ = [
     "read_snapshot",
     "rescored_base",
     "scores",
+    "set_baseline",
     "snapshot_of",
     "study_gate",
 ]

@@ -16,12 +16,12 @@ from typing import Any
 import pandas as pd
 
 from evalkit.comparison.snapshot import GOLD_TEXTS, SUMMED_FIGURES, Snapshot, paper_sums, snapshot_of
-from evalkit.errors import InputError, SettingsError
+from evalkit.errors import InputError, OutputError, SettingsError
 from evalkit.metrics.figures import MACRO, WEIGHT_COUNTS, WEIGHTED, shown_in
 from evalkit.scoring.correction import HITS, LABELLED
 from evalkit.scoring.run_writer import COUNTED, macro_means
 from evalkit.settings import check_known, shown
-from evalkit.storage.files import names_device, read_text
+from evalkit.storage.files import names_device, read_text, write_text
 from evalkit.storage.runs import FROM, Run, Signature, load_run
 from evalkit.storage.schema import (
     ANYTHING,
@@ -158,6 +158,44 @@ def _json(value: object, depth: int = 0, inside: str = "") -> str:
     return "{\n" + ",\n".join(lines) + "\n" + " " * depth + "}"
 
 
+def set_baseline(side: Snapshot, name: str, folder: str | Path = BASELINES, *, force: bool = False) -> str:
+    """Write a snapshot as the baseline of that name; return a line that says where, and what it replaced.
+
+    An earlier baseline that says the same stays as it is; any other is replaced with `force` alone.
+    """
+    path = baseline_path(name, folder)
+    if not path.is_file():
+        write_text(path, baseline_text(side, name))
+        return f"written to {path}; commit it"
+    try:
+        earlier = read_snapshot(path)
+    except InputError:
+        holds = "what cannot be read as a baseline"
+    else:
+        if _says_the_same(earlier, side):
+            return f"unchanged: {path} says the same already"
+        holds = f"another run ({_summary(earlier)})"
+    if not force:
+        raise OutputError(f"{path}: holds {holds}; --name keeps both, --force replaces it")
+    write_text(path, baseline_text(side, name))
+    return f"written to {path} in place of {holds}; commit it"
+
+
+def _says_the_same(earlier: Snapshot, side: Snapshot) -> bool:
+    """Tell whether two snapshots are of the same plans, gold and settings, with the same scores and matches."""
+    same = not earlier.signature.differences(side.signature) and earlier.signature.plans == side.signature.plans
+    return same and _matched(earlier) == _matched(side) and _same_scores(scores(earlier), scores(side))
+
+
+def _summary(side: Snapshot) -> str:
+    """Say in a few words what a baseline holds: its signature and its best planner."""
+    rows = scores(side)
+    best = max(rows, key=lambda planner: (rows[planner]["match_f1"] or 0.0, planner))
+    figure = rows[best]["match_f1"]
+    shown_figure = "undefined" if figure is None else f"{figure:.3f}"
+    return f"signature {side.signature.digest}, best planner {best} with match F1 {shown_figure}"
+
+
 def read_snapshot(place: str | Path, folder: str | Path = BASELINES) -> Snapshot:
     """Read what a path names: a run's folder, a baseline's file, or the name of a baseline in `folder`."""
     path, baseline = Path(place), Path(folder) / f"{place}.json"
@@ -206,7 +244,7 @@ def parse_baseline(text: str, path: str) -> Snapshot:
         raise InputError(f"{path}: a baseline with something missing or misplaced: {error!r}") from error
     stated = content["scores"]
     if not _same_scores(stated, scores(snapshot)):
-        raise InputError(f"{path}: its scores do not follow from its own counts; set the baseline again")
+        raise InputError(f"{path}: its scores do not follow from its own counts; set the baseline again, with --force")
     return snapshot
 
 

@@ -37,6 +37,7 @@ from evalkit.comparison.slices import SliceChanges, slice_changes
 from evalkit.comparison.snapshot import Snapshot
 from evalkit.settings import bounds_of, check_value
 from evalkit.storage.runs import Run, reporting
+from evalkit.text import amount
 
 TARGET = 0.05  # the difference worth seeing, unless the user names another
 
@@ -186,7 +187,8 @@ def _unreachable(changes: Sequence[FigureChange], papers: pd.DataFrame, metric: 
         count = int(differing.get(item.planner, 0))
         if item.difference and len(tests) * stats.least_p(count) >= LEVEL:
             over = f", corrected over {len(tests)} planners," if len(tests) > 1 else ""
-            yield f"{item.planner}: {count} of {item.papers} papers differ; with so few{over} no p can be below {LEVEL}"
+            differ = f"{count} of {amount(item.papers, 'paper')} {'differs' if item.papers == 1 else 'differ'}"
+            yield f"{item.planner}: {differ}; with so few{over} no p can be below {LEVEL}"
 
 
 def _warnings(
@@ -196,8 +198,8 @@ def _warnings(
     for item in changes:
         if item.figure == metric and stats.few_papers(item.papers):
             yield (
-                f"{item.planner}: {item.papers} papers with {metric}; intervals and p values say little below "
-                f"{stats.FEW_PAPERS}, look at the papers"
+                f"{item.planner}: {amount(item.papers, 'paper')} with {metric}; intervals and p values say little "
+                f"below {stats.FEW_PAPERS}, look at the papers"
             )
     if unshared:
         yield "compared on the papers that both have; some papers are in one of the two only"

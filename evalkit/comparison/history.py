@@ -148,7 +148,7 @@ def _groups(runs: Sequence[RunHead]) -> list[list[RunHead]]:
 
 
 def _reason(first: RunHead, other: RunHead) -> str:
-    """Say in what the runs of two groups differ beside their plans."""
+    """Say in what the runs of two groups differ besides their plans."""
     items = unlike(first.signature, other.signature).items()
     return "; ".join(f"{name} is {there} here and {here} above" for name, (here, there) in items)
 

@@ -70,6 +70,7 @@ DOUBTS = frozenset(
     ("text-around-data", "text-between-data", "bare-word", "not-an-entry", "entry-unreadable", "entry-without-content",
      "unread-line", "plan-heading-missing", "missing-comma", "code-fence", "yaml-requoted", "yaml-pieces")
 )  # fmt: skip
+REFUSED = frozenset(("not-an-entry", "entry-unreadable", "entry-without-content"))  # what was taken for an entry
 HOSTILE = frozenset(("too-deep", "yaml-aliases", "more-of-the-kind"))  # what reports one of these is read once
 READ = "read are JSON or YAML lists, headings with '- **Action**: ...', '1. **Name** - Action: ...', and tables"
 # The first that recognises a text and finds entries in it reads it, so the strictest signs come first.
@@ -174,9 +175,18 @@ def _read(text: str, context: ParseContext, readers: Iterable[Format]) -> list[P
     return [replace(plan, diagnostics=tuple(_with_shapes(plan.diagnostics, shapes_seen))) for plan in first]
 
 
-def _with_shapes(items: Iterable[Diagnostic], shapes_seen: str) -> Iterator[Diagnostic]:
-    """Yield diagnostics, `no-entries` with what was seen and what would have been read."""
-    return (replace(one, message=one.message + shapes_seen) if one.code == "no-entries" else one for one in items)
+def _with_shapes(items: Sequence[Diagnostic], shapes_seen: str) -> Iterator[Diagnostic]:
+    """Yield diagnostics, that of no entries with what was seen and what would have been read.
+
+    Where one thing was taken for an entry and left out, its error says that there are none as well.
+    """
+    refused = [item for item in items if item.code in REFUSED]
+    only = refused[0] if len(refused) == 1 and any(item.code == "no-entries" for item in items) else None
+    for item in items:
+        if item is only or (item.code == "no-entries" and only is None):
+            yield replace(item, message=item.message + shapes_seen)
+        elif item.code != "no-entries":
+            yield item
 
 
 def write_plans(plans: Sequence[Plan], format_name: str) -> str:

@@ -54,6 +54,7 @@ MOST_ENTRIES = 200
 MOST_ITEMS = 100  # options, or metrics, of an entry
 MOST_WORDS = 2_000  # in names, parts and options together
 LONGEST_TEXT = 2_000  # characters
+LABELS_SHOWN = 4  # of an object that is no entry
 _WORD = re.compile(r"\d+|[^\W\d_]+")  # no fewer than the matcher will see
 
 
@@ -109,6 +110,10 @@ def _entry(node: Node, name: str, context: ParseContext) -> Ablation | None:
         expected = "expected an entry with a name, an ablated part and an action"
         context.report("not-an-entry", f"{expected}, found {node.kind}", node.line)
         return None
+    if not name and not {field_of(label) for label in node.value} & {"name", "ablated_part"}:
+        message = f"expected a name and an ablated part, found {_labels(node.value) or 'neither'}"
+        context.report("entry-without-content", message, node.line)
+        return None
     fields = _fields(node.value, context)
     name, part = _text(fields.get("name"), context) or name[:LONGEST_TEXT], _text(fields.get("ablated_part"), context)
     if not name and not part:
@@ -141,6 +146,12 @@ def _entry(node: Node, name: str, context: ParseContext) -> Ablation | None:
     return Ablation(name, part, action, replacements, metrics, draft, source, *read_facts(node.value, context))
 
 
+def _labels(value: Members) -> str:
+    """Return the first labels of an object in quotes, for a message about it."""
+    shown = ", ".join(repr(label[:40]) for label in list(value)[:LABELS_SHOWN])
+    return f"{shown} and {len(value) - LABELS_SHOWN} more" if len(value) > LABELS_SHOWN else shown
+
+
 def _fields(value: Members, context: ParseContext) -> Members:
     fields: Members = {}
     for label, node in value.items():
@@ -151,7 +162,7 @@ def _fields(value: Members, context: ParseContext) -> Members:
                 context.report("unknown-field", message, node.line)
             continue
         if key_of(label) != FIELDS[field][0]:
-            context.report("field-synonym", f"expected {field!r}, found {label[:40]!r}", node.line)
+            context.report("field-synonym", f"expected {field!r}, found {label[:40]!r}; read as {field}", node.line)
         if field in fields:
             context.report("field-twice", f"expected {field!r} once, found it again as {label[:40]!r}", node.line)
         if field not in fields or not fields[field].value:

@@ -113,7 +113,7 @@ def final_lists(nodes: list[Node], text: str, first_line: int, context: ParseCon
         last -= 1
     for number, node in enumerate(whole):
         if number != last:
-            message = f"expected one list, found {len(parts[number])} entries beside those of line {whole[last].line}"
+            message = f"expected one list, found {len(parts[number])} entries besides those of line {whole[last].line}"
             context.report("earlier-draft", f"{message}; only those were taken", node.line)
     dropped = {id(node) for number, node in enumerate(whole) if number != last}
     return [node for node in nodes if id(node) not in dropped]

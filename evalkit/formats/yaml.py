@@ -261,7 +261,7 @@ def _read_piece(text: str, line: int, depth: int, report: Report, error: str = "
         report("entry-unreadable", f"expected a YAML entry or field, the parser says: {error}", line)
         return None
     if len(pieces) > MOST_PIECES:
-        message = f"expected at most {MOST_PIECES} entries or fields beside each other in broken YAML, found more"
+        message = f"expected at most {MOST_PIECES} entries or fields next to each other in broken YAML, found more"
         report("too-many", message, line + pieces[MOST_PIECES][0])
     found = [_read_piece(piece, line + offset, depth + 1, report) for offset, piece in pieces[:MOST_PIECES]]
     nodes = [node for node in found if node is not None and node.value is not None]

@@ -25,7 +25,7 @@ _PIECE = re.compile(r"\d+(?:[.,]\d+)*(?:e-?\d+)?|[\u0370-\u03ff]|[^\W\d_\u0370-\
 LONGEST_RUN = 8  # words, stop words too, that an abbreviation may stand for
 _BREAK = "\n"  # in place of a first letter: no abbreviation reaches over this word
 
-# Words that say how an ablation is told, not what is ablated: they never count.
+# Words that say how an ablation is described, not what is ablated: they never count.
 STOP = frozenset(
     """a an the of in on for to and or with by from as at into onto over under between across via per its their
     this that these those is are be was were been being it which where when while than then such e g i ie eg etc

@@ -1,4 +1,4 @@
-"""The counts of a plan beside gold, from their Alignment; nothing is aligned or divided here."""
+"""The counts of a plan against gold, from their Alignment; nothing is aligned or divided here."""
 
 from __future__ import annotations
 

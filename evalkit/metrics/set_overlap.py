@@ -93,7 +93,7 @@ def _in_long_lists(partners: Sequence[Sequence[int]], width: int) -> int:
 def option_name(text: str) -> Name:
     """Return the readings of a replacement option: with its brackets' content and without, and what they say alone.
 
-    An option that begins by taking away ("no gating", "w/o gate", "none") also reads as plain removal: beside another
+    An option that begins by taking away ("no gating", "w/o gate", "none") also reads as plain removal: next to another
     option for the same part, that is what it means.
     """
     words = _words(text)

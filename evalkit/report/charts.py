@@ -33,7 +33,7 @@ from evalkit.types import RANKS, Action
 
 NAMED_PAPERS = 45
 NAMED_PLANNERS = 8  # as many as there are colours
-SHORT_NAME = 18  # letters that fit beside each other, or above a small table
+SHORT_NAME = 18  # letters that fit next to each other, or above a small table
 MOST_PLANNERS = 12  # rows of planners, the best by match F1
 CHARTS: Charts = {}
 

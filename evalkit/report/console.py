@@ -33,7 +33,7 @@ SHOWN_RANGES = 4
 TOP = 15  # planners that the leaderboard shows
 PIPE = 200  # columns where the output is no terminal and nothing says how wide it is
 DOUBT = ("match_f1_if_none", "match_f1_if_all")
-SAID = ("run-folder", "unread-files", "other-language", "link-outside", "link-folder")  # printed as errors are
+SHOWN_CODES = ("run-folder", "unread-files", "other-language", "link-outside", "link-folder")  # printed as errors are
 
 
 def leaderboard(run: Run, *, wide: bool = False) -> Iterator[RenderableType]:
@@ -152,7 +152,7 @@ def _borderline(rows: Sequence[Mapping[str, Any]]) -> str:
 def diagnostics(items: Sequence[Diagnostic]) -> Iterator[Text]:
     """Yield what was left out, in full for the first few, and counts of the rest."""
     for item in items:
-        if item.code in SAID:
+        if item.code in SHOWN_CODES:
             yield Text(diagnostic(item), style="yellow")
     errors = [item for item in items if item.severity == "error"]
     for item in errors[:SHOWN_DIAGNOSTICS]:
@@ -160,10 +160,11 @@ def diagnostics(items: Sequence[Diagnostic]) -> Iterator[Text]:
     if len(errors) > SHOWN_DIAGNOSTICS:
         yield Text(f"… and {len(errors) - SHOWN_DIAGNOSTICS} more errors", style="red")
     counts = Counter(
-        f"{item.code} ({item.severity})" for item in items if item.severity != "error" and item.code not in SAID
+        f"{item.code} ({item.severity})" for item in items if item.severity != "error" and item.code not in SHOWN_CODES
     )
     if counts:
-        yield Text("also: " + ", ".join(f"{count} x {code}" for code, count in counts.most_common()))
+        listed = ", ".join(f"{count} x {code}" for code, count in counts.most_common())
+        yield Text(f"also: {listed}; diagnostics.csv has each")
 
 
 def diagnostic(item: Diagnostic) -> str:
@@ -194,20 +195,31 @@ def readings(results: Sequence[LoadedPlans], *, gold: bool = False) -> Iterator[
 def next_steps(folder: str) -> Text:
     """Say where the demo's files are, and which commands to try on them."""
     place = safe_terminal(folder)
-    again = f"evalkit score --pred {place}/plans --gold {place}/gold"
-    commands = (
+    steps = (
         ("see why entries matched or not", f"evalkit show {place}/run --paper swin-transformer"),
         ("see what was repaired or left out", f"evalkit validate {place}/plans"),
-        ("score again after a change", f"{again} \\\n    --out {place}/run2"),
+        ("score again after a change", f"evalkit score --pred {place}/plans --gold {place}/gold --out {place}/run2"),
     )
-    steps = "\n".join(f"  {command}\n      {purpose}" for purpose, command in commands)
-    return Text(f"written: plans and gold in {place}, tables in {place}/run\ntry next:\n{steps}")
+    lines = [f"  {command}\n      {purpose}" for purpose, command in steps]
+    return whole("\n".join([f"written: plans and gold in {place}, tables in {place}/run", "try next:", *lines]))
 
 
 def after_score(folder: str) -> Text:
     """Say where a run is, and which commands look into it."""
     place = safe_terminal(folder)
-    return Text(f"written to {place}\ntry next: evalkit show {place}    evalkit report {place} --out report.html")
+    look, report = f"evalkit show {place}", f"evalkit report {place} --out report.html"
+    return whole(f"written to {place}\ntry next:\n  {look}\n  {report}")
+
+
+def missing_parts(commands: Iterable[str]) -> Iterator[Text]:
+    """Yield the commands that bring what is missing, each once."""
+    if lines := list(dict.fromkeys(commands)):
+        yield whole("\n  ".join(["to get what is missing:", *lines]))
+
+
+def whole(lines: str) -> Text:
+    """Return lines that no width breaks: a command or a path that is broken cannot be copied."""
+    return Text(lines, no_wrap=True)
 
 
 def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
@@ -224,14 +236,21 @@ def paper(run: Run, paper: str, planner: str) -> Group:
     """Return gold and one plan side by side: what matched and why, what was missed, what was spurious."""
     rows = run.pairs[(run.pairs["paper"] == paper) & (run.pairs["planner"] == planner)]
     table = Table("", show_lines=True, expand=True)
-    for head in ("gold", "plan", "why"):
+    for head in ("gold", "plan", f"why{_limits(run)}"):
         table.add_column(head, ratio=2, overflow="fold")
+    alone = run.meta["settings"].get("alignment") == "one-to-one"
     for _, row in rows[rows["status"] != "candidate"].iterrows():
-        table.add_row(row["status"], _side(row, "gold"), _side(row, "plan"), _evidence(row, rows))
+        table.add_row(row["status"], _side(row, "gold"), _side(row, "plan"), _evidence(row, rows, alone=alone))
     scores = run.papers[(run.papers["paper"] == paper) & (run.papers["planner"] == planner)].iloc[0]
     figures = ", ".join(f"{title} {number(scores[name])}" for name, title in COLUMNS.items() if name in scores)
     headline = f"{safe_terminal(paper)} · {safe_terminal(planner)} · {scores['status']} · {figures}"
     return Group(Text(headline, style="bold"), table)
+
+
+def _limits(run: Run) -> str:
+    """Say from which probability on a pair matches; recorded judges vote, and have none."""
+    limit = run.signature.thresholds.split("/")[-1]
+    return "" if limit == "majority" else f" (a match: {limit} or more)"
 
 
 def _side(row: pd.Series, side: str) -> Text:
@@ -245,18 +264,24 @@ def _side(row: pd.Series, side: str) -> Text:
     return Text("\n".join(lines))
 
 
-def _evidence(row: pd.Series, rows: pd.DataFrame) -> Text:
-    """Probabilities and reasons of a pair; for an entry that stayed alone, its nearest partner."""
+def _evidence(row: pd.Series, rows: pd.DataFrame, *, alone: bool) -> Text:
+    """Probabilities and reasons of a pair; for an entry that stayed alone, its nearest partner, and which entry that
+    one belongs to where an entry has one partner at most."""
     if row["status"] in ("match", "part"):
         return Text("\n".join(_reasons(row)))
     side = "gold" if row["status"] == "missed" else "plan"
     near = rows[rows["status"].isin(("candidate", "match", "part")) & (rows[f"{side}_entry"] == row[f"{side}_entry"])]
     if near.empty:
         return Text("nothing to compare it with")
-    closest = near.sort_values("match_probability", ascending=False).iloc[0]
+    closest = near.sort_values(["match_probability", "part_probability"], ascending=False).iloc[0]
     other = "plan" if side == "gold" else "gold"
-    head = f"nearest: {other} {int(closest[f'{other}_entry'])}. {_text(closest[f'{other}_name'])}"
-    return Text("\n".join([head, *_reasons(closest)]))
+    number_of = int(closest[f"{other}_entry"])
+    lines = [f"nearest: {other} {number_of}. {_text(closest[f'{other}_name'])}", *_reasons(closest)]
+    taken = rows[rows["status"].isin(("match", "part")) & (rows[f"{other}_entry"] == number_of)]
+    if alone and len(taken):
+        partner = taken.iloc[0]
+        lines.append(f"{other} {number_of} is paired with {side} {int(partner[f'{side}_entry'])}")
+    return Text("\n".join(lines))
 
 
 def _reasons(row: pd.Series) -> Sequence[str]:
@@ -281,9 +306,10 @@ def _plain(width: int | None = None) -> Console:
 
 def _print(console: Console, part: RenderableType) -> None:
     """Print a part; of text alone nothing steers the terminal, wherever it came from."""
+    unbroken = isinstance(part, Text) and part.no_wrap is True
     if isinstance(part, str | Text):
         part = Text(safe_terminal(str(part)), style=part.style if isinstance(part, Text) else "")
-    console.print(part, highlight=False)
+    console.print(part, highlight=False, soft_wrap=unbroken)
 
 
 def show(parts: Iterable[RenderableType], *, wide: bool = False) -> None:

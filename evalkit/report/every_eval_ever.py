@@ -101,8 +101,8 @@ def _record(source: _Source, planner: str, row: Mapping[Any, Any]) -> Table:
     signature = source.run.signature
     name = "/".join(_steps(planner))
     made = source.run.meta.get("provenance", {})
-    said = {"note": made.get("note", "")} | made.get("tags", {})
-    config = {"additional_details": {name: value for name, value in said.items() if value}}
+    about = {"note": made.get("note", "")} | made.get("tags", {})
+    config = {"additional_details": {name: value for name, value in about.items() if value}}
     results = [_result(source, figure, row) for figure in map(FIGURES.__getitem__, shown_in("logs"))]
     return {
         "schema_version": SCHEMA,

@@ -23,7 +23,7 @@ from evalkit.storage.tables import to_csv
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 MARKS = {"better": "▲", "worse": "▼", "no change": "=", "inconclusive": "?"}
-MARKS_SAID = "▲ better, ▼ worse, ? not told apart, = no change, after correction for all looks"
+LEGEND = "▲ better, ▼ worse, ? not told apart, = no change, after correction for all looks"
 SHOWN_ENTRIES = 20
 _OWN = re.compile(r"~?\d{4}-\d\d-\d\d|[-+]?\d\.\d{3}( \[\d\.\d\d, \d\.\d\d\]| [▲▼?=])?|[●· ]+|\d+( of \d+)?|\d+%|–")
 ENTRY_HEADS = ("gold entry", "paper", "turns", "found in", "runs", "first found", "last lost", "found again")
@@ -46,7 +46,7 @@ def history(result: History, *, wide: bool = False) -> Iterator[RenderableType]:
         yield from small_lines(group)
         yield from (Text(line) for line in conclusions(result, group))
         if not place and any(line.previous for line in group.lines):
-            yield Text(MARKS_SAID, style="dim")
+            yield Text(LEGEND, style="dim")
     if any(not line.run.says_time for line in result.lines):
         yield Text("~ the run does not say when it was made; its file's time", style="dim")
     for path, reason in result.unread:
@@ -56,10 +56,10 @@ def history(result: History, *, wide: bool = False) -> Iterator[RenderableType]:
 def _table(result: History, group: Group, *, wide: bool) -> PlannerTable:
     headline = title_of(result.metric)
     first = (headline, "since the last", "since the best", "P(best)", "made", "planner", "tags", "papers", "note")
-    said = f" of {plain(group.lines[-1].planner)}" if len({line.planner for line in group.lines}) == 1 else ""
+    whose = f" of {plain(group.lines[-1].planner)}" if len({line.planner for line in group.lines}) == 1 else ""
     count = f"{len(group.lines)} run{'s' * (len(group.lines) != 1)}"
     table = PlannerTable(
-        f"{headline}{said}: {count}", _heads(result, wide=wide), folded=("tags", "note", "planner"), first=first,
+        f"{headline}{whose}: {count}", _heads(result, wide=wide), folded=("tags", "note", "planner"), first=first,
         hint="--wide shows all", name="run",
     )  # fmt: skip
     best = group.best
@@ -149,11 +149,11 @@ def conclusions(result: History, group: Group) -> Iterator[str]:
     if best is None or len(group.lines) < 2:
         return
     value = f"{number(best.scored.value)}{brackets(best.scored.low, best.scored.high)}"
-    said = f"best so far: {plain(best.run.name)}, {title_of(result.metric)} {value}"
+    leader = f"best so far: {plain(best.run.name)}, {title_of(result.metric)} {value}"
     if best.best_probability is None:
-        yield said
+        yield leader
         return
-    yield f"{said}; best of the {len(group.lines)} in {share(best.best_probability)} of resampled papers"
+    yield f"{leader}; best of the {len(group.lines)} in {share(best.best_probability)} of resampled papers"
     if looks > 1:
         p = LEVEL / looks
         by = CORRECTIONS["bh" if group.lines[-1].run.settings.get("correction") == "bh" else "holm"]

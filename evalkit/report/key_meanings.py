@@ -337,7 +337,7 @@ KEYS: Mapping[str, str] = {
 
 
 def key_meaning(key: str, holder: str) -> str:
-    """Return what a key says below the key that holds it; "" where nobody has said."""
+    """Return what a key says below the key that holds it; "" where nothing is written for it."""
     holder = SAME.get(holder, holder)
     if text := KEYS.get(f"{holder}.{key}") or KEYS.get(key):
         return text

@@ -121,9 +121,9 @@ def table(
         return Table(tuple(runs), signatures, tuple(columns), rows, facts, tuple(corrections), heads)
     planners = dict.fromkeys(planner for own in cells for planner in own)
     nothing: tuple[Cell | None, ...] = (None,) * len(columns)
-    beside = tuple(((name,), tuple(cell for own in cells for cell in own.get(name, nothing))) for name in planners)
+    merged = tuple(((name,), tuple(cell for own in cells for cell in own.get(name, nothing))) for name in planners)
     facts = tuple({"planner": planner} for planner in planners)
-    return Table(tuple(runs), signatures, tuple(columns), beside, facts, tuple(corrections))
+    return Table(tuple(runs), signatures, tuple(columns), merged, facts, tuple(corrections))
 
 
 def slice_table(name: str, run: Run, field: str, columns: Sequence[str] = (), *, intervals: bool = True) -> Table:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Advance(Protocol):
-    """Told how far something is."""
+    """What is called to say how far something is."""
 
     def __call__(self, what: str, done: int, total: int, note: str = "") -> None: ...
 

@@ -80,7 +80,7 @@ def _view(run: Run) -> View:
 
 
 def _columns(run: Run) -> list[str]:
-    """Return the figures beside match F1; weighted ones only where gold has weights."""
+    """Return the figures besides match F1; weighted ones only where gold has weights."""
     return [name for name in COLUMNS if name in run.leaderboard]
 
 

@@ -34,7 +34,7 @@ def _nowhere(*names: str) -> str:
 class Places:
     """Where the other views of these runs are; empty where there is none.
 
-    `data` is what the page's script is told besides: whether it is served, by what token, and where comparisons are.
+    `data` is what else the page's script gets: whether it is served, by what token, and where comparisons are.
     """
 
     home: str = ""
@@ -95,11 +95,11 @@ def _lead(result: History, main: Group | None) -> Iterator[str]:
     if main is None:
         yield "There is no run yet; one that is written here appears by itself."
         return
-    said = list(conclusions(result, main))
+    sentences = list(conclusions(result, main))
     apart = sum(len(group.lines) for group in result.groups[1:])
-    beside = f", and {apart} that may not be compared with them" if apart else ""
-    yield f"{len(main.lines)} run{'s' * (len(main.lines) != 1)} of {main.lines[-1].planner}{beside}."
-    yield from (f"{sentence[:1].upper()}{sentence[1:]}." for sentence in said)
+    others = f", and {apart} that may not be compared with them" if apart else ""
+    yield f"{len(main.lines)} run{'s' * (len(main.lines) != 1)} of {main.lines[-1].planner}{others}."
+    yield from (f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences)
 
 
 def _scale_end(result: History) -> float:

@@ -194,7 +194,7 @@ def _gate_key(item: Field[Any]) -> Schema:
 
 
 def _facts() -> dict[str, Schema]:
-    """Return what gold may say about a paper or an entry beside its fields."""
+    """Return what gold may say about a paper or an entry besides its fields."""
     value = maybe(TEXT, NUMBER)
     facts: dict[str, Schema] = {
         "weight": {"type": "number", "minimum": LEAST_WEIGHT, "maximum": LARGEST_WEIGHT},

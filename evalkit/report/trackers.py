@@ -37,7 +37,7 @@ Figure = tuple[str, str, float]  # planner, figure, value
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a tracker is told of a run; `key` stands for its signature and figures, `made` says how it came to be."""
+    """What a tracker gets of a run; `key` stands for its signature and figures, `made` says how it came to be."""
 
     key: str
     name: str
@@ -67,7 +67,7 @@ class Entry:
 
 
 def entry_of(folder: Path) -> Entry:
-    """Return what a tracker is told of the run in this folder; links in it are not followed."""
+    """Return what a tracker gets of the run in this folder; links in it are not followed."""
     run = load_run(folder)
     figures = tuple(figures_by_planner(run))
     made = {"settings": run.meta["settings"], "signature": run.signature.table}
@@ -89,8 +89,8 @@ def _flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]
 def _tags(run: Run) -> dict[str, str]:
     """Return the run's tags and note, and the commit of its plans."""
     made = run.meta.get("provenance", {})
-    said = {"note": made.get("note", ""), "commit": (made.get("git") or {}).get("commit", "")} | made.get("tags", {})
-    return {name: value[:LONGEST_VALUE] for name, value in said.items() if value}
+    about = {"note": made.get("note", ""), "commit": (made.get("git") or {}).get("commit", "")} | made.get("tags", {})
+    return {name: value[:LONGEST_VALUE] for name, value in about.items() if value}
 
 
 def tracker_name(name: str) -> str:
@@ -219,12 +219,12 @@ def _fill_wandb(wandb: Any, run: Any, entry: Entry) -> None:
 
 def _trackio(entry: Entry, project: str) -> bool:
     """Send a run to Trackio's local store, or to the server or space that its own variables name."""
-    with _trackio_words(project) as told:
+    with _trackio_words(project) as warned:
         import trackio
 
         name = f"{entry.name} {entry.key}"
         known = _in_trackio(trackio, entry, project, name)
-        if known or _losses(told):
+        if known or _losses(warned):
             return False
         columns, rows = entry.table
         artifact = trackio.Artifact(f"evalkit-{entry.key}", type="evalkit-run")
@@ -244,18 +244,18 @@ def _trackio(entry: Entry, project: str) -> bool:
 def _trackio_words(project: str) -> Iterator[list[warnings.WarningMessage]]:
     """Keep what Trackio prints off standard output; what it refuses, and what it warns is lost, is a user's error."""
     try:
-        with warnings.catch_warnings(record=True) as told, redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(record=True) as warned, redirect_stdout(io.StringIO()):
             warnings.simplefilter("always")
-            yield told
+            yield warned
     except Exception as error:  # whatever its client and the libraries below raise
         raise InputError(f"Trackio, project {shown(project)}: {error}") from error
-    if lost := _losses(told):
+    if lost := _losses(warned):
         raise InputError(f"Trackio, project {shown(project)}: {lost[0]}")
 
 
-def _losses(told: list[warnings.WarningMessage]) -> list[str]:
+def _losses(warned: list[warnings.WarningMessage]) -> list[str]:
     """Return what Trackio warned of: it never fails for what it cannot keep or reach, and goes on."""
-    return [str(item.message) for item in told if "rackio" in str(item.message)]
+    return [str(item.message) for item in warned if "rackio" in str(item.message)]
 
 
 def _in_trackio(trackio: Any, entry: Entry, project: str, name: str) -> bool:

@@ -296,8 +296,8 @@ def _reach(address: str) -> None:
         comm = await asyncio.wait_for(connect(address, timeout=ANSWER), ANSWER)
         comm.abort()
 
-    with _answered(address, "Dask scheduler"), ThreadPoolExecutor(1) as beside:  # a notebook has a loop of its own here
-        beside.submit(asyncio.run, connected()).result()
+    with _answered(address, "Dask scheduler"), ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own here
+        thread.submit(asyncio.run, connected()).result()
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from evalkit.types import Diagnostic, Plan
 
 NAMED = 8  # ids that a message names
 NAMED_LOST = 5  # lost samples that a warning names
+GOLD_NAMES = {"gold", "golds", "reference", "references", "refs", "truth"}  # folders that hold gold, by their names
+PLAN_NAMES = {"plan", "plans", "pred", "preds", "prediction", "predictions"}
 NEAR = 3  # pairs of near ids that a message names
 
 
@@ -71,12 +73,31 @@ def swapped_error(
     )
 
 
+def swapped_warning(pred: object, gold_source: object, refs: Sequence[PlanRef], gold: Iterable[Plan]) -> list[str]:
+    """Return a warning where the plans are a flat list, gold lies in folders, and a folder's name says that it is the
+    other's: gold of one paper each can then be the plans of a single planner."""
+    if not (isinstance(pred, str | Path) and isinstance(gold_source, str | Path)):
+        return []
+    (pred_name, gold_name), top = (Path(place).resolve().name for place in (pred, gold_source)), Path(str(gold_source))
+    nested = all(Path(one.path).parent not in (top, top.parent) for one in gold)
+    named = pred_name.casefold() in GOLD_NAMES or gold_name.casefold() in PLAN_NAMES
+    if not (named and nested and _is_flat(pred, refs)):
+        return []
+    command = f"evalkit score --pred {gold_source} --gold {pred}"
+    return [f"--pred {pred} and --gold {gold_source} look swapped; if they are: {command}"]
+
+
+def _is_flat(pred: str | Path, refs: Sequence[PlanRef]) -> bool:
+    """Say whether all plans lie in the folder itself, or are the one file."""
+    top = Path(readable(str(pred)))
+    return all(top in (Path(ref.path), Path(ref.path).parent) for ref in refs)
+
+
 def _swapped(pred: object, refs: Sequence[PlanRef], problems: Iterable[Diagnostic]) -> bool:
     """Say whether gold looks like the plans of several planners, and the plans like one list a paper."""
     if not isinstance(pred, str | Path):
         return False
-    top = Path(readable(str(pred)))
-    flat = all(top in (Path(ref.path), Path(ref.path).parent) for ref in refs)
+    flat = _is_flat(pred, refs)
     again = [problem for problem in problems if problem.code == "duplicate-gold"]
     return flat and 2 * len(again) >= len({normalise_id(ref.paper) for ref in refs}) > 0
 
@@ -108,7 +129,8 @@ def share_warning(refs: Sequence[PlanRef], unplaced: Iterable[Diagnostic]) -> tu
         return {}, []
     left_out = sum(item.code == "unknown-paper" for item in unplaced)
     facts = {"plans": left_out, "of": len(refs), "papers": papers[:100]}
-    text = f"{len(refs) - left_out:,} of {len(refs):,} plans scored: {left_out:,} are of papers that gold does not know"
+    whose = "1 is of a paper" if left_out == 1 else f"{left_out:,} are of papers"
+    text = f"{len(refs) - left_out:,} of {len(refs):,} plans scored: {whose} that gold does not know"
     return {"not_scored": facts}, [f"{text} ({_named(papers)})"]
 
 

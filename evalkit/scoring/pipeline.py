@@ -22,6 +22,7 @@ from evalkit.scoring.inputs import (
     nothing_meets,
     share_warning,
     swapped_error,
+    swapped_warning,
 )
 from evalkit.scoring.load import (
     BATCH,
@@ -248,7 +249,7 @@ def load(
     if error := all_refused(table):
         raise error
     facts, warnings = share_warning(refs, unplaced)
-    warnings += gold_warnings(problems)
+    warnings += [*swapped_warning(pred, gold, refs, references.values()), *gold_warnings(problems)]
     return Loaded(references, table, spool, [*problems, *diagnostics, *unplaced], facts, warnings)
 
 

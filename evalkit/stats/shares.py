@@ -21,7 +21,7 @@ def wilson(value: float, n: float, level: float = 0.95) -> tuple[float, float]:
 
 
 def design_effect(hits: Array, totals: Array) -> float:
-    """Return the variance of a share over papers beside that of independent pairs; at least 1."""
+    """Return the variance of a share over papers, relative to that of independent pairs; at least 1."""
     n, papers = float(totals.sum()), len(totals)
     value = float(hits.sum() / n) if n else 0.0
     if papers < 2 or value in (0.0, 1.0):

@@ -35,8 +35,8 @@ def documents(
 
     A data set of the hub is such a folder, which is kept in `cache`, and not fetched with `offline`. With `planners`,
     the folders below `root` name the planner; a file at the top belongs to the planner that `root` itself is called
-    after. A link to a file outside the folder is told, and with `strict` refused; so is a link to a folder, which is
-    never followed. Paths and the names they give are readable text from here on, and no longer to be opened.
+    after. A link to a file outside the folder is reported, and refused with `strict`; so is a link to a folder, which
+    is never followed. Paths and the names they give are readable text from here on, and no longer to be opened.
     """
     if is_address(root):
         held = snapshot(str(root), _is_document, largest=LARGEST, offline=offline, cache=cache)

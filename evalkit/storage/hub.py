@@ -302,14 +302,14 @@ class _Hub:
     def _refuse(self, error: Exception) -> NoReturn:
         kinds = {kind.__name__ for kind in type(error).__mro__}
         if "RevisionNotFoundError" in kinds:
-            said = f"no revision {self.address.revision!r}"
+            reason = f"no revision {self.address.revision!r}"
         elif "RepositoryNotFoundError" in kinds:
-            said = "no such data set there, or none that you may read (HF_TOKEN, or `hf auth login`)"
+            reason = "no such data set there, or none that you may read (HF_TOKEN, or `hf auth login`)"
         elif "OfflineModeIsEnabled" in kinds:
-            said = "HF_HUB_OFFLINE keeps it from being asked for"
+            reason = "HF_HUB_OFFLINE keeps it from being asked for"
         else:
-            said = f"cannot be had: {str(error).strip().partition(chr(10))[0] or type(error).__name__}"
-        raise InputError(f"{self.address}: {self._api.endpoint}: {said}") from error
+            reason = f"cannot be had: {str(error).strip().partition(chr(10))[0] or type(error).__name__}"
+        raise InputError(f"{self.address}: {self._api.endpoint}: {reason}") from error
 
 
 def _is_safe(path: str) -> bool:

@@ -219,7 +219,7 @@ def annotate(folder: Path, note: str, tags: Mapping[str, str]) -> None:
     meta = read_meta(folder)
     state = path.stat()
     made = {name: value for name, value in meta.get("provenance", {}).items() if name not in ("note", "tags")}
-    said = {"note": checked_note(note), "tags": checked_tags(tags)}
-    meta["provenance"] = made | {name: value for name, value in said.items() if value}
+    given = {"note": checked_note(note), "tags": checked_tags(tags)}
+    meta["provenance"] = made | {name: value for name, value in given.items() if value}
     write_text(path, f"{json.dumps(meta, indent=1, ensure_ascii=False)}\n")
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))

@@ -355,7 +355,7 @@ def load_run(folder: str | Path) -> Run:
 def read_meta(folder: str | Path) -> dict[str, Any]:
     """Return the facts of a saved run, its run.json; refuse what is none."""
     path = Path(folder) / "run.json"
-    if Path(folder).is_dir() and not path.exists():
+    if not Path(folder).exists() or (Path(folder).is_dir() and not path.exists()):
         raise InputError(f"{folder}: no run there (a folder with a run.json, as `evalkit score --out` writes it)")
     try:
         meta: dict[str, Any] = json.loads(read_text(path), object_pairs_hook=unrepeated)
@@ -379,7 +379,7 @@ def _place(folder: Path, name: str) -> Path:
 def read_columns(
     folder: str | Path, name: str, signature: Signature, columns: Sequence[str], optional: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Return some columns of one table of a saved run, beside those that say what its rows are about."""
+    """Return some columns of one table of a saved run, besides those that say what its rows are about."""
     about = (*NEEDED[name], *UNIQUE.get(name, ()), "signature")
     return _table(Path(folder), name, signature, (*columns, *optional, *about), columns)
 

@@ -231,8 +231,8 @@ class BatchServer:
             return self._none(request, UNTOUCHED[code], "")
         if not isinstance(response, dict) or response.get("status_code") != 200:
             failure = body.get("error") if isinstance(body, dict) else error
-            said = failure.get("message") if isinstance(failure, dict) else None
-            return self._none(request, "failed", said if isinstance(said, str) else "a request failed")
+            message = failure.get("message") if isinstance(failure, dict) else None
+            return self._none(request, "failed", message if isinstance(message, str) else "a request failed")
         try:
             text, complete, used = read_completion(body)
         except ValueError as wrong:
@@ -289,9 +289,9 @@ def state_in(tree: Any, requests: int) -> State:
     errors = tree.get("errors")
     data = errors.get("data") if isinstance(errors, dict) else None
     first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
-    said = first.get("message")
+    message = first.get("message")
     return State(status, min(done, requests), requests, tuple(filter(None, files)),
-                 said if isinstance(said, str) else "")  # fmt: skip
+                 message if isinstance(message, str) else "")  # fmt: skip
 
 
 def lines_of(content: bytes) -> tuple[list[dict[str, Any]], str]:

@@ -14,8 +14,8 @@ CHARACTERS = 4  # a token, roughly: no tokenizer is the same for every model
 REPLY_TOKENS = 60  # of one verdict with its reason
 OVERHEAD = 30  # tokens of the schema and of the message's frame
 MILLION = 1_000_000
-THINKING = 4096  # tokens that a reply may have beside its verdicts
-BATCH_PRICE = 0.5  # of a request in a batch, beside one that is answered at once
+THINKING = 4096  # tokens that a reply may have besides its verdicts
+BATCH_PRICE = 0.5  # of a request in a batch, compared with one that is answered at once
 
 
 class NoReply(Exception):

@@ -1,6 +1,6 @@
 """Measure how near two lists' words and phrases are in meaning, from the vectors of their texts.
 
-Products of vectors on the grid are exact (see `embeddings`), so no similarity depends on what it was computed beside.
+Products of vectors on the grid are exact (see `embeddings`), so no similarity depends on what was computed with it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evalkit.matching.features.coverage import rivals
 from evalkit.matching.features.registry import Feature
 from evalkit.matching.features.words import SOURCES, floor, reason_of
 
-COMPOSED = tuple(name for name in SOURCES if name != "tail")  # what is told by the weighted mean of its words
+COMPOSED = tuple(name for name in SOURCES if name != "tail")  # what the weighted mean of its words stands for
 COMPARED = {
     "": "",
     ".apart": ", less what all entries share",
