@@ -15,9 +15,11 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import entry, gold, plan
+from scipy.stats import t as student
 
 from evalkit import cli
 from evalkit.comparison import Check, GateReport, Snapshot, compare, evaluate_gate, parse_gate, snapshot_of
+from evalkit.comparison.outlook import trip_rates
 from evalkit.errors import InputError, SettingsError
 from evalkit.report import ci
 from evalkit.scoring.pipeline import score_run
@@ -151,6 +153,103 @@ def test_inconclusive_passes_by_default_and_states_its_power() -> None:
 def test_strict_takes_any_sure_drop_for_a_regression() -> None:
     assert gate_report("margin = 0.5", ALL_LOST).verdict == "pass"
     assert gate_report("margin = 0.5", ALL_LOST, strict=True).verdict == "regressed"
+
+
+TENTHS = [entry(part) for part in (
+    "shifted window attention", "relative position bias", "dropout rate", "label smoothing", "momentum encoder",
+    "optimizer warmup", "contrastive clustering", "graph pooling", "beam search width", "tokenizer vocabulary",
+)]  # fmt: skip
+ELSE = [entry(part) for part in (
+    "audio resampling filter", "satellite imagery crop", "protein folding template", "chess opening book",
+    "weather station grid", "coffee roasting curve", "violin tuning peg", "glacier snow season", "parking meter coin",
+    "lighthouse lens",
+)]  # fmt: skip
+
+
+def tenths(*hits: int) -> Snapshot:
+    """A planner whose F1 on each paper is so many tenths: ten entries in gold, ten in the plan, so many the same."""
+    golds = [gold(*TENTHS, paper=paper) for paper, _ in zip(PAPERS, hits, strict=False)]
+    given = [
+        plan(*TENTHS[:count], *ELSE[count:], paper=paper, planner="p")
+        for paper, count in zip(PAPERS, hits, strict=False)
+    ]
+    return snapshot_of(score_run(given, golds, LEXICAL), "tenths")
+
+
+@pytest.mark.parametrize(
+    ("rule", "base", "new", "verdict"),
+    [
+        # The mean of 0.3, 0.2 and 0.1 is 0.2; as floats it is 0.19999999999999998.
+        ("floor = 0.2", (3, 2, 1), (3, 2, 1), "pass"),
+        ("floor = 0.2001", (3, 2, 1), (3, 2, 1), "regressed"),
+        ("paper_floor = 0.1", (3, 2, 1), (3, 2, 1), "pass"),
+        # 0.1 less on every paper: the interval is -0.1 at both ends, but for what rounding makes of it.
+        ("margin = 0.1", (4, 5, 6, 7, 4, 5), (3, 4, 5, 6, 3, 4), "pass"),
+        ("margin = 0.0999", (4, 5, 6, 7, 4, 5), (3, 4, 5, 6, 3, 4), "regressed"),
+        ("max_drop = 0.1", (4, 5, 6, 7, 4, 5), (3, 4, 5, 6, 3, 4), "pass"),
+    ],
+)
+def test_what_is_at_a_limit_passes(rule: str, base: tuple[int, ...], new: tuple[int, ...], verdict: str) -> None:
+    report = gate_report(rule, tenths(*new), tenths(*base))
+    assert [check.verdict for check in report.checks] == [verdict], report.checks
+
+
+def test_the_same_drop_on_every_paper_says_nothing_of_what_could_be_seen() -> None:
+    """Differences without spread have no standard error: a dash, not 0.000."""
+    (change,) = compare(tenths(4, 5, 6, 7, 4, 5), tenths(3, 4, 5, 6, 3, 4), figures=()).headline
+    assert (change.difference, change.low, change.high) == (pytest.approx(-0.1),) * 3
+    assert (change.standard_error, change.detectable, change.papers_needed) == (0.0, None, None)
+
+
+def test_a_floor_of_every_paper_holds_on_papers_that_only_new_has() -> None:
+    """With --missing skip, base leaves out paper c, for which it has no plan; on it, new has 0."""
+    skip, golds = replace(LEXICAL, missing="skip"), [gold(*TENTHS, paper=paper) for paper in PAPERS[:3]]
+    good = [plan(*TENTHS, paper=paper, planner="p") for paper in PAPERS[:2]]
+    base = snapshot_of(score_run(good, golds, skip), "base")
+    new = snapshot_of(score_run([*good, plan(*ELSE, paper=PAPERS[2], planner="p")], golds, skip), "new")
+    (check,) = gate_report("paper_floor = 0.5", new, base).checks
+    assert (check.verdict, check.message, check.details) == (
+        "regressed", "1 of 3 papers are below", ("paper c: 0.000",),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "choices", "strict", "trips_from"),
+    [
+        # One of twelve papers falls by 1/3: an error of 1/36, and t(0.975, 11) = 2.200985 of it are 0.061138.
+        ("margin = 0.05", "", False, 0.05 + 2.200985 / 36),
+        # Inconclusive trips: what is not wholly above -0.05.
+        ("margin = 0.05", "[gate]\ninconclusive = 'fail'", False, 0.05 - 2.200985 / 36),
+        ("margin = 0.05", "", True, 0.05 - 2.200985 / 36),
+        # --strict also trips on a drop that is sure, which comes first where the margin is wide.
+        ("margin = 0.2", "", True, 2.200985 / 36),
+        ("margin = 0.2", "[gate]\ninconclusive = 'fail'", False, 0.2 - 2.200985 / 36),
+        ("max_drop = 0.02\nsignificant = true", "", False, 2.200985 / 36),
+        ("max_drop = 0.02\nsignificant = true", "", True, 0.02),
+        # What a rule trips on without a test counts as well.
+        ("margin = 0.05\nmax_drop = 0.02", "", False, 0.02),
+    ],
+)
+def test_the_outlook_is_that_of_the_rules_as_they_are_applied(
+    rule: str, choices: str, strict: bool, trips_from: float
+) -> None:
+    (outlook,) = gate_report(rule, ONE_LOST, choices=choices, strict=strict).outlook
+    # The difference is t about the true one: without a drop it is below -limit so often, with one of 0.1 so often.
+    assert outlook.alarms == pytest.approx(student.cdf(-trips_from * 36, 11), abs=1e-6)
+    assert outlook.catches[-1] == (0.1, pytest.approx(student.cdf((0.1 - trips_from) * 36, 11), abs=1e-6))
+
+
+def test_nothing_is_foreseen_where_no_rule_can_tell() -> None:
+    """Four papers have no interval. On five, one test can be below 5% (1/32), but not when two are corrected for."""
+    assert gate_report("margin = 0.05", tenths(1, 2, 3, 5), tenths(2, 3, 4, 4)).outlook == ()
+    one = gate_report("max_drop = 0.01\nsignificant = true", tenths(1, 2, 3, 5, 5), tenths(2, 3, 4, 4, 6))
+    # Four differences of -0.1 and one of 0.1: s^2 = (4 * 0.04^2 + 0.16^2) / 4 = 0.008, an error of 0.04; t(0.975, 4).
+    assert one.outlook[0].catches[-1][1] == pytest.approx(student.cdf(0.1 / 0.04 - 2.776445, 4), abs=1e-6)
+    rule = parse_gate("[[rule]]\nmax_drop = 0.01\nsignificant = true", "gate.toml").rules[0]
+    assert trip_rates(rule, 0.02, 5, 2, (0.0, 0.1), unsure=False) == (0.0, 0.0)
+    # Of figures that labels correct, the interval decides, planner by planner.
+    labelled = replace(rule, corrected=True)
+    assert parse_gate("[[rule]]\nmax_drop = 0.01\nsignificant = true\ncorrected = true", "g").tests(labelled, 7) == 1
 
 
 def test_each_demand_checks_each_matching_planner() -> None:

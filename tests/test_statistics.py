@@ -530,6 +530,8 @@ def test_papers_needed(n: int, detectable: float, target: float, papers: int | N
         (-0.03, -0.01, 0.02, "inconclusive", "regressed"),
         (-0.015, -0.005, 0.02, "pass", "regressed"),
         (0.0, 0.0, 0.0, "pass", "pass"),
+        (-0.02 - 1e-12, -0.02 - 1e-12, 0.02, "pass", "regressed"),  # at the margin, but for rounding
+        (-1e-12, -1e-13, 0.0, "pass", "pass"),
         (NAN, NAN, 0.02, "inconclusive", "inconclusive"),
     ],
 )

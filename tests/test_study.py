@@ -102,6 +102,13 @@ def test_a_planner_asked_again_by_hand() -> None:
     assert study.alarms == {"headline": pytest.approx(again.alarms)}
 
 
+def test_rules_that_fail_what_is_inconclusive_trip_more_often() -> None:
+    """As above with an error of 0.0680: it trips where the interval reaches below -0.05, from a drop of -0.0998 on."""
+    again, _ = studied(SAMPLED, f"[gate]\ninconclusive = 'fail'\n{RULE}").expectations
+    error = math.sqrt(1 / 216)
+    assert again.alarms == pytest.approx(student.cdf(-0.05 / error + 2.200985, 11), abs=1e-6)
+
+
 def test_what_samples_buy_by_hand() -> None:
     (design,) = studied(SAMPLED).designs
     assert (design.planner, design.papers, design.samples) == ("p", 12, 2)

@@ -136,7 +136,8 @@ def evaluate_gate(comparison: Comparison, gate: Gate, *, strict: bool = False) -
         demanded = [demand for demand in DEMANDS if getattr(rule, demand) not in (None, ())]
         checks.extend(DEMANDS[demand](case) for demand in demanded for case in cases)
     checks.extend(_missing_planners(comparison, gate))
-    return GateReport(comparison, tuple(checks), strict or gate.inconclusive == "fail", gate_outlooks(comparison, gate))
+    outlooks = gate_outlooks(comparison, gate, strict=strict)
+    return GateReport(comparison, tuple(checks), strict or gate.inconclusive == "fail", outlooks)
 
 
 def _slices_of(comparison: Comparison, rule: Rule) -> Sequence[str]:
@@ -203,7 +204,7 @@ def _max_drop(case: _Case) -> Check:
     verdict: Verdict = "pass"
     if change.difference is None:
         verdict = "inconclusive" if change.base is not None or rule.corrected else "pass"
-    elif -change.difference > limit + 1e-9:
+    elif -change.difference > limit + stats.ROUNDING:
         verdict = "regressed" if change.is_significant or not rule.significant else "inconclusive"
     demand = f"{rule.figure} drops by at most {limit:g}" + (", when significant" if rule.significant else "")
     details = _detectable(change, limit) if verdict == "inconclusive" else ()
@@ -213,7 +214,7 @@ def _max_drop(case: _Case) -> Check:
 def _floor(case: _Case) -> Check:
     """Hold the figure of the new run against a fixed least value."""
     value, floor = case.change.new, case.rule.floor or 0.0
-    verdict: Verdict = "inconclusive" if value is None else "pass" if value >= floor else "regressed"
+    verdict: Verdict = "inconclusive" if value is None else "pass" if value >= floor - stats.ROUNDING else "regressed"
     return case.check(f"{case.rule.figure} at least {floor:g}", verdict, f"it is {_text(value)}")
 
 
@@ -226,13 +227,16 @@ def _coverage(case: _Case) -> Check:
     share = len(planned) / len(names) if names else 0.0
     absent = [f"no plan: {names[key]}" for key in sorted(map(str, set(names) - planned))]
     message = f"{len(planned)} of {len(names)} papers have a plan"
-    return case.check(f"coverage at least {least:g}", "pass" if share >= least else "regressed", message, absent)
+    return case.check(
+        f"coverage at least {least:g}", "pass" if share >= least - stats.ROUNDING else "regressed", message, absent
+    )
 
 
 def _paper_floor(case: _Case) -> Check:
-    """Demand that no single paper is below a value; papers where the figure is undefined do not count."""
-    floor, rows = case.rule.paper_floor or 0.0, case.papers()
-    below = rows[rows["new"] < floor].sort_values(["new", "paper"])
+    """Demand that no single paper of new is below a value, whether base has it or not; undefined ones do not count."""
+    floor, own = case.rule.paper_floor or 0.0, papers_of(case.comparison.new, case.planner)
+    rows = pd.DataFrame({"paper": own["paper"], "new": per_paper(own, case.rule.metric)})
+    below = rows[rows["new"] < floor - stats.ROUNDING].sort_values(["new", "paper"])
     lines = [f"{paper}: {new:.3f}" for paper, new in zip(below["paper"], below["new"], strict=True)]
     message = f"{len(below)} of {int(rows['new'].notna().sum())} papers are below"
     demand = f"{case.rule.metric} at least {floor:g} on every paper"
@@ -242,7 +246,7 @@ def _paper_floor(case: _Case) -> Check:
 def _paper_max_drop(case: _Case) -> Check:
     """Demand that no single paper lost more than a value."""
     limit, rows = case.rule.paper_max_drop or 0.0, case.papers()
-    below = rows[rows["difference"] < -limit - 1e-9].sort_values(["difference", "paper"])
+    below = rows[rows["difference"] < -limit - stats.ROUNDING].sort_values(["difference", "paper"])
     columns = (below[name] for name in ("paper", "base", "new"))
     lines = [f"{paper}: {base:.3f} → {new:.3f}" for paper, base, new in zip(*columns, strict=True)]
     message = f"{len(below)} of {int(rows['difference'].notna().sum())} papers drop by more"

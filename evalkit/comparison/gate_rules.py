@@ -120,7 +120,12 @@ class Gate:
         return tuple(name for name in dict.fromkeys(tested) if name != self.metrics[0])
 
     def tests(self, rule: Rule, planners: int) -> int:
-        """Return how many tests the p of a rule's figure is corrected for, with so many planners."""
+        """Return how many tests the p of a rule's figure is corrected for, with so many planners.
+
+        One where labels correct the figure: its interval decides, planner by planner.
+        """
+        if rule.corrected:
+            return 1
         return planners * len(self.tested) if rule.metric in self.tested else planners
 
     @property

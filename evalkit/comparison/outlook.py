@@ -1,4 +1,7 @@
-"""How often the rules of a gate would trip on the papers at hand, without a change and with one."""
+"""How often the rules of a gate would trip on the papers at hand, without a change and with one.
+
+A difference is taken as Student's t about the true one, so that it is enough to know from which drop on a rule trips.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +27,25 @@ class Outlook:
     catches: Rates
 
 
-def gate_outlooks(comparison: Comparison, gate: Gate) -> tuple[Outlook, ...]:
-    """Return what the rules on figures can do on these papers, with the spread of these differences."""
+def gate_outlooks(comparison: Comparison, gate: Gate, *, strict: bool = False) -> tuple[Outlook, ...]:
+    """Return what the rules on figures can do on these papers, with the spread of these differences.
+
+    Below five papers there is no interval and no p below 5%: nothing to foresee.
+    """
     outlooks = []
     for rule in filter(has_test, gate.rules):
         names = [name for _, name in comparison.pairs if fnmatchcase(name, rule.planner)]
         changes = [comparison.change(name, rule.figure) for name in names]
-        known = [change for change in changes if change.standard_error]
+        known = [item for item in changes if item.standard_error and item.papers >= stats.FEWEST_PAPERS]
         if not known:
             continue
         tests = gate.tests(rule, len(comparison.pairs))
+        unsure = strict or gate.inconclusive == "fail"
         rates = [
-            trip_rates(rule, change.standard_error or 0.0, change.papers, tests, (0.0, *DROPS)) for change in known
+            trip_rates(
+                rule, item.standard_error or 0.0, item.papers, tests, (0.0, *DROPS), unsure=unsure, strict=strict
+            )
+            for item in known
         ]
         alarms, *caught = zip(*rates, strict=True)
         catches = tuple((drop, sum(row) / len(row)) for drop, row in zip(DROPS, caught, strict=True))
@@ -53,17 +63,31 @@ def any_alarm(alarms: Sequence[float]) -> float:
     return 1 - math.prod(1 - rate for rate in alarms)
 
 
-def trip_rates(rule: Rule, standard_error: float, papers: int, tests: int, drops: Sequence[float]) -> tuple[float, ...]:
-    """Return how often the rule trips for a planner, one of so many tests, when its true drop is each of `drops`."""
-    threshold = _trips_from(rule, standard_error, papers, tests)
+def trip_rates(
+    rule: Rule,
+    standard_error: float,
+    papers: int,
+    tests: int,
+    drops: Sequence[float],
+    *,
+    unsure: bool,
+    strict: bool = False,
+) -> tuple[float, ...]:
+    """Return how often the rule trips for a planner, one of so many tests, when its true drop is each of `drops`.
+
+    `unsure`: whether it trips where it is inconclusive; `strict` trips on any drop that is sure as well.
+    """
+    threshold = _trips_from(rule, standard_error, papers, tests, unsure=unsure, strict=strict)
     return tuple(stats.alarm_rate(drop, standard_error, papers, threshold) for drop in drops)
 
 
-def _trips_from(rule: Rule, standard_error: float, papers: int, tests: int) -> float:
+def _trips_from(rule: Rule, standard_error: float, papers: int, tests: int, *, unsure: bool, strict: bool) -> float:
     """Return the drop from which on the rule trips."""
     limits = []
     if rule.margin is not None:
-        limits.append(rule.margin + stats.significant_from(standard_error, papers))
-    if rule.max_drop is not None and rule.significant:
-        limits.append(max(rule.max_drop, stats.significant_from(standard_error, papers, tests=tests)))
+        reach = stats.significant_from(standard_error, papers)  # of the interval, to each side
+        limits += [rule.margin - reach if unsure else rule.margin + reach, *([reach] if strict else [])]
+    if rule.max_drop is not None:
+        sure = stats.significant_from(standard_error, papers, tests=tests)
+        limits.append(max(rule.max_drop, sure) if rule.significant and not unsure else rule.max_drop)
     return min(limits)

@@ -124,7 +124,7 @@ def study_gate(run: Run, name: str, gate: Gate, target: float = TARGET) -> GateS
         raise InputError(f"--target {target:g}: expected a number above 0, and at most 1")
     rows = _rows(run, name)
     planners = {planner: _planner(planner, table) for planner, table in rows.items()}
-    expectations = []
+    expectations, unsure = [], gate.inconclusive == "fail"
     for rule in filter(has_test, gate.rules):
         names = [planner for planner in rows if fnmatchcase(planner, rule.planner)]
         if not names:
@@ -135,9 +135,9 @@ def study_gate(run: Run, name: str, gate: Gate, target: float = TARGET) -> GateS
         for planner in names:
             again = _again(planners[planner]) if rule.figure == FIGURE else math.nan
             papers, tests = len(rows[planner]), gate.tests(rule, len(rows))
-            expectations.append(_expectation(rule, planner, "asked again", again, papers, tests))
+            expectations.append(_expectation(rule, planner, "asked again", again, papers, tests, unsure))
             other = variances.get(planner, math.nan)
-            expectations.append(_expectation(rule, planner, "another planner", other, papers, tests))
+            expectations.append(_expectation(rule, planner, "another planner", other, papers, tests, unsure))
     variances = _variances(rows, FIGURE)
     designs = tuple(_design(planner, planners, variances[planner.name], target) for planner in planners.values())
     return GateStudy(name, target, tuple(expectations), _any_alarms(expectations), designs)
@@ -183,12 +183,14 @@ def _again(planner: _Planner) -> float:
     return 2 * planner.noise
 
 
-def _expectation(rule: Rule, planner: str, change: Change, variance: float, papers: int, tests: int) -> Expectation:
-    """Return how often a rule trips where the difference has this variance over a paper."""
+def _expectation(
+    rule: Rule, planner: str, change: Change, variance: float, papers: int, tests: int, unsure: bool
+) -> Expectation:
+    """Return how often a rule trips where the difference varies so over a paper; `unsure` as in `trip_rates`."""
     if math.isnan(variance) or papers < stats.FEWEST_PAPERS:
         return Expectation(rule.name, planner, change, papers)
     error = math.sqrt(variance / papers)
-    alarms, *caught = trip_rates(rule, error, papers, tests, (0.0, *DROPS))
+    alarms, *caught = trip_rates(rule, error, papers, tests, (0.0, *DROPS), unsure=unsure)
     catches = tuple(zip(DROPS, caught, strict=True))
     could_see = _known(stats.minimum_detectable(error, papers, tests=tests))
     return Expectation(rule.name, planner, change, papers, alarms, catches, could_see)

@@ -22,6 +22,7 @@ from evalkit.stats.measures import Measure, divide, formula_measure, macro, micr
 from evalkit.stats.multiplicity import benjamini_hochberg, correct, holm, rank_intervals, shaffer
 from evalkit.stats.permutation import PairTests, against_baseline, all_pairs, chosen_pairs, least_p, paired_test
 from evalkit.stats.power import (
+    ROUNDING,
     Verdict,
     alarm_rate,
     minimum_detectable,
@@ -39,6 +40,7 @@ __all__ = [
     "FEWEST_PAPERS",
     "FEW_PAPERS",
     "RESAMPLES",
+    "ROUNDING",
     "Difference",
     "Intervals",
     "Measure",

@@ -92,6 +92,7 @@ def differences(
         pair = Measure(measure.sums[:, [base, new]], measure.metric)
         n = int(effective_papers(pair, labelled).min())
         error = standard_error(pair, 0, 1, labelled=labelled)
+        error = 0.0 if error <= _ALIKE else error
         value = float(np.diff(pair.values)[0])
         reach = float(_quantile(np.array([n]), level)[0]) * error if n >= FEWEST_PAPERS else math.nan
         results.append(Difference(value, value - reach, value + reach, error, n))

@@ -13,6 +13,7 @@ from evalkit.stats.permutation import least_p
 from evalkit.stats.student import below, quantile
 
 Verdict = Literal["pass", "regressed", "inconclusive"]
+ROUNDING = 1e-9  # a figure this near to a limit is at it: 0.3, 0.2 and 0.1 have a mean of 0.19999999999999998
 _NORMAL_REACH = 1.959963984540054 + 0.8416212335729143  # the normal distribution's quantiles at 97.5 and 80%
 
 
@@ -24,9 +25,14 @@ def minimum_detectable(
     It is (t(1 - level / (2 tests)) + t(power)) * SE with papers - 1 degrees of freedom. NaN where no difference can be
     found: the least p that so many papers can have, times the tests, is not below the level.
     """
-    if papers < 2 or max(tests, 1) * least_p(papers) >= level:
+    if papers < 2 or _is_hopeless(papers, tests, level):
         return math.nan
     return (quantile(papers - 1, level / (2 * max(tests, 1))) + quantile(papers - 1, 1 - power)) * standard_error
+
+
+def _is_hopeless(papers: int, tests: int, level: float) -> bool:
+    """Tell whether no p of so many papers can be below the level, corrected for so many tests."""
+    return max(tests, 1) * least_p(papers) >= level
 
 
 def papers_needed(n: int, detectable: float, target: float) -> int | None:
@@ -71,9 +77,10 @@ def verdict(low: float, high: float, margin: float, *, strict: bool = False) -> 
     *regressed*: the upper end is below -margin, or below 0 with `strict` (even when the lower end is above -margin);
     *pass*: the lower end is not below -margin, so that a run against itself passes with margin 0.
     """
-    if high < -margin or (strict and high < 0):
+    least = -margin - ROUNDING
+    if high < least or (strict and high < -ROUNDING):
         return "regressed"
-    return "pass" if low >= -margin else "inconclusive"
+    return "pass" if low >= least else "inconclusive"
 
 
 def alarm_rate(drop: float, standard_error: float, papers: int, threshold: float) -> float:
@@ -83,11 +90,13 @@ def alarm_rate(drop: float, standard_error: float, papers: int, threshold: float
     """
     if papers < 2 or math.isnan(standard_error):
         return math.nan
-    if standard_error == 0:
+    if standard_error == 0 or math.isinf(threshold):
         return float(drop > threshold)
     return below(papers - 1, (drop - threshold) / standard_error)
 
 
 def significant_from(standard_error: float, papers: int, *, tests: int = 1, level: float = 0.05) -> float:
-    """Return the difference from which on a two-sided test, one of so many, is significant."""
-    return quantile(papers - 1, level / (2 * max(tests, 1))) * standard_error if papers > 1 else math.nan
+    """Return the difference from which on a two-sided test, one of so many, is significant; infinity where none is."""
+    if papers < 2 or _is_hopeless(papers, tests, level):
+        return math.inf
+    return quantile(papers - 1, level / (2 * max(tests, 1))) * standard_error
