@@ -33,10 +33,11 @@ def pairs_in(message: str) -> list[dict[str, Any]]:
 class JudgeServer:
     """`script` has what happens to the first requests, one word each, `always` to those after it.
 
-    Words: ok, slow, 429, 500, 401, cut, broken, schema, ids, missing, gullible, uncounted, odd; fenced, prose, think,
-    twice wrap the answer. `forms` are the kinds of `response_format` that it knows, as llama-cpp-python's server knows
-    text and json_object; `knows_max_tokens` off refuses that, as some hosted models do. It speaks Anthropic's protocol
-    too; there "tool" and "text" are the forms.
+    Words: ok, slow, 429, 500, 401, cut, broken, schema, ids, missing, gullible, uncounted, odd, refused, filtered,
+    parts, eos; fenced, prose, think, twice wrap the answer. `retry_after` is what a 429 asks to wait. `forms` are the
+    kinds of `response_format` that it knows, as llama-cpp-python's server knows text and json_object;
+    `knows_max_tokens` off refuses that, as some hosted models do. It speaks Anthropic's protocol too; there "tool" and
+    "text" are the forms.
     """
 
     def __init__(self, script: Sequence[str] = (), decide: Decide = same_part, *, always: str = "ok") -> None:
@@ -45,6 +46,7 @@ class JudgeServer:
         self._script, self._decide, self._always = list(script), decide, always
         self._lock = threading.Lock()
         self.slowness = 0.5
+        self.retry_after = "0"
         self.forms: Sequence[str] = ("json_schema", "json_object", "text")
         self.knows_max_tokens = True
         self.knows_temperature = True
@@ -71,9 +73,18 @@ class JudgeServer:
             return int(how), {"error": {"message": f"no: {self.headers[-1].get('authorization')}", "type": "t"}}
         if how == "odd":
             return 200, {"choices": [{"message": None}], "usage": {"prompt_tokens": None}}
-        content = self.answers(body["messages"][1]["content"], how)
-        choice = {"index": 0, "finish_reason": "length" if how == "cut" else "stop",
-                  "message": {"role": "assistant", "content": content}}  # fmt: skip
+        content: Any = self.answers(body["messages"][1]["content"], how)
+        end = {"cut": "length", "filtered": "content_filter", "eos": "eos_token"}.get(how, "stop")
+        choice = {"index": 0, "finish_reason": end, "message": {"role": "assistant", "content": content}}
+        if how in ("refused", "filtered"):
+            choice["message"] = {
+                "role": "assistant",
+                "content": None,
+                "refusal": "I cannot." if how == "refused" else None,
+            }
+        if how == "parts":  # as Mistral's models that think answer
+            thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Well."}]}
+            choice["message"]["content"] = [thinking, {"type": "text", "text": content}]
         usage = None if how == "uncounted" else {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
         return 200, {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"],
                      "choices": [choice], "usage": usage}  # fmt: skip
@@ -105,6 +116,8 @@ class JudgeServer:
         if how == "twice":
             blocks *= 2
         end = "max_tokens" if how == "cut" else "tool_use" if tools else "end_turn"
+        if how == "refused":
+            end, blocks = "refusal", [{"type": "text", "text": "I cannot."}]
         usage = None if how == "uncounted" else {"input_tokens": 100, "output_tokens": 10}
         return 200, {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "content": blocks,
                      "stop_reason": end, "stop_sequence": None, "usage": usage}  # fmt: skip
@@ -263,7 +276,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         if status == 429:
-            self.send_header("Retry-After", "0")
+            self.send_header("Retry-After", self.judge.retry_after)
         self.end_headers()
         self.wfile.write(data[: len(data) // 2] if broken else data)
         if broken:

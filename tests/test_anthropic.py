@@ -104,6 +104,13 @@ def test_rude_servers_end_in_a_complete_run(script: Sequence[str], calls: int, t
         assert judges.budget.calls == calls == len(judge.log)
 
 
+def test_a_model_that_refuses_is_said_to(tmp_path: Path) -> None:
+    judge = speaker(["refused", "refused"])
+    with serving(judge) as url, panel(tmp_path, url, concurrency=1) as judges:
+        judges.ask(QUESTIONS)
+        assert "refuses to answer: I cannot." in judges.trouble()
+
+
 @pytest.mark.parametrize("wrapped", ["ok", "fenced", "prose", "think"])
 def test_a_model_that_may_not_be_made_to_use_a_tool_is_asked_for_text(wrapped: str, tmp_path: Path) -> None:
     judge = speaker(always=wrapped)

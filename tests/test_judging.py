@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -13,6 +14,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from judge_server import Decide, JudgeServer, pairs_in, serving
 from evalkit.cli.options import pairs_prompt, with_judge
 from evalkit.errors import JudgeError, OutputError, SettingsError
 from evalkit.judges.llm import Panel, ReplyCache, parse_prompt
+from evalkit.judges.llm.client import seconds_asked
 from evalkit.judges.llm.prompts import (
     InvalidReply,
     Verdict,
@@ -290,6 +294,43 @@ def test_failures_are_counted_and_not_kept(tmp_path: Path) -> None:
     with serving(judge) as url, panel(tmp_path, url) as judges:
         assert len(judges.ask(QUESTIONS)) == len(QUESTIONS)
         assert judges.budget.calls == 1
+
+
+@pytest.mark.parametrize("word", ["parts", "eos"])
+def test_other_spellings_of_a_whole_reply_are_read(word: str, tmp_path: Path) -> None:
+    """Mistral's thinking models answer in parts; servers call the end of a reply by many names."""
+    judge = JudgeServer(always=word)
+    with serving(judge) as url, panel(tmp_path, url) as judges:
+        assert len(judges.ask(QUESTIONS)) == len(QUESTIONS)
+        assert len(judge.log) == 6
+
+
+@pytest.mark.parametrize(("word", "said"), [("refused", "refuses to answer: I cannot."), ("filtered", "or a filter")])
+def test_a_model_that_refuses_is_said_to(word: str, said: str, tmp_path: Path) -> None:
+    """Not that the reply is cut off: a larger `max_tokens` would change nothing."""
+    judge = JudgeServer([word, word])
+    with serving(judge) as url, panel(tmp_path, url, concurrency=1) as judges:
+        assert len(judges.ask(QUESTIONS)) == len(QUESTIONS) - 3
+        assert judges.failures == {"unfit": 3}
+        assert said in judges.trouble()
+        assert "max_tokens" not in judges.trouble()
+
+
+def test_a_pause_is_asked_for_in_seconds_or_until_a_date(tmp_path: Path) -> None:
+    """RFC 9110 knows both; a date that has passed asks for no pause, and what is neither counts as nothing asked."""
+    assert seconds_asked("2.5") == 2.5
+    assert 58 < seconds_asked(format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)) <= 60
+    assert seconds_asked("Wed, 21 Oct 2015 07:28:00 GMT") < 0
+    assert all(math.isnan(seconds_asked(text)) for text in ("", "soon", "2026-13-45"))
+    judge = JudgeServer(["429"])
+    judge.retry_after = "Wed, 21 Oct 2015 07:28:00 GMT"
+    with (
+        serving(judge) as url,
+        panel(tmp_path, url, concurrency=1, wait=3600) as judges,
+    ):  # a pause of its own: a minute
+        start = time.monotonic()
+        assert len(judges.ask(QUESTIONS)) == len(QUESTIONS)
+        assert time.monotonic() - start < 30
 
 
 def test_a_server_that_is_down_ends_soon(tmp_path: Path) -> None:

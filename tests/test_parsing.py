@@ -322,6 +322,21 @@ ARRANGEMENTS = {
     "rows of papers": ("\n".join(f'{{"paper": "{x}", {A[1:]}' for x in "xyx"), [("x", 2), ("y", 1)]),
     "plans": (f'{{"plans": [{{"paper": "x", "ablations": [{A}]}}]}}', [("x", 1)]),
     "kept completion": (json.dumps(CHOICES), [("paper", 1)]),
+    "kept completions of papers": (
+        "\n".join(json.dumps({"paper": x, "model": "m", **CHOICES}) for x in "xyx"), [("x", 2), ("y", 1)]
+    ),
+    "results of a batch": (
+        "\n".join(json.dumps({"id": f"batch_{x}", "custom_id": x, "response": {"body": CHOICES}}) for x in "xy"),
+        [("x", 1), ("y", 1)],
+    ),
+    "results of promptfoo": (
+        json.dumps({"results": {"results": [{"vars": {"paper": x}, "response": {"output": f"[{A}]"}} for x in "xy"]}}),
+        [("x", 1), ("y", 1)],
+    ),
+    "records of outputs": (
+        "\n".join(json.dumps({"paper": x, "output": out}) for x, out in (("x", f"[{A}, {B}]"), ("y", ""))),
+        [("x", 2), ("y", 0)],
+    ),
     "yaml papers": ("x:\n- name: A\n  ablated_part: p\ny:\n- name: B\n  ablated_part: p\n", [("x", 1), ("y", 1)]),
     "yaml stream": (f"paper: x\nablations: {TINY}\n---\npaper: y\nablations: {TINY}\n", [("x", 1), ("y", 1)]),
     "trajectories": (

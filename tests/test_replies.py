@@ -26,6 +26,7 @@ def test_a_reply_is_read(name: str) -> None:
         for entry in plan.ablations
     ]
     assert entries == EXPECTED[name]["entries"]
+    assert (plan.planner, plan.paper) == ("lab/model", "paper")  # no key of a reply takes their places
     assert set(EXPECTED[name]["codes"]) <= {item.code for item in plan.diagnostics}
 
 

@@ -14,7 +14,7 @@ from evalkit.formats.diagnostics import CODES, ParseContext, Report
 from evalkit.formats.layouts import final_lists, read_plans
 from evalkit.formats.tree import Members, Node, members_of
 from evalkit.plugins import load_plugin, plugin_names, plugin_package
-from evalkit.text import repair_document
+from evalkit.text import Repair, repair_document
 from evalkit.types import Diagnostic, Document, Plan
 
 __all__ = [
@@ -127,6 +127,9 @@ def parse_document(
     named = None if format_name is None else find_format(format_name)
     context = ParseContext(document, strict, gold)
     text, repairs = repair_document(document.text)
+    if (reply := json.text_alone(text)) is not None:
+        text, further = repair_document(reply)
+        repairs = (*repairs, Repair("kept-reply", "expected a plan, found a reply kept as one JSON string"), *further)
     for repair in repairs:
         context.report(*repair)
     if not text.strip():

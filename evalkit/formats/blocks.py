@@ -21,8 +21,10 @@ LONGEST_OPTION = 6  # words; inline options are split at commas only where every
 
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*)")
 BULLET = re.compile(r"([ \t]*+)(?:[-*+•]|\d{1,3}[.)])[ \t]+(.*)")
-LABEL = re.compile(r"(?:\*\*|__)([^*_:\s][^*:]{0,40}?)[ \t]*(?:(?:\*\*|__)[ \t]*:|:[ \t]*(?:\*\*|__))[ \t]*(.*)")
-_PLAIN_LABEL = re.compile(r"([A-Za-z][A-Za-z _-]{2,30}):[ \t]*(.*)")
+LABEL = re.compile(
+    r"(?:\*\*|__)([^*_:：\s][^*:：]{0,40}?)[ \t]*(?:(?:\*\*|__)[ \t]*[:：]|[:：][ \t]*(?:\*\*|__))[ \t]*(.*)"
+)
+_PLAIN_LABEL = re.compile(r"([A-Za-z][A-Za-z _-]{2,30})[:：][ \t]*(.*)")
 BOX = re.compile(r"[ \t]*+(?:</?div[^<>]*+>[ \t]*+)++", re.IGNORECASE)
 # A line that is bold as a whole.
 _BOLD_TITLE = re.compile(r"\*\*[^*]{1,200}\*\*[ \t]*:?[ \t]*|\*\*[^*]{1,200}:\*\*[ \t]*")

@@ -18,8 +18,9 @@ from evalkit.types import Ablation, Action, Plan, entry_tree
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "name": ("name", "ablationname", "title", "ablation", "experiment", "experimentname", "ablationstudy", "studyname"),
-    "ablated_part": ("ablatedpart", "part", "component", "ablatedcomponent", "target", "module", "partablated"),
-    "action": ("action", "actiontype", "operation", "ablationaction", "ablationtype"),
+    "ablated_part": ("ablatedpart", "part", "component", "ablatedcomponent", "target", "module", "partablated",
+                     "ablationtarget", "ablatedmodule", "targetcomponent", "componentname", "componentablated"),
+    "action": ("action", "actiontype", "operation", "ablationaction", "ablationtype", "modification", "change"),
     "replacement": (
         "replacement", "replacements", "options", "option", "replacewith", "replacedby", "alternatives", "variants",
         "values", "replacementoptions", "possiblereplacements", "addition", "additions",
@@ -165,7 +166,7 @@ def _fields(value: Members, context: ParseContext) -> Members:
             context.report("field-synonym", f"expected {field!r}, found {label[:40]!r}; read as {field}", node.line)
         if field in fields:
             context.report("field-twice", f"expected {field!r} once, found it again as {label[:40]!r}", node.line)
-        if field not in fields or not fields[field].value:
+        if field not in fields or not fields[field].value or (key_of(label) == FIELDS[field][0] and node.value):
             fields[field] = node
     return fields
 

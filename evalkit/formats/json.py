@@ -56,6 +56,17 @@ def is_jsonl(text: str) -> bool:
     return rows and is_json(text)
 
 
+def text_alone(text: str) -> str | None:
+    """Return the text of a document that is one JSON string and nothing else, as `json.dump(reply, file)` writes it."""
+    text = text.strip()
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return None
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return None
+
+
 def has_data(text: str) -> bool:
     """Does anything in this text look like a JSON object?"""
     return _DATA.search(text) is not None

@@ -18,7 +18,7 @@ from evalkit.formats import blocks, json, shapes
 from evalkit.formats.diagnostics import ParseContext
 from evalkit.formats.entries import field_of, read_entries
 from evalkit.formats.metadata import Facts, read_facts
-from evalkit.formats.tree import Members, Node, as_text, key_of, on_line
+from evalkit.formats.tree import Members, Node, as_text, key_of, members_of, on_line
 from evalkit.text import normalise, repair
 from evalkit.types import Diagnostic, Plan
 
@@ -39,15 +39,37 @@ DEEPEST = 4
 DEEPEST_TEXT = 4  # texts that are themselves values, inside each other
 _TAG = re.compile(r"<(/?)(discussion|predictions)>", re.IGNORECASE)
 _LINE_TAG = re.compile(r"^[ \t]*+<(?:discussion|predictions)>", re.IGNORECASE | re.MULTILINE)
-_REPLY_KEYS = frozenset(
-    ("message", "content", "parts", "tool_calls", "function", "function_call", "functionCall", "args", "body",
-     "choices", "output", "candidates")
+# Keys of an object of lists that name no paper.
+WRAPPERS = frozenset(
+    ("experiments", "ablationexperiments", "proposedexperiments", "proposedablations", "ablationlist", "ablationplans",
+     "items", "data", "results", "output", "outputs", "response", "answer", "messages")
 )  # fmt: skip
+# Keys under which a record keeps a model's reply as one text.
+REPLY_TEXTS = ("response", "output", "completion", "reply", "answer", "text", "generatedtext", "outputtext")
+_REPLY_KEYS = frozenset(
+    ("message", "content", "parts", "tool_calls", "function", "function_call", "functionCall", "body", "choices",
+     "output", "candidates")
+)  # fmt: skip
+_CALLS = ("tool_calls", "function", "function_call", "functionCall")
+_ARGUMENTS = ("arguments", "input", "args", "parameters")
+_PARTS = frozenset(
+    ("text", "output_text", "message", "thinking", "redacted_thinking", "reasoning", "tool_use", "tool_call",
+     "function", "function_call")
+)  # fmt: skip
+_OTHERS = ("user", "system", "developer", "tool", "human")  # whose messages are no reply of the model
 _DEEPEST_REPLY = 8
 _FINAL = re.compile(
     r"\b(?:final(?:ly|ized|ised)?|revised|refined|improved|corrected|updated|instead|second (?:draft|version))\b",
     re.IGNORECASE,
 )
+_TAGS = "think|thinking|thought|reasoning"
+_OPENED = rf"\s*(?:<(?:{_TAGS})>|\[THINK\]|◁think▷|<\|channel\|>analysis<\|message\|>)"
+_CLOSED = rf"(?:</(?:{_TAGS})>|\[/THINK\]|◁/think▷|<\|channel\|>final[^<]*<\|message\|>)"
+_OPENS = re.compile(_OPENED, re.IGNORECASE)
+# Models that think aloud open with it; some servers leave out the opening tag.
+_THOUGHT = re.compile(rf"(?:{_OPENED})?(.*){_CLOSED}", re.DOTALL | re.IGNORECASE)
+# Tags that prompts ask for notes in: only where a text begins with one, and something stands behind it.
+_NOTES = re.compile(r"\s*<(analysis|scratchpad)>(.*?)</\1>(?=\s*\S)", re.DOTALL | re.IGNORECASE)
 _Owner: TypeAlias = tuple[str, str, str]  # paper, planner and sample, as far as the document says
 _NOBODY: _Owner = ("", "", "")
 
@@ -55,6 +77,19 @@ _NOBODY: _Owner = ("", "", "")
 def is_tagged(text: str) -> bool:
     """Does a line begin with one of the two tags?"""
     return _LINE_TAG.search(text) is not None
+
+
+def thought_of(text: str) -> tuple[str, int] | None:
+    """Return what a model thought before its answer, and where the answer begins; None where it did not think aloud."""
+    if match := _THOUGHT.match(text):
+        return match.group(1), match.end()
+    match = _NOTES.match(text)
+    return (match.group(2), match.end()) if match else None
+
+
+def opens_thought(text: str) -> bool:
+    """Does a text begin with the tag in which models think aloud?"""
+    return _OPENS.match(text) is not None
 
 
 def sections(text: str, context: ParseContext, first_line: int = 1) -> tuple[str, str, int]:
@@ -152,7 +187,7 @@ class _Group:
 
 def read_plans(nodes: list[Node], context: ParseContext, trace: str = "") -> list[Plan]:
     """Return every plan in the values of a document, in the order of first mention."""
-    grouper = _Grouper(context)
+    grouper = _Grouper(context, several=len(nodes) > 1)
     for node in nodes:
         grouper.visit(node, _NOBODY, 0)
     groups = grouper.groups
@@ -180,8 +215,9 @@ def read_plans(nodes: list[Node], context: ParseContext, trace: str = "") -> lis
 class _Grouper:
     """Walks down to the entries and groups them by paper, planner and sample."""
 
-    def __init__(self, context: ParseContext) -> None:
+    def __init__(self, context: ParseContext, several: bool) -> None:
         self.context = context
+        self.several = several  # values in the document
         self.groups: dict[_Owner, _Group] = {}
         self.opened = 0  # texts that are being read, each a value of the one before
 
@@ -191,7 +227,11 @@ class _Grouper:
     def visit(self, node: Node, owner: _Owner, depth: int, name: str = "") -> None:
         """Put an entry, or what stands where one belongs, into its group, and open everything else."""
         value = node.value
-        if isinstance(value, tuple) and depth < DEEPEST:
+        if isinstance(value, tuple) and _is_answer(value):
+            self._said({}, _replies({"content": node}), owner, node.line, depth)
+        elif isinstance(value, dict) and depth < DEEPEST and (call := _arguments(value)):
+            self._said(value, [call], owner, node.line, depth)
+        elif isinstance(value, tuple) and depth < DEEPEST:
             self.group(owner, node.line)
             for item in value:
                 self.visit(item, owner, depth + 1)
@@ -214,8 +254,9 @@ class _Grouper:
         group, values = self.group(owner, node.line), list[Node]()
         if is_tagged(text) or json.has_data(text) or "\n" in text.strip():
             inner = ParseContext(self.context.document, self.context.strict, self.context.gold)
-            trace, body, _ = sections(text, inner)
-            group.traces.append(trace)
+            thought, begin = thought_of(text) or ("", 0)
+            trace, body, _ = sections(text[begin:], inner)
+            group.traces += [inner.clean(thought, 1, lines=True), trace]
             body = blocks.below_plan(body)
             _, values = shapes.best(body, inner, 1, ("data", "blocks", "table", "list"))
             values = final_lists(values, body, 1, inner)
@@ -231,12 +272,8 @@ class _Grouper:
         """Open an object that is no entry: a plan, a kept reply, or a table of papers or of entries."""
         counts = (inner.value for label, inner in value.items() if key_of(label) == "numablationsuggestions")
         count = text if isinstance(text := next(counts, ""), str) else ""
-        if replies := _replies(value):
-            for reply in replies:
-                if isinstance(reply.value, str):
-                    self._embedded(reply, reply.value, owner, depth + 1)
-                else:
-                    self.visit(reply, owner, min(depth + 1, DEEPEST - 1))
+        if _is_reply(value):
+            self._said(value, _replies(value), owner, node.line, depth)
         elif (content := _content(value, gold=self.context.gold)) is not None:
             self._plan_object(node.line, value, *content, owner, depth)
         elif count.isdecimal() and len(count) < 4:  # AblationBench's reviewer data has a number in place of a list
@@ -251,10 +288,24 @@ class _Grouper:
             self.group(self._owner(value, owner, PAPER), node.line).stated = True
             message = "expected entries, found the text of a review; `evalkit gold extract` makes a draft of it"
             self.context.report("review-text", message, node.line)
+        elif (reply := _reply_text(value)) is not None:
+            self._said(value, [reply], owner, node.line, depth)
         elif value and all(isinstance(inner.value, dict | tuple) for inner in value.values()):
             self._members(value, owner, depth)
         else:
             self.group(owner, node.line).entries.append((node, ""))
+
+    def _said(self, value: Members, replies: list[Node], owner: _Owner, line: int, depth: int) -> None:
+        """Read what a model said, texts or arguments of a tool, in a kept reply that may name its paper."""
+        named = {**members_of(value.get("vars")), **value}  # promptfoo keeps a test's variables beside the reply
+        keys = (*PAPER[:2], *(("customid",) if self.several else ()))  # a batch's answers, each under its request's id
+        owner = self._owner({key: node for key, node in named.items() if key != "model"}, owner, keys)
+        self.group(owner, line).stated = True
+        for reply in replies:
+            if isinstance(reply.value, str):
+                self._embedded(reply, reply.value, owner, depth + 1)
+            else:
+                self.visit(reply, owner, min(depth + 1, DEEPEST - 1))
 
     def _plan_object(self, line: int, value: Members, label: str, inner: Node, owner: _Owner, depth: int) -> None:
         """Open an object that describes a plan (or several), with the list `inner` below `label`."""
@@ -270,7 +321,7 @@ class _Grouper:
             group.about |= {
                 name: repair(text)[0].strip() for name, text in texts if name and isinstance(text, str) and text.strip()
             }
-        if isinstance(inner.value, dict):
+        if isinstance(inner.value, dict) and _content(inner.value) is None and not _is_entry(inner.value):
             self._members(inner.value, owner, depth)
         elif inner.value is not None:
             self.visit(inner, owner, depth + 1)
@@ -283,6 +334,8 @@ class _Grouper:
                     message = f"expected a name in the entry, found the key {label[:40]!r}"
                     self.context.report("name-from-key", message, node.line)
                 self.visit(node, owner, depth + 1, self.context.clean(label, node.line))
+            elif key_of(label) in WRAPPERS:
+                self.visit(node, owner, depth + 1)
             else:
                 paper_owner = (self.context.clean(label, node.line), *owner[1:])
                 self.group(paper_owner, node.line)
@@ -323,14 +376,54 @@ def _content(value: Members, *, gold: bool = False) -> tuple[str, Node] | None:
     return None
 
 
+def _is_reply(value: Members) -> bool:
+    """Is this what a language model's server answers, or a message of a conversation?"""
+    return bool(_replies(value)) or any(key in value for key in ("choices", "candidates")) or _is_said(value)
+
+
+def _is_said(value: Members) -> bool:
+    """Is this a message, or a part of one?"""
+    return any(keys <= value.keys() for keys in ({"role", "content"}, {"type", "content"}, {"type", "text"}))
+
+
+def _is_answer(items: tuple[Node, ...]) -> bool:
+    """Are these the parts of one answer, texts and calls of tools?"""
+    return bool(items) and all(_word(members_of(item), "type") in _PARTS for item in items)
+
+
+def _word(value: Members, key: str) -> str:
+    """Return the text under a key, or nothing."""
+    node = value.get(key)
+    return node.value if node is not None and isinstance(node.value, str) else ""
+
+
+def _arguments(value: Members) -> Node | None:
+    """Return the arguments of a tool's call, in which entries stand; None where it is no such call."""
+    if "name" not in value or {field_of(label) for label in value} & {"ablated_part", "action"}:
+        return None
+    for key in _ARGUMENTS:
+        inner = value[key].value if key in value else None
+        if (isinstance(inner, str) and json.has_data(inner)) or (
+            isinstance(inner, dict) and (_content(inner) is not None or _is_entry(inner))
+        ):
+            return value[key]
+    return None
+
+
+def _reply_text(value: Members) -> Node | None:
+    """Return the text of a reply that a record keeps."""
+    texts = {key_of(label): node for label, node in value.items() if isinstance(node.value, str)}
+    return next((texts[key] for key in REPLY_TEXTS if key in texts), None)
+
+
 def _replies(value: Members) -> list[Node]:
     """Return what a language model's server said, as texts or as arguments of a tool; a tool's arguments come alone.
 
     Known are chat completions, Anthropic's messages, OpenAI's responses, Gemini's candidates and Ollama's messages.
     """
     roots = [value[key] for key in ("choices", "output", "candidates", "message", "response") if key in value]
-    if {"role", "content"} <= value.keys() or {"type", "content"} <= value.keys():
-        roots.append(Node(0, value))
+    if _is_said(value) or "content" in value or any(key in value for key in _CALLS):
+        roots.append(Node(0, {key: node for key, node in value.items() if node not in roots}))
     texts, arguments = list[Node](), list[Node]()
     for root in roots:
         _open_reply(root, texts, arguments, 0)
@@ -346,10 +439,12 @@ def _open_reply(node: Node, texts: list[Node], arguments: list[Node], depth: int
         for item in value[: 1 if depth == 0 and not _typed(value) else None]:
             _open_reply(item, texts, arguments, depth + 1)
         return
+    if _word(value, "role") in _OTHERS or _word(value, "thought") == "true":
+        return
     for key, inner in value.items():
-        if key in ("arguments", "input"):
+        if key in _ARGUMENTS:
             arguments.append(inner)
-        elif key in ("content", "text") and isinstance(inner.value, str):
+        elif key in ("content", "text", "output") and isinstance(inner.value, str):
             texts.append(inner)
         elif key in _REPLY_KEYS:
             _open_reply(inner, texts, arguments, depth + 1)

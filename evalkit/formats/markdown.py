@@ -16,7 +16,7 @@ from evalkit.formats import blocks, shapes
 from evalkit.formats.blocks import BOX, BOXED_TITLE, ENTITY, heading_of, section_of, unescape
 from evalkit.formats.diagnostics import ParseContext
 from evalkit.formats.entries import read_entries
-from evalkit.formats.layouts import is_tagged, read_plans
+from evalkit.formats.layouts import is_tagged, opens_thought, read_plans
 from evalkit.formats.metadata import Facts, facts_tree, read_facts
 from evalkit.formats.tree import Node
 from evalkit.text import split_outside_brackets
@@ -28,8 +28,9 @@ _META = re.compile(r"[ \t]*<!-- meta: (.*) -->[ \t]*")  # of a gold paper, as JS
 
 
 def recognises(text: str) -> bool:
-    """Is this markdown with a plan, and no tagged reply unless a heading `# planner/paper` says so?"""
-    return has_plan(text) and (any(_names_in(line) for line in text.split("\n")) or not is_tagged(text))
+    """Is this markdown with a plan, and no reply in tags unless a heading `# planner/paper` says so?"""
+    in_tags = is_tagged(text) or opens_thought(text)
+    return has_plan(text) and (not in_tags or any(_names_in(line) for line in text.split("\n")))
 
 
 def has_plan(text: str) -> bool:

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from evalkit.formats import markdown, shapes
 from evalkit.formats.diagnostics import ParseContext
-from evalkit.formats.layouts import final_lists, is_tagged, read_plans, sections
+from evalkit.formats.layouts import final_lists, is_tagged, opens_thought, read_plans, sections, thought_of
 from evalkit.types import Plan
-
-# Models that think aloud open with it; some servers leave out the opening tag.
-_THOUGHT = re.compile(
-    r"\s*(?:<(?:think|thinking|thought|reasoning)>)?(.*)</(?:think|thinking|thought|reasoning)>",
-    re.DOTALL | re.IGNORECASE,
-)
 
 
 def recognises(text: str) -> bool:
-    """Is this prose with the tags, or with entries in one of the known shapes?"""
-    return is_tagged(text) or any(shape.seen(text) for shape in shapes.SHAPES.values())
+    """Is this prose with the tags, with thinking before it, or with entries in one of the known shapes?"""
+    return is_tagged(text) or opens_thought(text) or any(shape.seen(text) for shape in shapes.SHAPES.values())
 
 
 def read(text: str, context: ParseContext) -> list[Plan]:
     """Return every plan of a reply: the list that holds most entries, the discussion as its trace."""
-    thought, line = _THOUGHT.match(text), 1
-    thought_text = context.clean(thought.group(1), 1, lines=True) if thought else ""
+    thought, line = thought_of(text), 1
+    thought_text = context.clean(thought[0], 1, lines=True) if thought else ""
     if thought:
-        line, text = text.count("\n", 0, thought.end()) + 1, text[thought.end() :]
+        line, text = text.count("\n", 0, thought[1]) + 1, text[thought[1] :]
+    elif opens_thought(text):
+        message = "expected the end of the thinking, found none; entries were looked for in all of it"
+        context.report("thought-unclosed", message, 1)
     trace, body, offset = sections(text, context, line)
     trace, line = "\n\n".join(filter(None, (thought_text, trace))), offset
     if not shapes.SHAPES["data"].seen(body) and markdown.has_plan(body):

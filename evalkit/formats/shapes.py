@@ -21,7 +21,7 @@ _BREAK = re.compile(r"[ \t]*<br ?/?>[ \t]*", re.IGNORECASE)
 _ITEM = re.compile(r"([ \t]*+)(?:[-*+•]|\(?\d{1,3}[.):])[ \t]+(.*)")
 # A label inside a line: "Action: REMOVE", "**Ablated part** = the gate", "(metrics: F1)".
 _LABEL = re.compile(
-    r"(?:^|[;,.|(\[–—-])[ \t]*[*_`]{0,3}([A-Za-z][A-Za-z _]{2,24}?)[*_`]{0,3}[ \t]*[:=][*_`]{0,3}[ \t]*"
+    r"(?:^|[;,.|(\[–—-])[ \t]*[*_`]{0,3}([A-Za-z][A-Za-z _]{2,24}?)[*_`]{0,3}[ \t]*[:：=][*_`]{0,3}[ \t]*"
 )
 _BOLD = re.compile(r"(?:\*\*|__)(.{1,200}?)(?:\*\*|__)[ \t]*[:.–—-]?[ \t]*(.*)", re.DOTALL)
 _ACTION = re.compile(r"[\[(*_`]*\b(REMOVE|REPLACE|ADD)\b[\])*_`:]*")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evalkit.judges.llm.http import Connection, counted, read_tree, text_without_halves
-from evalkit.judges.llm.prompts import Messages
+from evalkit.judges.llm.prompts import CUT_OFF, Messages, refused
 from evalkit.settings import JudgeSettings, model_name
 
 TOOL = "reply"
@@ -52,8 +52,8 @@ class AnthropicProtocol:
             )
             return bytes(response.http_response.content)
 
-    def read(self, body: bytes) -> tuple[str, bool, tuple[int, int]]:
-        """Return a reply's text, whether it came to its end, and the tokens in and out; 0 where not counted.
+    def read(self, body: bytes) -> tuple[str, str, tuple[int, int]]:
+        """Return a reply's text, why it is no whole one, if so, and the tokens in and out; 0 where not counted.
 
         What the tool was given is the reply; without a tool the text is. Raise ValueError for what is no message.
         """
@@ -68,5 +68,6 @@ class AnthropicProtocol:
         texts = [block["text"] for block in blocks
                  if block.get("type") == "text" and isinstance(block.get("text"), str)]  # fmt: skip
         whole = tree.get("stop_reason") in ("end_turn", "stop_sequence", "tool_use", None)
+        lack = refused(" ".join(texts)) if tree.get("stop_reason") == "refusal" else "" if whole else CUT_OFF
         used = counted(tree.get("usage"), "input_tokens", "output_tokens")
-        return text_without_halves("\n".join(given or texts)), whole, used
+        return text_without_halves("\n".join(given or texts)), lack, used

@@ -234,14 +234,14 @@ class BatchServer:
             message = failure.get("message") if isinstance(failure, dict) else None
             return self._none(request, "failed", message if isinstance(message, str) else "a request failed")
         try:
-            text, complete, used = read_completion(body)
+            text, lack, used = read_completion(body)
         except ValueError as wrong:
             return self._none(request, "unfit", str(wrong))
         counted = used[0] or request.tokens, used[1] or tokens_of(text)
         self.client.budget.settle_batch(request.price, self.client.model, counted)
         try:
             read = partial(read_verdicts, ids=list(request.keys))
-            verdicts = self.client.parsed(text, complete, read)
+            verdicts = self.client.parsed(text, lack, read)
         except InvalidReply as wrong:
             return Answer(request, {}, "unfit", self.client.without_key(str(wrong)))
         return Answer(request, {request.keys[name]: verdict for name, verdict in verdicts.items()})

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import random
 import re
+import time
 from collections.abc import Callable, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
@@ -33,6 +36,19 @@ _REFUSES = {
 }  # fmt: skip
 
 Parsed = TypeVar("Parsed")
+
+
+def seconds_asked(text: str) -> float:
+    """Return the seconds that a header `Retry-After` asks to wait, a number or a date; no number where it says none."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return math.nan
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time()
 
 
 class Refused(JudgeError):
@@ -92,9 +108,9 @@ class Client:
         reserve = self.price(messages, items)
         wrong = ""
         for _ in range(2):
-            text, complete = self._reply(messages, schema, items, reserve)
+            text, lack = self._reply(messages, schema, items, reserve)
             try:
-                return self.parsed(text, complete, parse)
+                return self.parsed(text, lack, parse)
             except InvalidReply as error:
                 wrong = str(error)
         raise NoReply("unfit", wrong)
@@ -103,14 +119,14 @@ class Client:
         """Estimate what one request may cost."""
         return cost(self.settings, self.model, tokens_in(messages), tokens_out(items))
 
-    def parsed(self, text: str, complete: bool, parse: Callable[[str], Parsed]) -> Parsed:
+    def parsed(self, text: str, lack: str, parse: Callable[[str], Parsed]) -> Parsed:
         """Return what a reply says, or refuse one that does not fit."""
-        if not complete:
-            raise InvalidReply("the reply is cut off; `max_tokens` in [judge.request] permits a longer one")
+        if lack:
+            raise InvalidReply(self.without_key(lack))
         return parse(text)
 
-    def _reply(self, messages: Messages, schema: Mapping[str, Any], items: int, reserve: float) -> tuple[str, bool]:
-        """Return a reply and whether it came to its own end; wait and ask again on what may pass.
+    def _reply(self, messages: Messages, schema: Mapping[str, Any], items: int, reserve: float) -> tuple[str, str]:
+        """Return a reply and why it is no whole one; wait and ask again on what may pass.
 
         What a server refuses to know is left out, of this request and of all later ones.
         """
@@ -122,8 +138,8 @@ class Client:
             self.budget.reserve(reserve)
             used, form, own = (0, 0), self.form, frozenset(self._own)
             try:
-                text, complete, used = self._once(messages, schema, items)
-                return text, complete
+                text, lack, used = self._once(messages, schema, items)
+                return text, lack
             except self.failures as error:
                 detail = self.reason(error)
                 if self._lays_aside(error, form, own):
@@ -193,10 +209,10 @@ class Client:
 
     def _once(
         self, messages: Messages, schema: Mapping[str, Any], items: int
-    ) -> tuple[str, bool, tuple[int, int]]:  # fmt: skip
-        """Send one request; return the text, whether it is complete, and the tokens used."""
-        text, complete, used = self.protocol.read(self.protocol.send(self.request(messages, schema, items)))
-        return text, complete, self.used(messages, text, used)
+    ) -> tuple[str, str, tuple[int, int]]:  # fmt: skip
+        """Send one request; return the text, why it is no whole one, and the tokens used."""
+        text, lack, used = self.protocol.read(self.protocol.send(self.request(messages, schema, items)))
+        return text, lack, self.used(messages, text, used)
 
     def used(self, messages: Messages, text: str, used: tuple[int, int]) -> tuple[int, int]:
         """Return the tokens in and out that count.
@@ -207,10 +223,7 @@ class Client:
 
     def _wait(self, attempt: int, asked: str | None) -> float:
         """Return the seconds to wait: what the server asked for, else twice as long each time, spread a little."""
-        try:
-            seconds = float(asked or "nan")
-        except ValueError:
-            seconds = math.nan
+        seconds = seconds_asked(asked or "")
         if math.isnan(seconds):
             seconds = self.settings.wait * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)
         return min(max(seconds, 0.0), LONGEST_WAIT)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evalkit.judges.llm.http import Connection, counted, read_tree, text_without_halves
-from evalkit.judges.llm.prompts import Messages
+from evalkit.judges.llm.prompts import CUT_OFF, Messages, refused
 from evalkit.settings import JudgeSettings, model_name
 
 
@@ -49,13 +49,15 @@ class OpenAIProtocol:
             )
             return bytes(response.http_response.content)
 
-    def read(self, body: bytes) -> tuple[str, bool, tuple[int, int]]:
-        """Return a reply's text, whether it came to its end, and the tokens in and out; 0 where not counted."""
+    def read(self, body: bytes) -> tuple[str, str, tuple[int, int]]:
+        """Return a reply's text, why it is no whole one, if so, and the tokens in and out; 0 where not counted."""
         return read_completion(read_tree(body))
 
 
-def read_completion(tree: Any) -> tuple[str, bool, tuple[int, int]]:
-    """Return a chat completion's text, whether it came to its end, and the tokens in and out; 0 where not counted.
+def read_completion(tree: Any) -> tuple[str, str, tuple[int, int]]:
+    """Return a chat completion's text, why it is no whole one, and the tokens in and out; 0 where not counted.
+
+    Servers have many words for an end (stop, eos, eos_token, end_turn), and few for a reply that is cut off.
 
     Raise ValueError for what is no chat completion.
     """
@@ -63,8 +65,22 @@ def read_completion(tree: Any) -> tuple[str, bool, tuple[int, int]]:
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
         raise ValueError("a reply without choices")
-    message = choice.get("message")
-    content = message.get("content") if isinstance(message, dict) else None
-    text = text_without_halves(content) if isinstance(content, str) else ""
+    given = choice.get("message")
+    message = given if isinstance(given, dict) else {}
     used = counted(tree.get("usage"), "prompt_tokens", "completion_tokens")
-    return text, choice.get("finish_reason") in ("stop", None), used
+    lack, end = "", choice.get("finish_reason")
+    if not isinstance(end, str | None):
+        raise ValueError("a finish reason that is no text")
+    if end == "content_filter" or (isinstance(message.get("refusal"), str) and message["refusal"].strip()):
+        lack = refused(message.get("refusal"))
+    elif end in ("length", "max_tokens", "model_length"):
+        lack = CUT_OFF
+    return text_without_halves(_text(message.get("content"))), lack, used
+
+
+def _text(content: object) -> str:
+    """Return a message's text, which some servers give in parts, the model's thinking among them."""
+    if isinstance(content, list):
+        parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
+        return "".join(part["text"] for part in parts if isinstance(part.get("text"), str))
+    return content if isinstance(content, str) else ""

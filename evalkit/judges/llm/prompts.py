@@ -54,6 +54,15 @@ class InvalidReply(Exception):
     """A reply that does not fit what was asked; the message says how."""
 
 
+CUT_OFF = "the reply is cut off; `max_tokens` in [judge.request] permits a longer one"
+
+
+def refused(words: object) -> str:
+    """Return the sentence about a model that refuses to answer, in its words where it has some."""
+    said = f": {words}" if isinstance(words, str) and words.strip() else ""
+    return f"the model, or a filter before it, refuses to answer{said}"
+
+
 def list_schema(key: str, properties: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON schema of an object with one list of objects, every property required and no other allowed."""
     strict = {"type": "object", "additionalProperties": False}
