@@ -142,7 +142,7 @@ def test_a_command_to_copy_stands_whole_on_its_own_line(project: Path, monkeypat
 def test_sides_that_are_swapped_for_one_planner_are_doubted(project: Path) -> None:
     """Gold of a paper each can be read as the plans of one planner, who would get a figure without a word."""
     run = evalkit.score("gold", "plans", LEXICAL, cache=None)
-    expected = "--pred gold and --gold plans look swapped; if they are: evalkit score --pred plans --gold gold"
+    expected = "--pred gold and --gold plans look swapped: the plans are one flat list, and gold lies in folders"
     assert expected in run.meta["warnings"]
     Path("gold").rename("mine")
     Path("plans").rename("by-venue")  # a planner's flat list, and gold in a folder a venue

@@ -83,8 +83,9 @@ def swapped_warning(pred: object, gold_source: object, refs: Sequence[PlanRef], 
     named = pred_name.casefold() in GOLD_NAMES or gold_name.casefold() in PLAN_NAMES
     if not (named and nested and _is_flat(pred, refs)):
         return []
-    command = f"evalkit score --pred {gold_source} --gold {pred}"
-    return [f"--pred {pred} and --gold {gold_source} look swapped; if they are: {command}"]
+    return [
+        f"--pred {pred} and --gold {gold_source} look swapped: the plans are one flat list, and gold lies in folders"
+    ]
 
 
 def _is_flat(pred: str | Path, refs: Sequence[PlanRef]) -> bool:
