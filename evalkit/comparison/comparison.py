@@ -13,6 +13,8 @@ from evalkit import stats
 from evalkit.comparison.baseline import as_snapshot
 from evalkit.comparison.changes import entry_changes, new_failures, paper_changes
 from evalkit.comparison.comparable import (
+    Pair,
+    PaperRows,
     Papers,
     judge_of,
     planner_pairs,
@@ -29,6 +31,7 @@ from evalkit.comparison.differences import (
     ResamplingOptions,
     checked_figures,
     figure_changes,
+    figure_measure,
     per_paper,
     with_verdicts,
     with_weights,
@@ -37,6 +40,7 @@ from evalkit.comparison.slices import SliceChanges, slice_changes
 from evalkit.comparison.snapshot import Snapshot
 from evalkit.settings import bounds_of, check_value
 from evalkit.storage.runs import Run, reporting
+from evalkit.text import amount
 
 TARGET = 0.05  # the difference worth seeing, unless the user names another
 
@@ -161,7 +165,7 @@ def compare(
         warnings=(
             *doubts,
             *_warnings(base, new, changes, metric, any(unshared)),
-            *_unreachable(changes, papers, metric),
+            *_unreachable(changes, shared, metric),
             *correction_warnings(base, new, by_labels),
         ),
         corrected=by_labels,
@@ -178,15 +182,19 @@ def _resampling_options(base: Snapshot, resamples: int | None, seed: int | None)
     )
 
 
-def _unreachable(changes: Sequence[FigureChange], papers: pd.DataFrame, metric: str) -> Iterator[str]:
-    """Yield which planners differ on so few papers that no test of theirs can reach 5%."""
+def _unreachable(changes: Sequence[FigureChange], shared: Mapping[Pair, PaperRows], metric: str) -> Iterator[str]:
+    """Yield which planners differ on so few papers that no test of theirs can reach 5%.
+
+    Papers differ where what the figure is made of does: its value, whether it is defined, or its sums.
+    """
     tests = [item for item in changes if item.figure == metric and item.p is not None]
-    differing = papers.loc[papers["difference"].notna() & (papers["difference"] != 0), "planner"].value_counts()
     for item in tests:
-        count = int(differing.get(item.planner, 0))
+        sums = figure_measure(shared[item.was, item.planner], metric).sums
+        count = int((sums[:, 0] != sums[:, 1]).any(axis=1).sum())
         if item.difference and len(tests) * stats.least_p(count) >= LEVEL:
             over = f", corrected over {len(tests)} planners," if len(tests) > 1 else ""
-            yield f"{item.planner}: {count} of {item.papers} papers differ; with so few{over} no p can be below {LEVEL}"
+            papers = amount(len(sums), "paper")
+            yield f"{item.planner}: {count} of {papers} differ; with so few{over} no p can be below {LEVEL}"
 
 
 def _warnings(
@@ -196,8 +204,8 @@ def _warnings(
     for item in changes:
         if item.figure == metric and stats.few_papers(item.papers):
             yield (
-                f"{item.planner}: {item.papers} papers with {metric}; intervals and p values say little below "
-                f"{stats.FEW_PAPERS}, look at the papers"
+                f"{item.planner}: {amount(item.papers, 'paper')} with {metric}; intervals and p values say little "
+                f"below {stats.FEW_PAPERS}, look at the papers"
             )
     if unshared:
         yield "compared on the papers that both have; some papers are in one of the two only"

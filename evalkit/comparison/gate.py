@@ -23,7 +23,7 @@ from evalkit.comparison.outlook import Outlook, gate_outlooks
 from evalkit.errors import InputError
 from evalkit.metrics.figures import WEIGHTED
 from evalkit.stats import Verdict
-from evalkit.text import nearest, normalise, normalise_id
+from evalkit.text import amount, nearest, normalise, normalise_id
 
 LISTED = 20  # papers or entries that one check names; the rest is counted
 MAJORITY = 0.5  # of a planner's samples of a paper must match an entry that must match
@@ -177,7 +177,8 @@ def _sentence(change: FigureChange) -> str:
     if change.difference is None:
         return f"{values}: no difference where one is undefined"
     ends = f"[{change.low:+.3f}, {change.high:+.3f}]" if change.low is not None and change.high is not None else "[–]"
-    papers = f"{change.papers} labelled papers, by the interval" if change.is_corrected else f"{change.papers} papers"
+    papers = amount(change.papers, "labelled paper" if change.is_corrected else "paper")
+    papers += ", by the interval" if change.is_corrected else ""
     p = "" if change.is_corrected else f", p {'–' if change.p is None else f'{change.p:.3g}'}"
     return f"{values}: {change.difference:+.3f} {ends} over {papers}{p}"
 
