@@ -329,3 +329,22 @@ def test_few_papers_that_differ_are_named() -> None:
         f"{planner}: {count} of 12 papers differ; with so few, corrected over 2 planners, no p can be below 0.05"
         for planner, count in (("p", 5), ("q", 1))
     ]
+
+
+def test_papers_differ_by_what_the_figure_is_made_of() -> None:
+    """A test swaps a paper also where a figure is undefined in one run, or has the same value of other sums."""
+    # Base has plans of four papers, all wrong, so its precision is 0 on these and undefined on eight; new is right on
+    # all twelve. Of 2^12 swaps none but the observed one and its opposite part the means by 1; both tie: 1/4096.
+    wrong = entry("satellite imagery")
+    found = compare(side(plans((wrong,))[:4]), side(plans()), metric="match_precision")
+    assert (found.headline[0].p, found.headline[0].verdict) == (1 / 4096, "better")
+    assert not any("differ" in warning for warning in found.warnings)
+    # On eleven papers F1 is 0 of both, of plans with one entry and with three; on paper a it is 1 of both. So no
+    # paper's F1 differs, but the sums do on eleven: 2 * 2 / (24 + 13) to 2 * 2 / (24 + 35).
+    three = (wrong, entry("audio resampling"), entry("protein folding"))
+    found = compare(side(plans((wrong,), a=BOTH)), side(plans(three, a=BOTH)), metric="match_f1_micro")
+    assert found.headline[0].difference == pytest.approx(4 / 59 - 4 / 37)
+    assert not len(found.moved_papers)
+    assert found.headline[0].p is not None
+    assert found.headline[0].p < 0.05
+    assert not any("differ" in warning for warning in found.warnings)

@@ -99,7 +99,7 @@ def test_only_labels_that_both_have_count() -> None:
     assert "a: 3 papers are labelled in both; the corrected interval says little" in found.warnings
     one = compare(BASE, snapshot_of(scored("coffee machine", FIRST, labelled=1), "one"), corrected=["match_f1"])
     assert (one.corrected[0].difference, one.corrected[0].verdict) == (None, "inconclusive")
-    assert any("1 papers are labelled in both; match_f1_corrected needs two" in text for text in one.warnings)
+    assert any("1 paper is labelled in both; match_f1_corrected needs two" in text for text in one.warnings)
 
 
 def test_missing_labels_and_uncorrectable_figures_are_refused() -> None:

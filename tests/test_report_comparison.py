@@ -100,7 +100,7 @@ def test_corrected_changes_stand_beside_the_matchers(labelled: dict[str, Run]) -
         "Planner", "Labelled", "Base", "New", "Difference", "interval around no change", "Verdict", "Could see"
     ]  # fmt: skip
     assert [re.sub("<[^>]*>", "", cell) for cell in cells] == [
-        "a", "12", "1.000", "0.500", "−0.500 [−0.50, −0.50]", "", "worse", "–"
+        "a", "12", "1.000", "0.500", "−0.500 [−0.500, −0.500]", "", "worse", "–"
     ]  # fmt: skip
     assert row[5].count("<circle") == 1
 

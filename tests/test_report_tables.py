@@ -6,19 +6,24 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from conftest import entry, gold, plan
 from made_runs import HOSTILE, hostile_run, small_run
 
 from evalkit.cli import group
 from evalkit.errors import InputError
-from evalkit.report import escaping, leaderboard_tables
+from evalkit.report import console, escaping, leaderboard_tables
 from evalkit.report.charts import CHARTS
+from evalkit.report.comparison_page import comparison_page
 from evalkit.report.notebook import run_html
+from evalkit.scoring.pipeline import score_run
+from evalkit.settings import Settings
 from evalkit.storage.runs import Run
 
 
@@ -295,3 +300,50 @@ def test_unknown_charts_and_endings_are_refused(tmp_path: Path) -> None:
     small_run().save(tmp_path / "run")
     done = CliRunner().invoke(group, ["plot", str(tmp_path / "run"), "planners", "--out", "figure.gif"])
     assert isinstance(done.exception, InputError)
+
+
+def test_equal_means_are_equal_however_floats_add_up(capsys: pytest.CaptureFixture[str]) -> None:
+    """(0.2 + 0.4 + 0) / 3 and (0.6 + 0 + 0) / 3 are both 0.2; as floats the first is 0.20000000000000004."""
+    names = (
+        "shifted window attention",
+        "relative position bias",
+        "dropout rate",
+        "label smoothing",
+        "momentum encoder",
+    )
+    right = [entry(name) for name in names]
+    others = ("audio resampling", "satellite imagery", "protein folding", "chess opening", "weather station")
+    wrong = [entry(name) for name in others]
+    hits = {"a": (1, 2, 0), "b": (3, 0, 0), "c": (0, 0, 0)}
+    plans = [
+        plan(*right[:count], *wrong[count:], paper=paper, planner=planner)
+        for planner, counts in hits.items()
+        for paper, count in zip("xyz", counts, strict=True)
+    ]
+    golds = [gold(*right, paper=paper) for paper in "xyz"]
+    run = score_run(plans, golds, Settings(matcher="lexical", resamples=99))
+    board = run.leaderboard.set_index("planner")
+    assert board["match_f1"].round(12).to_dict() == {"a": 0.2, "b": 0.2, "c": 0.0}
+    assert board["rank"].to_dict() == {"a": 1, "b": 1, "c": 3}
+    made = leaderboard_tables.table({"run": run}, ["match_f1"])
+    assert [cells[0].mark for _, cells in made.rows if cells[0]][:2] == ["best", "best"]
+    console.show(console.leaderboard(run))
+    lines = [line.split("│")[1:4] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in line] for line in lines] == [
+        ["a", "0.200*", "1 (1–3)"], ["b", "0.200*", "1 (1–3)"], ["c", "0.000", "3 (1–3)"],
+    ]  # fmt: skip
+
+
+def test_a_small_p_is_not_0(capsys: pytest.CaptureFixture[str]) -> None:
+    """All of twelve papers differ the same way: p is 1/4096 = 0.000244, which three decimals would print as 0.000."""
+    golds = [gold(entry("dropout rate"), paper=f"p{n}") for n in range(12)]
+    right = [plan(entry("dropout rate"), paper=item.paper, planner="right") for item in golds]
+    wrong = [plan(entry("satellite imagery"), paper=item.paper, planner="wrong") for item in golds]
+    settings = Settings(matcher="lexical", resamples=4096)
+    console.show(console.leaderboard(score_run([*right, *wrong], golds, settings)))
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("│ wrong"))
+    assert [cell.strip() for cell in line.split("│")[1:5]] == ["wrong", "0.000", "2", "0.000244"]
+    pytest.importorskip("vl_convert", reason="needs the extra report")
+    renamed = [replace(item, planner="right") for item in wrong]
+    runs = {name: score_run(plans, golds, settings) for name, plans in (("old", right), ("new", renamed))}
+    assert '<td class="num">0.000244</td>' in str(comparison_page(runs, "data", False).text)

@@ -77,7 +77,8 @@ def planner_pairs(base: Snapshot, new: Snapshot, renamed: Mapping[str, str]) -> 
     taken = set(renamed.values())
     if len(taken) < len(renamed):
         raise InputError("--map gives two planners of the base the same new name")
-    same = {name: name for name in base.planners if name in new.planners and name not in taken}
+    known = set(new.planners)
+    same = {name: name for name in base.planners if name in known and name not in taken}
     pairs = sorted((same | dict(renamed)).items(), key=lambda pair: pair[1])
     if not pairs:
         raise InputError(

@@ -13,6 +13,8 @@ from evalkit import stats
 from evalkit.comparison.baseline import as_snapshot
 from evalkit.comparison.changes import entry_changes, new_failures, paper_changes
 from evalkit.comparison.comparable import (
+    Pair,
+    PaperRows,
     Papers,
     judge_of,
     planner_pairs,
@@ -29,6 +31,7 @@ from evalkit.comparison.differences import (
     ResamplingOptions,
     checked_figures,
     figure_changes,
+    figure_measure,
     per_paper,
     with_verdicts,
     with_weights,
@@ -162,7 +165,7 @@ def compare(
         warnings=(
             *doubts,
             *_warnings(base, new, changes, metric, any(unshared)),
-            *_unreachable(changes, papers, metric),
+            *_unreachable(changes, shared, metric),
             *correction_warnings(base, new, by_labels),
         ),
         corrected=by_labels,
@@ -179,15 +182,18 @@ def _resampling_options(base: Snapshot, resamples: int | None, seed: int | None)
     )
 
 
-def _unreachable(changes: Sequence[FigureChange], papers: pd.DataFrame, metric: str) -> Iterator[str]:
-    """Yield which planners differ on so few papers that no test of theirs can reach 5%."""
+def _unreachable(changes: Sequence[FigureChange], shared: Mapping[Pair, PaperRows], metric: str) -> Iterator[str]:
+    """Yield which planners differ on so few papers that no test of theirs can reach 5%.
+
+    Papers differ where what the figure is made of does: its value, whether it is defined, or its sums.
+    """
     tests = [item for item in changes if item.figure == metric and item.p is not None]
-    differing = papers.loc[papers["difference"].notna() & (papers["difference"] != 0), "planner"].value_counts()
     for item in tests:
-        count = int(differing.get(item.planner, 0))
+        sums = figure_measure(shared[item.was, item.planner], metric).sums
+        count = int((sums[:, 0] != sums[:, 1]).any(axis=1).sum())
         if item.difference and len(tests) * stats.least_p(count) >= LEVEL:
             over = f", corrected over {len(tests)} planners," if len(tests) > 1 else ""
-            differ = f"{count} of {amount(item.papers, 'paper')} {'differs' if item.papers == 1 else 'differ'}"
+            differ = f"{count} of {amount(len(sums), 'paper')} {'differs' if len(sums) == 1 else 'differ'}"
             yield f"{item.planner}: {differ}; with so few{over} no p can be below {LEVEL}"
 
 

@@ -106,6 +106,10 @@ def correction_warnings(base: Snapshot, new: Snapshot, changes: Sequence[FigureC
         yield from (f"{snapshot.name}: {doubt}" for doubt in snapshot.doubts)
     for change in changes:
         if change.papers < 2:
-            yield f"{change.planner}: {change.papers} papers are labelled in both; {change.figure} needs two or more"
+            yield f"{change.planner}: {_labelled(change)} labelled in both; {change.figure} needs two or more"
         elif stats.few_papers(change.papers):
-            yield f"{change.planner}: {change.papers} papers are labelled in both; the corrected interval says little"
+            yield f"{change.planner}: {_labelled(change)} labelled in both; the corrected interval says little"
+
+
+def _labelled(change: FigureChange) -> str:
+    return "1 paper is" if change.papers == 1 else f"{change.papers} papers are"

@@ -177,9 +177,8 @@ def _sentence(change: FigureChange) -> str:
     if change.difference is None:
         return f"{values}: no difference where one is undefined"
     ends = f"[{change.low:+.3f}, {change.high:+.3f}]" if change.low is not None and change.high is not None else "[–]"
-    papers = amount(change.papers, "paper")
-    if change.is_corrected:
-        papers = f"{change.papers} labelled papers, by the interval"
+    papers = amount(change.papers, "labelled paper" if change.is_corrected else "paper")
+    papers += ", by the interval" if change.is_corrected else ""
     p = "" if change.is_corrected else f", p {'–' if change.p is None else f'{change.p:.3g}'}"
     return f"{values}: {change.difference:+.3f} {ends} over {papers}{p}"
 

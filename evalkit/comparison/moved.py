@@ -35,7 +35,8 @@ class Moved:
 
 def moved(base: Run, new: Run, before: Snapshot, after: Snapshot) -> Moved:
     """Return what moved between two runs, which are given with their snapshots."""
-    pairs = [(name, name) for name in before.planners if name in after.planners]
+    known = set(after.planners)
+    pairs = [(name, name) for name in before.planners if name in known]
     shared = {pair: shared_papers(before, after, pair) for pair in pairs}
     values = [run.leaderboard.set_index("planner")["match_f1"] for run in (base, new)]
     planners = pd.DataFrame(dict(zip(("base", "new"), values, strict=True)))

@@ -17,7 +17,7 @@ from evalkit.report.chart_style import SERIES, Charts, colour, colours, draw, la
 from evalkit.report.comparison_text import gold_entry, interval, plan_entries, planner_name, slice_cells, slice_rows
 from evalkit.report.escaping import address
 from evalkit.report.html import LARGEST_INLINE, Page, browser_page, drawn
-from evalkit.report.values import CORRECTIONS, brackets, defined, shown_path
+from evalkit.report.values import CORRECTIONS, brackets, defined, p_value, shown_path
 from evalkit.stats import FEWEST_PAPERS
 from evalkit.storage.runs import Run
 from evalkit.text import normalise_id
@@ -100,7 +100,7 @@ def verdict(result: Comparison) -> str:
         if only.difference is None:
             return f"{name} of {only.planner} is undefined in one of the two runs."
         ends = brackets(only.low, only.high, 3, signed=True)
-        could_see = "" if only.detectable is None else f"; a difference of {only.detectable:.2f} would have been seen"
+        could_see = "" if only.detectable is None else f"; could see {only.detectable:.3f} (80% power)"
         moved = f"{name} {only.base:.3f} → {only.new:.3f}, {only.difference:+.3f}{ends}"
         return f"{only.planner}: {moved}: {only.verdict}{could_see}.{_by_labels(result)}"
     counts = f"{_counted(headline)} (paired permutation over papers, {CORRECTIONS[result.correction]}, 5%)"
@@ -148,7 +148,7 @@ def _changes(items: Sequence[FigureChange]) -> list[View]:
         asdict(item)
         | {"at": share(item.difference), "from": share(item.low), "to": share(item.high)}
         | {"planner": planner_name(item), "link": address(item.planner)}
-        | {"p": item.p_adjusted, "needed": item.papers_needed}
+        | {"p": p_value(item.p_adjusted), "needed": item.papers_needed}
         for item in items
     ]
 

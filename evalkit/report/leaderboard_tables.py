@@ -20,7 +20,7 @@ from evalkit.comparison.differences import figure_named, per_paper
 from evalkit.errors import InputError
 from evalkit.metrics.figures import TITLES, WEIGHTED, shown_in
 from evalkit.report import escaping, json_output
-from evalkit.report.values import CORRECTIONS, brackets, defined, number, papers_shown
+from evalkit.report.values import CORRECTIONS, brackets, defined, is_best, number, papers_shown
 from evalkit.storage.runs import Run
 from evalkit.storage.tables import to_csv
 
@@ -135,7 +135,7 @@ def slice_table(name: str, run: Run, field: str, columns: Sequence[str] = (), *,
     several = frame.groupby("slice")["planner"].transform("size") > 1
     rows, facts = [], []
     for place, row in enumerate(frame.to_dict("records")):
-        marks = [_best(row[column], best[column][place]) if several[place] else "" for column in columns]
+        marks = ["best" if several[place] and is_best(row[column], best[column][place]) else "" for column in columns]
         cells = [_cell(row, *pair, intervals) for pair in zip(columns, marks, strict=True)]
         # A dash in the place of the interval that a small slice has not.
         dashed = [intervals and bool(row["small"]) and f"{column}_low" in frame for column in columns]
@@ -145,10 +145,6 @@ def slice_table(name: str, run: Run, field: str, columns: Sequence[str] = (), *,
     return Table(
         (name,), (str(run.signature),), tuple(columns), tuple(rows), tuple(facts), (), (field, "papers", "planner")
     )
-
-
-def _best(value: float, most: float) -> str:
-    return "best" if value == most else ""
 
 
 def _with_added(run: Run, columns: Sequence[str]) -> Run:
@@ -199,8 +195,7 @@ def _marks(run: Run, column: str) -> list[str]:
     values = run.leaderboard[column]
     if figure_named(column) is None or values.isna().all():
         return [""] * len(values)
-    best = values == values.max()
-    marks = ["best" if is_best else "" for is_best in best]
+    marks = ["best" if is_best(value, values.max()) else "" for value in values]
     if column not in run.papers or len(values) < 2:
         return marks
     planners = run.leaderboard["planner"].tolist()

@@ -15,7 +15,7 @@ from evalkit.report.browser_data import CLASSES, counts
 from evalkit.report.charts import CHARTS
 from evalkit.report.escaping import address
 from evalkit.report.html import LARGEST_INLINE, Page, browser_page, drawn
-from evalkit.report.values import brackets, defined, number, pairs_corrected, papers_shown, shown_path
+from evalkit.report.values import brackets, defined, is_best, number, pairs_corrected, papers_shown, shown_path
 from evalkit.stats import FEWEST_PAPERS
 from evalkit.storage.runs import Run
 
@@ -157,10 +157,10 @@ def _leaderboard(run: Run) -> Iterator[View]:
             "rank": int(defined(row.get("rank")) or 0) or "–",
             "ranks": f"{low:.0f}–{high:.0f}" if low is not None and high is not None and low != high else "",
             "f1": defined(row["match_f1"]),
-            "best_f1": row["match_f1"] == best["match_f1"],
+            "best_f1": is_best(row["match_f1"], best["match_f1"]),
             "low": defined(row.get("match_f1_low")),
             "high": defined(row.get("match_f1_high")),
-            "cells": [{"value": defined(row[name]), "best": row[name] == best[name]} for name in columns],
+            "cells": [{"value": defined(row[name]), "best": is_best(row[name], best[name])} for name in columns],
         }
 
 

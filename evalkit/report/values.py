@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from evalkit.stats import TIE
+
 SHOWN_STEPS = 3  # planner's folder, planner, file
 CORRECTIONS = {"holm": "Holm", "shaffer": "Shaffer", "bh": "Benjamini-Hochberg"}
 
@@ -18,6 +20,11 @@ def missing(value: object) -> bool:
 def defined(value: Any) -> float | None:
     """Return a figure, or None where it is undefined."""
     return None if missing(value) else float(value)
+
+
+def is_best(value: Any, most: Any) -> bool:
+    """Return whether a figure is the highest of its column, or one of several that are."""
+    return not missing(value) and not missing(most) and bool(value >= most - TIE)
 
 
 def number(value: Any, digits: int = 3, *, signed: bool = False) -> str:

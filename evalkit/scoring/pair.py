@@ -286,6 +286,7 @@ def _in_order(name: str) -> tuple[bool, int, str]:
 def lost_samples(work: Work) -> list[dict[str, Any]]:
     """Return, for each planner that lacks samples, how many of a paper were expected, and which of them are lost."""
     counts = Counter((ref.planner or "", gold.paper) for gold, ref in work.pairs)
+    samples = Counter(ref.planner or "" for _, ref in work.pairs)
     lost: dict[str, dict[str, list[str]]] = {}
     for gold, ref in work.pairs:
         if any(item.code == LOST_SAMPLE for item in ref.diagnostics):
@@ -294,7 +295,7 @@ def lost_samples(work: Work) -> list[dict[str, Any]]:
         {
             "planner": planner,
             "expected": max(counts[planner, paper] for paper in papers),
-            "samples": sum(count for (name, _), count in counts.items() if name == planner),
+            "samples": samples[planner],
             "lost": papers,
         }
         for planner, papers in lost.items()

@@ -329,7 +329,7 @@ def with_uncertainty(
     ranks = stats.rank_intervals(headline.values, tests.adjusted)
     f1 = _numbers(table["match_f1"]).tolist()
     extra |= {
-        "rank": [None if value != value else 1 + sum(other > value for other in f1) for value in f1],
+        "rank": [None if value != value else 1 + sum(other > value + stats.TIE for other in f1) for value in f1],
         "rank_low": [rank and rank[0] for rank in ranks],
         "rank_high": [rank and rank[1] for rank in ranks],
         "p_best": tests.adjusted[0],

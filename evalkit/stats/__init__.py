@@ -33,7 +33,7 @@ from evalkit.stats.power import (
     verdict,
 )
 from evalkit.stats.ppi import corrected_sums
-from evalkit.stats.resampling import RESAMPLES, bootstrap, top_probability
+from evalkit.stats.resampling import RESAMPLES, TIE, bootstrap, top_probability
 from evalkit.stats.shares import Share, corrected_rate, design_effect, design_effect_of, wilson
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "FEW_PAPERS",
     "RESAMPLES",
     "ROUNDING",
+    "TIE",
     "Difference",
     "Intervals",
     "Measure",

@@ -9,7 +9,7 @@ import numpy as np
 from evalkit.stats.measures import Array, Flags, Indices, Measure
 
 RESAMPLES = 9_999
-_TIE = 1e-12  # values this close are ties
+TIE = 1e-12  # values this close are ties, which rounding parts: 0.2 + 0.4 is not 0.6
 CHUNK_CELLS = 100_000  # cells of one chunk of resamples: 0.8 MB an array stays in the cache of a core
 
 
@@ -65,7 +65,7 @@ def top_probability(measure: Measure, *, seed: int, top: int = 1, resamples: int
     if top >= drawn.shape[1]:
         return np.ones(drawn.shape[1])
     border = np.partition(drawn, -top, axis=1)[:, -top, None]
-    above, on_border = drawn > border + _TIE, np.abs(drawn - border) <= _TIE
+    above, on_border = drawn > border + TIE, np.abs(drawn - border) <= TIE
     places = (top - above.sum(axis=1, keepdims=True)) / on_border.sum(axis=1, keepdims=True)
     shares: Array = (above + on_border * places).mean(axis=0)
     return shares
