@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from math import nan
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -194,11 +195,11 @@ def readings(results: Sequence[LoadedPlans], *, gold: bool = False) -> Iterator[
 def next_steps(folder: str) -> Text:
     """Say where the demo's files are, and which commands to try on them."""
     place = safe_terminal(folder)
-    again = f"evalkit score --pred {place}/plans --gold {place}/gold"
+    plans, gold, run, run2 = (safe_terminal(quote(f"{folder}/{name}")) for name in ("plans", "gold", "run", "run2"))
     commands = (
-        ("see why entries matched or not", f"evalkit show {place}/run --paper swin-transformer"),
-        ("see what was repaired or left out", f"evalkit validate {place}/plans"),
-        ("score again after a change", f"{again} \\\n    --out {place}/run2"),
+        ("see why entries matched or not", f"evalkit show {run} --paper swin-transformer"),
+        ("see what was repaired or left out", f"evalkit validate {plans}"),
+        ("score again after a change", f"evalkit score --pred {plans} --gold {gold} \\\n    --out {run2}"),
     )
     steps = "\n".join(f"  {command}\n      {purpose}" for purpose, command in commands)
     return Text(f"written: plans and gold in {place}, tables in {place}/run\ntry next:\n{steps}")
@@ -206,8 +207,8 @@ def next_steps(folder: str) -> Text:
 
 def after_score(folder: str) -> Text:
     """Say where a run is, and which commands look into it."""
-    place = safe_terminal(folder)
-    return Text(f"written to {place}\ntry next: evalkit show {place}    evalkit report {place} --out report.html")
+    place, run = safe_terminal(folder), safe_terminal(quote(folder))
+    return Text(f"written to {place}\ntry next: evalkit show {run}    evalkit report {run} --out report.html")
 
 
 def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
