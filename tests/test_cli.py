@@ -60,6 +60,15 @@ def test_score_writes_a_run_and_prints_the_leaderboard(project: Path) -> None:
     assert board["unreadable_plans"].tolist() == [0, 1]
 
 
+def test_a_folder_with_a_blank_is_quoted_in_what_to_try_next(project: Path) -> None:
+    done = evalkit(*SCORE, "--out", "my run", cwd=project)
+    assert "written to my run\ntry next: evalkit show 'my run'    evalkit report 'my run' --out" in done.stdout
+    printed = evalkit("table", "my run", cwd=project)
+    assert evalkit("table", "my run", "--out", "-", cwd=project).stdout == printed.stdout
+    assert evalkit("table", "my run", "--out", "/dev/stdout", cwd=project).stdout == printed.stdout
+    assert not (project / "-").exists()
+
+
 def test_json_is_one_document_on_standard_output(project: Path) -> None:
     done = evalkit(*SCORE, "--out", "run", "--json", cwd=project)
     document = json.loads(done.stdout)

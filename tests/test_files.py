@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,26 @@ def test_a_text_is_written_whole_or_not(tmp_path: Path) -> None:
     files.write_text(place, "new \ud800")  # half of a pair, as the name of a file may hold it
     assert place.read_text() == "new \\ud800"
     assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
+
+
+def test_a_pipe_is_written_to_and_a_link_stays(tmp_path: Path) -> None:
+    """As root a pipe or a device would have been replaced by a file: /dev/stdout, /dev/null."""
+    pipe, link, made = tmp_path / "pipe", tmp_path / "link", tmp_path / "made"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    files.write_bytes(pipe, b"x")
+    assert os.read(reader, 9) == b"x"
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    os.close(reader)
+    (tmp_path / "deep").mkdir()
+    link.symlink_to("deep/file")
+    for content in (b"y", b"z"):  # the file is not there yet, and then is
+        files.write_bytes(link, content)
+        assert link.is_symlink()
+        assert (tmp_path / "deep" / "file").read_bytes() == content
+    made.symlink_to("deep")
+    with pytest.raises(OutputError, match=r"made: cannot be written: is a directory"):
+        files.write_bytes(made, b"x")
 
 
 def test_a_spool_gives_back_what_was_put(tmp_path: Path) -> None:

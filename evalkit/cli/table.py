@@ -15,7 +15,7 @@ from evalkit.cli.options import BY, Registered
 @click.option("--long/--side-by-side", "long", default=None, help="One row a run and planner, or a group of columns "
               "a run.  [default: long for more than three runs]")  # fmt: skip
 @click.option("--standalone", is_flag=True, help="LaTeX and HTML: a whole document rather than a table to paste.")
-@click.option("--out", metavar="FILE", help="File to write.  [default: standard output]")
+@click.option("--out", metavar="FILE", help="File to write.  [default: -, standard output]")
 def command(
     runs: tuple[str, ...], form: str, columns: str | None, by: str | None, intervals: bool, long: bool | None,
     standalone: bool, out: str | None,
@@ -38,7 +38,7 @@ def command(
     else:
         board = leaderboard_tables.table(loaded, chosen, intervals=intervals, long=long)
     text = leaderboard_tables.RENDERERS[form](board, standalone)
-    if out:
+    if out and out != "-":
         write_text(out, text)
     else:
         click.echo(safe_terminal(text), nl=False)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from math import nan
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -195,10 +196,11 @@ def readings(results: Sequence[LoadedPlans], *, gold: bool = False) -> Iterator[
 def next_steps(folder: str) -> Text:
     """Say where the demo's files are, and which commands to try on them."""
     place = safe_terminal(folder)
+    plans, gold, run, again = (safe_terminal(quote(f"{folder}/{name}")) for name in ("plans", "gold", "run", "run2"))
     steps = (
-        ("see why entries matched or not", f"evalkit show {place}/run --paper swin-transformer"),
-        ("see what was repaired or left out", f"evalkit validate {place}/plans"),
-        ("score again after a change", f"evalkit score --pred {place}/plans --gold {place}/gold --out {place}/run2"),
+        ("see why entries matched or not", f"evalkit show {run} --paper swin-transformer"),
+        ("see what was repaired or left out", f"evalkit validate {plans}"),
+        ("score again after a change", f"evalkit score --pred {plans} --gold {gold} --out {again}"),
     )
     lines = [f"  {command}\n      {purpose}" for purpose, command in steps]
     return whole("\n".join([f"written: plans and gold in {place}, tables in {place}/run", "try next:", *lines]))
@@ -206,9 +208,9 @@ def next_steps(folder: str) -> Text:
 
 def after_score(folder: str) -> Text:
     """Say where a run is, and which commands look into it."""
-    place = safe_terminal(folder)
-    look, report = f"evalkit show {place}", f"evalkit report {place} --out report.html"
-    return whole(f"written to {place}\ntry next:\n  {look}\n  {report}")
+    run = safe_terminal(quote(folder))
+    look, report = f"evalkit show {run}", f"evalkit report {run} --out report.html"
+    return whole(f"written to {safe_terminal(folder)}\ntry next:\n  {look}\n  {report}")
 
 
 def missing_parts(commands: Iterable[str]) -> Iterator[Text]:

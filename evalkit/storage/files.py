@@ -108,9 +108,17 @@ def file_hash(path: str | Path) -> str:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write one file whole or not at all: beside its place first, then moved there."""
+    """Write one file whole or not at all: beside its place first, then moved there.
+
+    A link stays, and leads to the new file; a pipe or a device (/dev/stdout, /dev/null) is written to and stays.
+    """
     place = Path(path)
     with writing(path):
+        if _is_stream(place):
+            with place.open("ab") as stream:
+                stream.write(content)
+            return
+        place = Path(os.path.realpath(place)) if place.is_symlink() else place
         place.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name[:40]}-")
         try:
@@ -121,6 +129,12 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def _is_stream(place: Path) -> bool:
+    """Is this a pipe or a device, or a name of the system for an open stream, whatever that leads to?"""
+    named = place.is_absolute() and place.parts[1:2] in (("dev",), ("proc",))
+    return place.exists() and (named or not (place.is_file() or place.is_dir()))
 
 
 def write_text(path: str | Path, text: str) -> None:
