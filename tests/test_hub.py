@@ -68,6 +68,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     with hub_serving() as server:
         monkeypatch.setattr(client, "ENDPOINT", server.url)
         monkeypatch.setattr(client, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        monkeypatch.setattr(client, "HF_HUB_OFFLINE", False)  # it is read once, maybe while another test sets it
         monkeypatch.setattr(client, "AGENT_HARNESSES_PATH", str(tmp_path.parent / "harnesses"), raising=False)
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
             monkeypatch.delenv(name, raising=False)
