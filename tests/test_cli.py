@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from forked import evalkit_command
 
 GATE = {"name": "Gate", "ablated_part": "gate", "action": "REMOVE", "metrics": ["accuracy"]}
 GOLD = {"paper": "001", "ablations": [GATE]}
@@ -22,10 +23,7 @@ PLAN = [
 
 
 def evalkit(*arguments: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "evalkit", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, timeout=120, env={**os.environ, **env},
-    )  # fmt: skip
+    return evalkit_command([*map(str, arguments)], cwd, {**os.environ, **env})
 
 
 @pytest.fixture
@@ -367,8 +365,8 @@ def test_no_model_exits_2_with_three_ways_out(project: Path) -> None:
 def test_a_demo_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "stub").mkdir()
     (tmp_path / "stub/tokenizers.py").write_text("raise ImportError('not here')")
-    path = os.pathsep.join(filter(None, (str(tmp_path / "stub"), os.environ.get("PYTHONPATH"))))
-    done = evalkit("demo", "sample", "--no-cache", "--model", "all-MiniLM-L6-v2", cwd=tmp_path, PYTHONPATH=path)
+    words = ("demo", "sample", "--no-cache", "--model", "all-MiniLM-L6-v2")
+    done = evalkit_command(words, tmp_path, path=[str(tmp_path / "stub")])
     assert done.returncode == 2, done.stderr
     assert "ablation-evalkit[minilm]" in done.stderr
     assert [found.name for found in tmp_path.iterdir()] == ["stub"]

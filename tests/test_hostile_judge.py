@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import entry
+from forked import evalkit_command
 from hostile_server import HARMLESS, MODES, REFUSED, UNFIT, hostile
 from judge_server import JudgeServer, serving
 
@@ -167,9 +167,7 @@ def test_no_secret_reaches_the_run(tmp_path: Path) -> None:
                  "--resamples", "0", "--cache", "cache", "--offline", "--out", "run", "--judge-url"]  # fmt: skip
 
         def run(address: str) -> subprocess.CompletedProcess[str]:
-            command = [sys.executable, "-m", "evalkit", *words, address]
-            environment = {**os.environ, "OPENAI_API_KEY": "sk-secret"}
-            return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+            return evalkit_command([*words, address], tmp_path, {**os.environ, "OPENAI_API_KEY": "sk-secret"})
 
         for address in (url.replace("//", "//me:sk-secret@"), f"{url}?key=sk-secret"):
             done = run(address)

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from conftest import entry, gold, plan
+from forked import evalkit_command
 from judge_server import Decide, JudgeServer, pairs_in, serving
 
 from evalkit.cli.options import pairs_prompt, with_judge
@@ -648,7 +649,7 @@ ENVIRONMENT = {**os.environ, "OPENAI_API_KEY": "sk-very-secret"}
 
 
 def run(folder: Path, url: str, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words(url, *more), cwd=folder, capture_output=True, text=True, timeout=60, env=ENVIRONMENT)
+    return evalkit_command(words(url, *more)[3:], folder, ENVIRONMENT)
 
 
 def test_the_command_asks_prints_and_repeats_for_nothing(folder: Path) -> None:

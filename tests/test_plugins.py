@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import evalkit_command
 
 from evalkit.errors import InputError
 from evalkit.matching.plugged import PluginMatcher
@@ -53,10 +54,8 @@ def project(tmp_path: Path) -> Path:
 
 
 def evalkit(project: Path, *words: str, site: Path | None = None, code: int = 0) -> str:
-    path = os.pathsep.join(map(str, filter(None, (site, ROOT))))
-    env = {**os.environ, "PYTHONPATH": path, "XDG_CACHE_HOME": str(project / "cache"), "COLUMNS": "120"}
-    command = [sys.executable, "-m", "evalkit", *words]
-    done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=120)
+    env = {**os.environ, "XDG_CACHE_HOME": str(project / "cache"), "COLUMNS": "120"}
+    done = evalkit_command(words, project, env, [str(site)] if site else [])
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

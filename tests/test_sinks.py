@@ -6,7 +6,6 @@ import csv as csv_module
 import io
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -17,6 +16,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from forked import evalkit_command
 from made_runs import HOSTILE, small_run
 from markdown_it import MarkdownIt
 from rich.console import RenderableType
@@ -451,9 +451,7 @@ def test_commands_of_others_are_broken_and_ours_are_not(tmp_path: Path) -> None:
              ("show", "::none"))  # fmt: skip
     printed = ""
     for words in steps:
-        done = subprocess.run(
-            [sys.executable, "-m", "evalkit", *words], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
+        done = evalkit_command(words, tmp_path)
         printed += done.stdout + done.stderr
         assert "Traceback" not in done.stderr
     commands = [line for line in printed.splitlines() if line.lstrip().startswith("::")]
