@@ -150,10 +150,9 @@ def conclusions(result: History, group: Group) -> Iterator[str]:
         return
     value = f"{number(best.scored.value)}{brackets(best.scored.low, best.scored.high)}"
     said = f"best so far: {plain(best.run.name)}, {title_of(result.metric)} {value}"
-    if best.best_probability is None:
-        yield said
-        return
-    yield f"{said}; best of the {len(group.lines)} in {share(best.best_probability)} of resampled papers"
+    chance = best.best_probability
+    of_all = f"; best of the {len(group.lines)} in {share(chance)} of resampled papers"
+    yield said if chance is None else said + of_all
     if looks > 1:
         p = LEVEL / looks
         by = CORRECTIONS["bh" if group.lines[-1].run.settings.get("correction") == "bh" else "holm"]
