@@ -348,3 +348,15 @@ def test_papers_differ_by_what_the_figure_is_made_of() -> None:
     assert found.headline[0].p is not None
     assert found.headline[0].p < 0.05
     assert not any("differ" in warning for warning in found.warnings)
+
+
+def test_a_paper_moves_where_only_one_run_has_a_value() -> None:
+    """Without a plan precision is undefined: paper a gets a value, paper b loses its value, c has none in either."""
+    base, new = side(plans(a=(), c=())), side(plans(b=(), c=()))
+    found = compare(base, new, metric="match_precision")
+    moved = found.moved_papers
+    assert moved["paper"].tolist() == ["paper a", "paper b"]
+    assert moved["difference"].isna().all()
+    document = json.loads(json_output.comparison(found))
+    assert [(row["base"], row["new"]) for row in document["papers"]] == [(None, 1.0), (1.0, None)]
+    assert document["unchanged_papers"] == 10

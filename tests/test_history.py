@@ -132,6 +132,18 @@ def test_papers_that_only_some_runs_have(tmp_path: Path) -> None:
     assert line.best_probability is None
 
 
+def test_what_many_looks_do_is_said_of_runs_on_other_papers_too(tmp_path: Path) -> None:
+    """Two runs were held against the one before: 1 - 0.95^2 = 0.0975."""
+    skip = Settings(matcher="lexical", missing="skip", resamples=999)
+    for day, last in enumerate((1, 0, 1), start=1):
+        made(tmp_path / str(day), day, [day, *[1] * 4, last], settings=skip)
+    text = command(str(tmp_path))
+    assert "best so far: 3, Match F1" in text
+    assert "of resampled papers" not in text
+    assert "2 runs were held against the one before" in text
+    assert "in 10% of such histories" in text
+
+
 def test_the_planner_that_is_followed(tmp_path: Path) -> None:
     made(tmp_path / "a", 1, [3] * 6, planner="old")
     made(tmp_path / "b", 2, [1] * 6, planner="lm/new", also="lm/other")

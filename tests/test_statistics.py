@@ -520,6 +520,12 @@ def test_papers_needed(n: int, detectable: float, target: float, papers: int | N
     assert stats.papers_needed(n, detectable, target) == papers
 
 
+@pytest.mark.parametrize(("tests", "papers"), [(1, 5), (2, 6), (3, 6), (4, 7), (300, 13)])
+def test_no_fewer_papers_than_can_show_anything(tests: int, papers: int) -> None:
+    """13 * (0.01 / 0.05)^2 = 0.52 papers. But the least p of n papers is 2^-n: 2 / 32 is not below 0.05, 3 / 64 is."""
+    assert stats.papers_needed(13, 0.01, 0.05, tests=tests) == papers
+
+
 @pytest.mark.parametrize(
     ("low", "high", "margin", "plain", "strict"),
     [

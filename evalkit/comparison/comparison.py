@@ -83,8 +83,9 @@ class Comparison:
 
     @property
     def moved_papers(self) -> pd.DataFrame:
-        """Return the papers whose metric is not what it was."""
-        return self.papers[self.papers["difference"].fillna(0.0) != 0]
+        """Return the papers whose metric is not what it was, or has a value in one of the two only."""
+        base, new = self.papers["base"], self.papers["new"]
+        return self.papers[(base != new) & ~(base.isna() & new.isna())]
 
     def change(self, planner: str, figure: str) -> FigureChange:
         """Return the change of one planner (by its new name) in one figure, a corrected one included."""

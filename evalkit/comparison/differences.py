@@ -182,7 +182,7 @@ def with_detectable(change: FigureChange, tests: int, target: float) -> FigureCh
     if not change.standard_error:
         return change
     detectable = stats.minimum_detectable(change.standard_error, change.papers, tests=tests)
-    needed = stats.papers_needed(change.papers, detectable, target) or None
+    needed = stats.papers_needed(change.papers, detectable, target, tests=tests)
     return replace(change, detectable=_defined(detectable), papers_needed=needed)
 
 

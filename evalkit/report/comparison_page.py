@@ -284,7 +284,7 @@ def papers(result: Comparison) -> Any:
     """Papers that moved, from base to new; of many, the 30 that moved most."""
     import altair as alt
 
-    moved = result.moved_papers.head(PAPERS)
+    moved = result.moved_papers.dropna(subset="difference").head(PAPERS)
     names = labels([change.planner for change in result.headline])
     several = len(names) > 1
     rows = [

@@ -150,10 +150,9 @@ def conclusions(result: History, group: Group) -> Iterator[str]:
         return
     value = f"{number(best.scored.value)}{brackets(best.scored.low, best.scored.high)}"
     leader = f"best so far: {plain(best.run.name)}, {title_of(result.metric)} {value}"
-    if best.best_probability is None:
-        yield leader
-        return
-    yield f"{leader}; best of the {len(group.lines)} in {share(best.best_probability)} of resampled papers"
+    if (chance := best.best_probability) is not None:
+        leader += f"; best of the {len(group.lines)} in {share(chance)} of resampled papers"
+    yield leader
     if looks > 1:
         p = LEVEL / looks
         by = CORRECTIONS["bh" if group.lines[-1].run.settings.get("correction") == "bh" else "holm"]

@@ -35,12 +35,18 @@ def _is_hopeless(papers: int, tests: int, level: float) -> bool:
     return max(tests, 1) * least_p(papers) >= level
 
 
-def papers_needed(n: int, detectable: float, target: float) -> int | None:
-    """Return how many papers bring the minimum detectable effect down to `target`: n * (detectable / target)^2."""
+def papers_needed(n: int, detectable: float, target: float, *, tests: int = 1) -> int | None:
+    """Return how many papers bring the minimum detectable effect down to `target`: n * (detectable / target)^2.
+
+    Never fewer than an interval needs, or than so many tests need for a p below 5%.
+    """
     if math.isnan(detectable) or not target > 0:
         return None
     # 90.00000000000001 papers are 90.
-    return math.ceil(n * (detectable / target) ** 2 - 1e-9)
+    papers = max(FEWEST_PAPERS, math.ceil(n * (detectable / target) ** 2 - 1e-9))
+    while _is_hopeless(papers, tests, 0.05):
+        papers += 1
+    return papers
 
 
 def papers_to_see(deviation: float, target: float) -> int | None:
