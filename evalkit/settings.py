@@ -317,6 +317,13 @@ class Settings:
         return fingerprint(values)[:12]
 
 
+def checked(settings: Settings | None) -> Settings:
+    """Return the settings that a program gives, or the defaults for none; refuse what is no Settings."""
+    if settings is not None and not isinstance(settings, Settings):
+        raise TypeError(f"settings: expected evalkit.Settings(...), found {type(settings).__name__}")
+    return settings or Settings()
+
+
 def _check_bounds(settings: Settings | JudgeSettings, section: str = "") -> None:
     """Refuse a value outside the bounds of its field."""
     for item in fields(settings):

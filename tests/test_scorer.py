@@ -139,14 +139,45 @@ ENTRY = {"name": "Gate", "ablated_part": "gate", "action": "REMOVE"}
         [{"planner": "model", "paper": "paper", **ENTRY}],
         pd.DataFrame([{"planner": "model", "paper": "paper", **ENTRY, "replacement": float("nan")}]),
         [plan(entry("gate"), planner="model")],
+        {"model": {"paper": [entry("gate", name="Gate")]}},
     ],
-    ids=["lists", "texts", "objects", "rows", "frame", "plans"],
+    ids=["lists", "texts", "objects", "rows", "frame", "plans", "entries"],
 )
 def test_score_takes_what_a_program_has(pred: object, tmp_path: Path) -> None:
     run = evalkit.score(pred, {"paper": [ENTRY]}, LEXICAL, cache=tmp_path)
     assert run.leaderboard[["planner", "match_f1"]].values.tolist() == [["model", 1.0]]
     assert repr(run) == "Run of 1 planners on 1 papers\n  model: match F1 1.000"
     assert run.table("markdown").splitlines()[2].startswith("| model | **1.000**")
+
+
+def test_a_table_read_from_parquet_holds_arrays_and_its_own_nothing(tmp_path: Path) -> None:
+    """pandas gives a column of lists as numpy's arrays, and an empty cell as None, NaN, NA or NaT."""
+    rows = [{"planner": "m", "paper": "p", "name": "Bias", "ablated_part": "bias", "action": "REPLACE",
+             "replacement": ["absolute", "none"], "metrics": ["accuracy", "F1"]},
+            {"planner": "m", "paper": "p", "name": "Gate", "ablated_part": "gate", "action": "REMOVE"}]  # fmt: skip
+    pd.DataFrame(rows).to_parquet(tmp_path / "plans.parquet")
+    frame = pd.read_parquet(tmp_path / "plans.parquet")
+    assert type(frame["metrics"][0]).__name__ == "ndarray"
+    for nothing in (None, pd.NA, pd.NaT):
+        frame.at[1, "metrics"] = frame.at[1, "replacement"] = nothing
+        (found,) = evalkit.read_plans(frame).plans
+        assert [(one.replacements, one.metrics) for one in found.ablations] == [
+            (("absolute", "none"), ("accuracy", "F1")), ((), ()),
+        ]  # fmt: skip
+    (found,) = evalkit.read_plans({"m": {"p": [{**rows[0], "metrics": {"F1", "accuracy"}}]}}).plans
+    assert found.ablations[0].metrics == ("F1", "accuracy")  # of a set, which has no order, by name
+
+
+def test_what_is_no_plan_or_no_settings_is_a_mistake_of_the_caller() -> None:
+    with pytest.raises(TypeError, match=r"plan: expected a Plan, as evalkit.read_plans\(...\) gives it, found str"):
+        Scorer(LEXICAL).score(REPLY, GOLD)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"gold: expected a Plan, .*gold=True\) gives it, found list"):
+        Scorer(LEXICAL).score(GOLD, [ENTRY])  # type: ignore[arg-type]
+    for call in (Scorer, lambda settings: evalkit.score({}, {}, settings)):
+        with pytest.raises(TypeError, match=r"settings: expected evalkit.Settings\(...\), found dict"):
+            call({"matcher": "lexical"})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="of a conversation, give the `content` of its last message"):
+        Scorer(LEXICAL).reward([{"role": "assistant", "content": REPLY}], GOLD)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("pred", [None, 3, {"paper": "text"}, [["a"]]])

@@ -281,7 +281,10 @@ def plan_tree(plan: Plan) -> dict[str, Any]:
     if plan.trace:
         tree["trace"] = plan.trace
     tree |= facts_tree(plan)
-    tree["ablations"] = [
-        entry_tree(e) | ({"source": e.source} if e.source else {}) | facts_tree(e) for e in plan.ablations
-    ]
+    tree["ablations"] = [whole_entry_tree(entry) for entry in plan.ablations]
     return tree
+
+
+def whole_entry_tree(entry: Ablation) -> dict[str, Any]:
+    """Return an entry as the object that formats of data read, with its source, weight and metadata."""
+    return entry_tree(entry) | ({"source": entry.source} if entry.source else {}) | facts_tree(entry)

@@ -8,8 +8,9 @@ from typing import Any
 
 from evalkit.errors import InputError
 from evalkit.formats import parse_document
+from evalkit.formats.entries import whole_entry_tree
 from evalkit.formats.metadata import is_weight
-from evalkit.types import Diagnostic, Document, Plan
+from evalkit.types import Ablation, Diagnostic, Document, Plan
 
 EXPECTED = (
     "a folder, a file, plans, {planner: {paper: text or list of entries}} (gold: {paper: ...}), a DataFrame, or a list"
@@ -62,12 +63,26 @@ def _parsed(content: Any, planner: str | None, paper: str | None, *, gold: bool,
     if isinstance(content, Plan):
         plans: Iterable[Plan] = (content,)
     else:
-        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, default=str)
+        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, default=_as_data)
         place = "/".join(filter(None, (planner, paper))) or "the plans given"
         plans = parse_document(Document(place, text, planner, paper), strict=strict, gold=gold)
     yield from plans
 
 
+def _as_data(value: Any) -> Any:
+    """Return what JSON has no form for as what it has: an entry as an object, an array or a set as a list."""
+    if isinstance(value, Ablation):
+        return whole_entry_tree(value)
+    if hasattr(value, "tolist"):  # numpy's arrays, which tables read from Parquet hold, and its numbers
+        return value.tolist()
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, bytes) else str(value)
+
+
 def _is_empty(value: Any) -> bool:
-    """Say whether a cell of a table holds nothing; NaN is not equal to itself."""
-    return value is None or (isinstance(value, float) and value != value)
+    """Say whether a cell of a table holds nothing: None, NaN, which is not equal to itself, or pandas' NA and NaT."""
+    nothing = value is None or (isinstance(value, float) and value != value)
+    return nothing or type(value).__name__ in ("NAType", "NaTType")

@@ -18,7 +18,7 @@ from evalkit.formats.exp_bench import FACTORS
 from evalkit.plugins import plugin_names, plugin_package
 from evalkit.scoring.given import plans_given
 from evalkit.scoring.pair import PlanRef, gold_by_paper
-from evalkit.settings import Settings, content_digest
+from evalkit.settings import Settings, checked, content_digest
 from evalkit.storage.cache import WRONG_CONTENT, PathName, Store, decode_plans, dependencies, encode_plans
 from evalkit.storage.discovery import documents, paper_name
 from evalkit.storage.files import write_texts
@@ -65,7 +65,7 @@ def read_plans(
     gold: whether these are gold lists, which have no planner.
     cache: where parsed texts are kept; a text that was parsed before is not parsed again.
     """
-    settings = settings or Settings()
+    settings = checked(settings)
     if not isinstance(source, str | Path):
         given = plans_given(source, gold=gold, strict=settings.strict)
         plans = [_named(item, None if gold else item.planner, item.paper) for item in given if isinstance(item, Plan)]

@@ -40,7 +40,7 @@ from evalkit.scoring.pair import PlanRef, PlanTable, Task, Work, decode_plan, lo
 from evalkit.scoring.reference_labels import reference_labels
 from evalkit.scoring.rows import BatchResult, batch_result
 from evalkit.scoring.run_writer import RunWriter
-from evalkit.settings import Settings, gold_digest
+from evalkit.settings import Settings, checked, gold_digest
 from evalkit.storage.cache import CACHE_FILE, Store
 from evalkit.storage.files import Spool, cache_folder
 from evalkit.storage.folders import check_place
@@ -135,7 +135,7 @@ def score_run(
     it comes, its long tables in the form `csv` or `parquet`. `made` is what is known of its making (`provenance`), and
     `by` a field that gold's metadata must have.
     """
-    settings = settings or Settings()
+    settings = checked(settings)
     (pred, doubt), (gold, another) = (pin(side, offline=settings.offline) for side in (pred, gold))
     if judgements is not None and labels is not None:
         raise InputError(

@@ -14,7 +14,7 @@ from evalkit.metrics.figures import FIGURES, figures, find_figure
 from evalkit.scoring.feedback import feedback
 from evalkit.scoring.in_order import in_order
 from evalkit.scoring.matcher import cached_encoder, matcher_for, stores_vectors, texts_of
-from evalkit.settings import Settings
+from evalkit.settings import Settings, checked
 from evalkit.storage.cache import CACHE_FILE, Store
 from evalkit.storage.files import cache_folder, temporary_folder
 from evalkit.types import COUNT_NAMES, Document, Plan, ScoredPlan
@@ -55,7 +55,7 @@ class Scorer:
     """
 
     def __init__(self, settings: Settings | None = None, *, cache: str | Path | None = "") -> None:
-        self.settings, self.cache = settings or Settings(), cache
+        self.settings, self.cache = checked(settings), cache
         store = None
         if stores_vectors(self.settings):
             if cache is None:
@@ -82,6 +82,9 @@ class Scorer:
         """
         rest = iter(work)
         while pairs := list(islice(rest, batch)):
+            for plan, gold in pairs:
+                _check_plan("plan", plan, "")
+                _check_plan("gold", gold, ", gold=True")
             yield from self._matcher.score(
                 [(gold, replace(plan, ablations=plan.ablations[: self.settings.top_k])) for plan, gold in pairs]
             )
@@ -112,12 +115,11 @@ class Scorer:
         figure: any figure by its name.
         reveal: whether `.feedback` may quote gold; without it an optimiser cannot copy the answer into a prompt.
         """
-        if not isinstance(gold, Plan):
-            expected = "expected a Plan, as evalkit.read_plans(..., gold=True) gives it"
-            raise TypeError(f"gold: {expected}, found {type(gold).__name__} {str(gold)[:60]!r}")
+        _check_plan("gold", gold, ", gold=True")
         if not isinstance(plan_text, str):
             given = f"{type(plan_text).__name__} {str(plan_text)[:60]!r}"
-            raise TypeError(f"plan_text: expected the text of a reply, found {given}")
+            hint = "; of a conversation, give the `content` of its last message" if isinstance(plan_text, list) else ""
+            raise TypeError(f"plan_text: expected the text of a reply, found {given}{hint}")
         if (wanted := find_figure(figure)) is None:
             raise InputError(f"no figure is called {figure!r}; there are {', '.join(FIGURES)}")
         try:
@@ -138,6 +140,13 @@ class Scorer:
         reason = f"{counts.match_gold:g} of {counts.gold_entries:g} gold entries matched by {counts.plan_entries:g}"
         reason = f"{reason}; left out: {problems}" if problems else reason
         return Reward(value, reason, scored, feedback(scored, problems, reveal=reveal))
+
+
+def _check_plan(name: str, value: object, option: str) -> None:
+    """Refuse what a program gives in place of a plan."""
+    if not isinstance(value, Plan):
+        expected = f"expected a Plan, as evalkit.read_plans(...{option}) gives it"
+        raise TypeError(f"{name}: {expected}, found {type(value).__name__} {str(value)[:60]!r}")
 
 
 def _scorer(settings: Settings, cache: str | Path | None) -> Scorer:
