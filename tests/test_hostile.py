@@ -186,7 +186,7 @@ def test_any_name_of_a_file_or_folder_makes_a_run_that_can_be_read(name: bytes, 
         for file in (b"paper.json", name + b".json"):
             with open(os.path.join(place, file), "w") as stream:  # noqa: PTH118, PTH123
                 json.dump([ENTRY], stream)
-    settings = Settings(matcher="lexical")
+    settings = Settings(matcher="lexical", resamples=9)
     run = score(tmp_path / "plans", gold, settings, out=tmp_path / "run", form=form, cache=None)
     again = load_run(tmp_path / "run")
     for one in (run, again):
@@ -195,7 +195,8 @@ def test_any_name_of_a_file_or_folder_makes_a_run_that_can_be_read(name: bytes, 
     assert again.papers["match_f1"].tolist() == [1, 1]
     for file in (tmp_path / "run").glob("*.csv"):
         assert b"\r" not in file.read_bytes()
-    write_report(again, tmp_path / "page.html")
+    if form == "csv":  # the page is made of what was loaded, which is the same from either form
+        write_report(again, tmp_path / "page.html")
 
 
 def test_a_carriage_return_in_a_cell_is_quoted() -> None:

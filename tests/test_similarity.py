@@ -607,6 +607,7 @@ def test_batches_neighbours_and_reruns_change_no_bit(batch: int, threads: int, e
         assert np.array_equal(again[text].sentence, known.sentence), text
 
 
+@pytest.mark.slow
 def test_numpy_and_torch_give_the_same_vectors(encoder: ContextualEncoder) -> None:
     """The model as its authors run it: a component in a thousand may fall on the next step of the grid."""
     vectors = real("hybrid-minilm")
