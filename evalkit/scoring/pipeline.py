@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 DIGEST_BATCH = 512  # plans whose cached decisions a worker looks for at a time
-NAMED = 5  # lost samples that a warning names
+NAMED = 5  # lost samples, or planners, that a warning names
 TEXT_BATCH = 512  # texts that are encoded before they are cached: what an interruption can cost
 
 
@@ -169,6 +170,7 @@ def score_run(
         facts |= {"gold": about} if (about := gold_facts(loaded.gold.values())) else {}
         unpinned = [text for text in (doubt, another) if text]
         warnings = [*unpinned, *loaded.warnings, *_draft_warnings(work), *map(_lost_warning, lost)]
+        warnings += _skipped_warning(work, len(loaded.gold))
         run = writer.finish([*loaded.problems, *work.missing], settings, warnings, {**loaded.facts, **facts})
         if labels is not None:
             run = corrected(run, list(work.plans(settings.top_k)), labels, settings)
@@ -432,6 +434,19 @@ def _draft_warnings(work: Work) -> list[str]:
     papers = {gold.paper: is_draft(gold) for gold, _ in work.pairs}
     drafts = sum(papers.values())
     return [f"gold of {drafts} of {len(papers)} papers is a draft that nobody has confirmed"] if drafts else []
+
+
+def _skipped_warning(work: Work, papers: int) -> list[str]:
+    """Say which planners are scored on fewer papers than gold has, which only --missing skip does."""
+    counts = Counter(planner for planner, _ in {(ref.planner or "", gold.paper) for gold, ref in work.pairs})
+    fewer = [f"{planner} on {counts[planner]}" for planner in sorted(counts) if counts[planner] < papers]
+    if not fewer:
+        return []
+    more = f" and {len(fewer) - NAMED} more planners" if len(fewer) > NAMED else ""
+    return [
+        f"--missing skip leaves out papers without a plan, and coverage is of the others: of {papers} papers of gold, "
+        f"scored are {', '.join(fewer[:NAMED])}{more}"
+    ]
 
 
 def _lost_warning(lost: Mapping[str, Any]) -> str:
