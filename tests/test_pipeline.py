@@ -232,3 +232,17 @@ def test_the_signature_moves_with_content_and_not_with_order() -> None:
 def test_a_choice_that_is_none_is_refused() -> None:
     with pytest.raises(SettingsError, match="matcher = 'magic': expected one of hybrid, lexical, embedding"):
         Settings(matcher="magic")
+
+
+def test_papers_that_are_skipped_are_counted() -> None:
+    """Of three papers `a` has plans of two, `b` of all; without --missing skip nothing is left out."""
+    golds = [gold(entry("gate"), paper=paper) for paper in "xyz"]
+    plans = [plan(entry("gate"), paper=paper, planner=planner) for planner, paper in ("ax", "ay", "bx", "by", "bz")]
+    skipped = score_run(plans, golds, replace(LEXICAL, missing="skip"))
+    told = (
+        "--missing skip leaves out papers without a plan, and coverage is of the others: of 3 papers of gold, scored "
+        "are a on 2"
+    )
+    assert told in skipped.meta["warnings"]
+    assert dict(zip(skipped.leaderboard["planner"], skipped.leaderboard["papers"], strict=True)) == {"a": 2, "b": 3}
+    assert not any("skip" in warning for warning in score_run(plans, golds, LEXICAL).meta["warnings"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from evalkit.text import normalise_id, readable
 from evalkit.types import Diagnostic, Plan
 
 NAMED = 8  # ids that a message names
-NAMED_LOST = 5  # lost samples that a warning names
+NAMED_LOST = 5  # lost samples, or planners, that a warning names
 GOLD_NAMES = {"gold", "golds", "reference", "references", "refs", "truth"}  # folders that hold gold, by their names
 PLAN_NAMES = {"plan", "plans", "pred", "preds", "prediction", "predictions"}
 NEAR = 3  # pairs of near ids that a message names
@@ -159,6 +160,19 @@ def draft_warnings(work: Work) -> list[str]:
     papers = {gold.paper: is_draft(gold) for gold, _ in work.pairs}
     drafts = sum(papers.values())
     return [f"gold of {drafts} of {len(papers)} papers is a draft that nobody has confirmed"] if drafts else []
+
+
+def skipped_warning(work: Work, papers: int) -> list[str]:
+    """Say which planners are scored on fewer papers than gold has, which only --missing skip does."""
+    counts = Counter(planner for planner, _ in {(ref.planner or "", gold.paper) for gold, ref in work.pairs})
+    fewer = [f"{planner} on {counts[planner]}" for planner in sorted(counts) if counts[planner] < papers]
+    if not fewer:
+        return []
+    more = f" and {len(fewer) - NAMED_LOST} more planners" if len(fewer) > NAMED_LOST else ""
+    return [
+        f"--missing skip leaves out papers without a plan, and coverage is of the others: of {papers} papers of gold, "
+        f"scored are {', '.join(fewer[:NAMED_LOST])}{more}"
+    ]
 
 
 def lost_warning(lost: Mapping[str, Any]) -> str:

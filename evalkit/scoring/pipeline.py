@@ -21,6 +21,7 @@ from evalkit.scoring.inputs import (
     lost_warning,
     nothing_meets,
     share_warning,
+    skipped_warning,
     swapped_error,
     swapped_warning,
 )
@@ -176,7 +177,8 @@ def _about(loaded: Loaded, work: Work) -> tuple[dict[str, Any], list[str]]:
     """Return what a run says of its gold and of samples that are lost, and the warnings of all that was read."""
     lost, gold = lost_samples(work), gold_facts(loaded.gold.values())
     facts = ({"lost_samples": lost} if lost else {}) | ({"gold": gold} if gold else {})
-    return facts, [*loaded.warnings, *draft_warnings(work), *map(lost_warning, lost)]
+    skipped = skipped_warning(work, len(loaded.gold))
+    return facts, [*loaded.warnings, *draft_warnings(work), *map(lost_warning, lost), *skipped]
 
 
 def with_inputs(
