@@ -134,7 +134,8 @@ def _run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     top = top.parent if hasattr(request.config, "workerinput") else top
     try:
         choices = _choices(request.node)
-        key = fingerprint({name: repr(value) for name, value in choices.items()})[:12]
+        place = str(Path.cwd())  # of the relative paths among the choices
+        key = fingerprint([place, {name: repr(value) for name, value in choices.items()}])[:12]
         folder = top / f"evalkit-{key}"
         if not is_there(folder):
             with suppress(OutputError):  # another worker was first

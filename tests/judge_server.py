@@ -246,6 +246,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers["Content-Length"]))
+        if not self.path.startswith("/v1/") or self.path.count("/chat") > 1:
+            self.reply(404, {"detail": "Not Found"})
+            return
         if self.path not in ("/v1/chat/completions", "/v1/messages"):
             self.batch_reply(*self.judge.batches.post(self.path, content, self.headers.get("Content-Type", "")))
             return

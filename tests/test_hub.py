@@ -205,6 +205,10 @@ def test_what_is_not_there_is_told_with_what_is(hub: Hub, store: Store) -> None:
         read_plans("hf://datasets/lab/gold/hard@main", gold=True, cache=store)
     with pytest.raises(InputError, match=r"lab/gold@old: http://127\S+: no revision 'old'$"):
         read_plans("hf://datasets/lab/gold@old", gold=True, cache=store)
+    with pytest.raises(InputError, match=r"before the revision: hf://datasets/lab/gold/easy@main$"):
+        read_plans("hf://datasets/lab/gold@main/easy", gold=True, cache=store)  # as the hub's own clients write it
+    with pytest.raises(InputError, match=r"no such file or folder; of addresses .*: hf://datasets/OWNER/NAME"):
+        read_plans("https://huggingface.co/datasets/lab/gold", gold=True, cache=store)
     with pytest.raises(InputError, match=r"lab/nothing: http://127\S+: no such data set there"):
         read_plans("hf://datasets/lab/nothing", gold=True, cache=store)
 

@@ -297,6 +297,14 @@ def test_failures_are_counted_and_not_kept(tmp_path: Path) -> None:
         assert judges.budget.calls == 1
 
 
+def test_an_address_that_is_not_the_apis_is_answered_with_its_form(tmp_path: Path) -> None:
+    """What others call the address: without /v1, or with the whole path; the name of a model has no such answer."""
+    with serving(JudgeServer()) as url:
+        for address in (url.removesuffix("/v1"), f"{url}/chat/completions"):
+            with panel(tmp_path, address) as judges, pytest.raises(JudgeError, match=r"ends in /v1 at most servers$"):
+                judges.ask(QUESTIONS)
+
+
 @pytest.mark.parametrize("word", ["parts", "eos"])
 def test_other_spellings_of_a_whole_reply_are_read(word: str, tmp_path: Path) -> None:
     """Mistral's thinking models answer in parts; servers call the end of a reply by many names."""

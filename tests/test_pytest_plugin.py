@@ -63,6 +63,28 @@ def test_no_regression_against_itself(evalkit_run):
     run(project).assert_outcomes(passed=3)
 
 
+def test_the_same_marker_in_another_folder_is_another_run(project: pytest.Pytester) -> None:
+    """Tests that work in folders of their own name their plans alike; the first one's run is not the second one's."""
+    (project.path / "other").mkdir()
+    (project.path / "gold").rename(project.path / "other" / "gold")
+    (project.path / "gold").symlink_to("other/gold")
+    (project.path / "worse").rename(project.path / "other" / "plans")
+    project.makepyfile(
+        MARKED.format(pred="plans")
+        + """
+@pytest.fixture(params=[".", "other"])
+def place(request, monkeypatch):
+    monkeypatch.chdir(request.param)
+    return request.param
+
+def test_run(place, evalkit_run):
+    # On three of six papers one of two is found, P = 1, R = 1/2, F1 = 2/3; on three there is no plan.
+    assert evalkit_run.leaderboard["match_f1"].round(4).tolist() == [1.0 if place == "." else 0.3333]
+"""
+    )
+    run(project).assert_outcomes(passed=2)
+
+
 def test_a_regression_fails_and_says_where(project: pytest.Pytester) -> None:
     """The worse plans cover half of the papers: match F1 is 0 on three and 2/3 on three (one of two found)."""
     project.makepyfile(

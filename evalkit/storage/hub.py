@@ -302,7 +302,10 @@ class _Hub:
     def _refuse(self, error: Exception) -> NoReturn:
         kinds = {kind.__name__ for kind in type(error).__mro__}
         if "RevisionNotFoundError" in kinds:
-            reason = f"no revision {self.address.revision!r}"
+            revision, _, inside = self.address.revision.partition("/")  # the hub's own clients write @REVISION/PATH
+            moved = replace(self.address, config=inside, revision=revision)
+            hint = f"; a folder stands before the revision: {moved}" if inside and not self.address.config else ""
+            reason = f"no revision {self.address.revision!r}{hint}"
         elif "RepositoryNotFoundError" in kinds:
             reason = "no such data set there, or none that you may read (HF_TOKEN, or `hf auth login`)"
         elif "OfflineModeIsEnabled" in kinds:

@@ -177,6 +177,8 @@ class Client:
             reason = self.reason(error)
             if 300 <= refusal.status_code < 400:
                 reason = "it sends us to another address; name that one, as redirects are not followed"
+            if refusal.status_code in (404, 405) and not re.search(r"/v\d[^/]*/?$", self.url):
+                reason += "; what is asked lies below the address, which ends in /v1 at most servers"
             raise Refused(f"{self.url}: the judge {self.model!r} refused the request: {reason}") from None
         asked: str | None = refusal.response.headers.get("retry-after")
         return asked
