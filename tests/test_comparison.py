@@ -360,3 +360,9 @@ def test_a_paper_moves_where_only_one_run_has_a_value() -> None:
     document = json.loads(json_output.comparison(found))
     assert [(row["base"], row["new"]) for row in document["papers"]] == [(None, 1.0), (1.0, None)]
     assert document["unchanged_papers"] == 10
+
+
+def test_a_renamed_planner_has_both_names_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    found = compare(side(plans(planner="old")), side(plans((GATE,), "young")), renamed={"old": "young"})
+    assert "| old → young | 12 | 1.000 | 0.667 | -0.333 [-0.333, -0.333] |" in ci.comparison_markdown(found)
+    assert "old → young" in shown(found, capsys)

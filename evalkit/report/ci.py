@@ -19,6 +19,7 @@ from evalkit.report.comparison_text import (
     gate_sentence,
     outlook_sentence,
     paper_cells,
+    planner_name,
     slice_cells,
     slice_rows,
 )
@@ -138,7 +139,7 @@ def _compared(result: Comparison) -> Iterator[Section]:
         rows = list(slice_rows(result, field))
         figure = rows[0][1].figure if rows else result.metric
         head = f"| {text(field)} | planner | papers | base | new | {figure} difference, 95%, exploratory |\n"
-        cells = [_row(text(value), text(change.planner), *slice_cells(change)) for value, change in rows]
+        cells = [_row(text(value), text(planner_name(change)), *slice_cells(change)) for value, change in rows]
         yield Section(head + "|---|---|--:|--:|--:|--:|\n", cells, "\n")
     yield from _moved(result)
     signatures = (("base", result.base.signature), ("new", result.new.signature))
@@ -155,14 +156,14 @@ def _verdict(change: FigureChange) -> str:
 
 def _planner(change: FigureChange) -> str:
     tests = (p_value(change.p), p_value(change.p_adjusted), _verdict(change))
-    return _row(text(change.planner), *change_cells(change), *tests, number(change.detectable))
+    return _row(text(planner_name(change)), *change_cells(change), *tests, number(change.detectable))
 
 
 def _by_labels(change: FigureChange) -> str:
     """Render one planner's row of a figure that labels correct."""
     *sides, difference = change_cells(change)
     return _row(
-        text(change.planner), *sides, f"{change.figure} {difference}", _verdict(change), number(change.detectable)
+        text(planner_name(change)), *sides, f"{change.figure} {difference}", _verdict(change), number(change.detectable)
     )
 
 

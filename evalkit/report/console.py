@@ -18,7 +18,7 @@ from rich.text import Text
 from evalkit.metrics.figures import FIGURES, shown_in
 from evalkit.report import json_output
 from evalkit.report.planner_table import PlannerTable, common_prefix
-from evalkit.report.values import CORRECTIONS, brackets, is_best, missing, number, p_value, papers_shown, text
+from evalkit.report.values import CORRECTIONS, brackets, is_best, missing, number, papers_shown, short_p, text
 from evalkit.scoring.load import LoadedPlans
 from evalkit.stats import FEWEST_PAPERS
 from evalkit.storage.runs import Run
@@ -64,7 +64,7 @@ def leaderboard(run: Run, *, wide: bool = False) -> Iterator[RenderableType]:
     shown = rows if wide else rows[:TOP]
     for row in shown:
         cells = [_starred(row, name, best[name]) for name in columns]
-        rank = (_rank(row), p_value(row["p_best"])) if ranked else ()
+        rank = (_rank(row), short_p(row["p_best"])) if ranked else ()
         table.add_row(safe_terminal(row["planner"]), cells[0], *rank, *cells[1:], str(row["papers"]))
     yield table
     if rest := len(rows) - len(shown):

@@ -51,6 +51,11 @@ def p_value(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
 
 
+def short_p(value: float | None) -> str:
+    """Return p with three decimals where there is little room; what would be 0.000 is said to be below 0.001."""
+    return "<0.001" if value is not None and value < 0.0005 else number(value)
+
+
 def shown_path(path: str) -> str:
     """Return a path to show to others: of one that is absolute only its end, without this machine's folders."""
     steps = re.split(r"[/\\]+", path)
