@@ -238,12 +238,22 @@ def _items(node: Node | None, field: str, context: ParseContext) -> tuple[str, .
         for item in node.value:
             if not isinstance(item.value, str | None):
                 context.report("nested-item", f"expected a text, found {item.kind}", item.line)
-        values = [(as_text(item), item.line) for item in node.value]
+        values = [(_item_text(item), item.line) for item in node.value]
     if len(values) > MOST_ITEMS:
         message = f"expected at most {MOST_ITEMS} {field}, found {len(values)}; the first ones were taken"
         context.report("too-many", message, node.line)
     texts = [_cleaned(text, line, context) for text, line in values[:MOST_ITEMS]]
     return tuple(text for text in texts if text)
+
+
+def _item_text(item: Node) -> str:
+    """Return an option or a metric as a text; of an object what names it, and not what is said about it."""
+    if not isinstance(item.value, dict):
+        return as_text(item)
+    own = {label: inner for label, inner in item.value.items() if inner.value and key_of(label) not in OTHER_KEYS}
+    if len(own) == 1 and field_of(label := next(iter(own))) in ("name", "replacement", "metrics"):
+        return as_text(own[label])
+    return as_text(Node(item.line, own or item.value))
 
 
 def _split_list(text: str, field: str) -> tuple[str, ...]:
