@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_house import tree as parsed
 
 from evalkit.comparison.baseline import baseline_path
 from evalkit.errors import InputError
@@ -73,8 +74,7 @@ def call_traps(call: ast.Call) -> Iterator[str]:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_module_needs_one_system(path: Path) -> None:
     name = path.relative_to(ROOT / "evalkit").as_posix()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    left = [f"{name}:{line} {trap}" for trap, line in traps(tree) if (name, trap) not in GUARDED]
+    left = [f"{name}:{line} {trap}" for trap, line in traps(parsed(path)) if (name, trap) not in GUARDED]
     assert not left
 
 
@@ -99,7 +99,7 @@ def test_each_trap_is_seen(source: str, trap: str) -> None:
 
 
 def test_every_exception_is_still_needed() -> None:
-    trees = {path.relative_to(ROOT / "evalkit").as_posix(): ast.parse(path.read_text("utf-8")) for path in SOURCES}
+    trees = {path.relative_to(ROOT / "evalkit").as_posix(): parsed(path) for path in SOURCES}
     assert {(name, trap) for name, tree in trees.items() for trap, _ in traps(tree)} == set(GUARDED)
 
 

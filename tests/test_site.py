@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from test_browser import browser, playwright  # noqa: F401 - a fixture
+from test_house import tree as parsed
 
 from evalkit.cli import COMMANDS
 from evalkit.formats import CODES
@@ -112,7 +113,7 @@ def called(tree: ast.AST, *names: str) -> Iterator[ast.Call]:
 def test_every_code_that_the_package_gives_is_in_the_table() -> None:
     """A code is the second argument of `Diagnostic` and `Unread`, the first of a report: a text or a constant."""
     paths = sorted((ROOT / "evalkit").rglob("*.py"))
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+    trees = {path: parsed(path) for path in paths}
     assignments = [node for tree in trees.values() for node in tree.body if isinstance(node, ast.Assign)]
     constants = dict[str, object]()
     for node in assignments:

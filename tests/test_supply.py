@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import entry, gold, plan
 from packaging.specifiers import SpecifierSet
+from test_house import tree as parsed
 
 from evalkit.cli import group
 from evalkit.errors import EvalkitError, ModelError, SettingsError
@@ -62,7 +63,7 @@ MAY_CONNECT = {
 
 def trees() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted((ROOT / "evalkit").rglob("*.py")):
-        yield path.relative_to(ROOT / "evalkit").as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+        yield path.relative_to(ROOT / "evalkit").as_posix(), parsed(path)
 
 
 def names(tree: ast.Module) -> Iterator[tuple[str, int]]:
