@@ -60,7 +60,7 @@ def test_score_writes_a_run_and_prints_the_leaderboard(project: Path) -> None:
 
 def test_a_folder_with_a_blank_is_quoted_in_what_to_try_next(project: Path) -> None:
     done = evalkit(*SCORE, "--out", "my run", cwd=project)
-    assert "written to my run\ntry next: evalkit show 'my run'    evalkit report 'my run' --out" in done.stdout
+    assert "written to my run\ntry next:\n  evalkit show 'my run'\n  evalkit report 'my run' --out" in done.stdout
     printed = evalkit("table", "my run", cwd=project)
     assert evalkit("table", "my run", "--out", "-", cwd=project).stdout == printed.stdout
     assert evalkit("table", "my run", "--out", "/dev/stdout", cwd=project).stdout == printed.stdout
