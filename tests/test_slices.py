@@ -385,7 +385,7 @@ def test_the_commands_by_slice(tmp_path: Path) -> None:
     assert "CVPR · good" in shown
     assert "3, few" in shown
     assert "[–]" in shown
-    assert max(map(len, shown.splitlines())) <= 80
+    assert max(map(len, shown[: shown.index("written to ")].splitlines())) <= 80  # commands to copy are never broken
     document = json.loads(called(*score, "--out", folder / "again", "--by", "difficulty", "--json"))
     assert {(one["slice"], one["planner"]) for one in document["slices"]["rows"]} == {
         (value, planner) for value in ("easy", "hard") for planner in ("lm/good", "lm/worse")
