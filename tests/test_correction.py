@@ -184,7 +184,7 @@ def test_what_is_doubtful_is_a_warning_of_the_run() -> None:
     )
     answer = " ".join(run.meta["warnings"])
     assert "random sample" in answer
-    assert "only 1 papers are labelled" in answer
+    assert "only 1 paper is labelled" in answer
 
 
 def test_samples_of_a_plan_are_labelled_one_by_one_or_not_at_all() -> None:

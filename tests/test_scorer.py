@@ -146,7 +146,7 @@ ENTRY = {"name": "Gate", "ablated_part": "gate", "action": "REMOVE"}
 def test_score_takes_what_a_program_has(pred: object, tmp_path: Path) -> None:
     run = evalkit.score(pred, {"paper": [ENTRY]}, LEXICAL, cache=tmp_path)
     assert run.leaderboard[["planner", "match_f1"]].values.tolist() == [["model", 1.0]]
-    assert repr(run) == "Run of 1 planners on 1 papers\n  model: match F1 1.000"
+    assert repr(run) == "Run of 1 planner on 1 paper\n  model: match F1 1.000"
     assert run.table("markdown").splitlines()[2].startswith("| model | **1.000**")
 
 

@@ -47,7 +47,8 @@ def corrected(run: Run, work: Sequence[tuple[Plan, Plan]], labels: Labels, setti
     labelled = len({paper for paper, known in zip(papers["paper"], papers["labelled"], strict=True) if known})
     doubts = labels.doubts([plan for _, plan in work])
     if labelled < stats.FEW_PAPERS:
-        doubts.append(f"only {labelled} papers are labelled: the corrected intervals say little")
+        papers_are = "1 paper is" if labelled == 1 else f"{labelled} papers are"
+        doubts.append(f"only {papers_are} labelled: the corrected intervals say little")
     facts = {
         "digest": labels.digest, "papers": labelled, "plans": int(papers["labelled"].sum()), "doubts": doubts,
         "ship_with_references": all(row.sampling == SAMPLING for row in labels.rows),

@@ -30,7 +30,7 @@ from evalkit.storage.tables import (
     table_of,
     to_csv,
 )
-from evalkit.text import normalise_id
+from evalkit.text import amount, normalise_id
 
 if TYPE_CHECKING:
     import pandas as pd  # loaded with the first frame
@@ -272,7 +272,8 @@ class Run:
         totals, board = self.meta["totals"], self.leaderboard
         best = [f"  {row.planner}: match F1 {row.match_f1:.3f}" for row in board.head(5).itertuples()]
         more = [f"  … and {len(board) - 5} more"] if len(board) > 5 else []
-        return "\n".join([f"Run of {totals['planners']} planners on {totals['papers']} papers", *best, *more])
+        size = f"{amount(totals['planners'], 'planner')} on {amount(totals['papers'], 'paper')}"
+        return "\n".join([f"Run of {size}", *best, *more])
 
     def chart(self, kind: str) -> Any:
         """Return one of the charts of `evalkit plot` as an altair chart; needs the extra `report`.
