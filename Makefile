@@ -100,9 +100,10 @@ bench: | $(DEV) ## measure what scoring costs, beside a notebook's way of doing 
 schemas: | $(DEV) ## write the JSON Schemas that ship, from the code
 	@$(BIN)/python scripts/schemas.py
 
-docs: | $(DEV) ## build the documentation's site in docs/_build; warnings are errors
+docs: | $(DEV) ## build the documentation's site in docs/_build, warnings are errors; run what its pages show
 	@$(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+	@$(BIN)/python -m pytest -q -m docs -n $(WORKERS)
 
 tutorials: | $(DEV) ## write what the tutorials' commands print into them
 	@$(BIN)/python tests/test_tutorials.py

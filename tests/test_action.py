@@ -87,6 +87,7 @@ def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_worse_head_trips_and_says_so(repository: Repository) -> None:
     base = repository.commit(plans=6, entries=3)
     repository.commit(plans=4, entries=1)

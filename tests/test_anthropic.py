@@ -237,6 +237,7 @@ assert "openai" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_the_other_client_is_not_needed(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run(

@@ -433,6 +433,7 @@ def test_ctrl_c_says_how_to_come_back_and_the_same_command_goes_on(tmp_path: Pat
     assert not [content for content in written if b"sk-secret" in content]
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_batch_is_submitted_keeps_its_id(tmp_path: Path) -> None:
     judge = JudgeServer()
     judge.batches.slowness = 2.0

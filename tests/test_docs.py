@@ -119,12 +119,14 @@ def write_author_data(folder: Path) -> None:
     parquet.write_table(pa.Table.from_pylist(rows), folder / "author-ablation" / "test.parquet")
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("page", with_blocks("python"), ids=relative)
 def test_python_examples_run(page: Path, here: Path) -> None:
     for example in blocks(page, "python"):
         exec(compile(example, page.name, "exec"), {})
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("page", with_blocks("sh"), ids=relative)
 def test_commands_run(page: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the lines of a page in turn, each into a place of its own; judges are a server of this test."""
@@ -163,6 +165,7 @@ def test_commands_have_those_options(line: str) -> None:
     assert {word for word in words if word.startswith("--")} <= known | {"--help"}
 
 
+@pytest.mark.docs
 def test_readme_shows_the_real_leaderboard(here: Path) -> None:
     readme = PAGES[0].read_text(encoding="utf-8").splitlines()
     table = [line for line in run("table", "evalkit-demo/run").splitlines() if line.startswith("|")]
@@ -170,6 +173,7 @@ def test_readme_shows_the_real_leaderboard(here: Path) -> None:
     assert [line for line in table if line not in readme] == []
 
 
+@pytest.mark.docs
 def test_reports_show_a_real_document(here: Path) -> None:
     page = ROOT / "docs" / "reports.md"
     section = page.read_text(encoding="utf-8").split("## For programs of your own")[1].split("\n## ")[0]

@@ -27,6 +27,7 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
     assert "assert " in "".join(code[-1]["source"])  # of what the notebook shows
 
 
+@pytest.mark.docs
 @by_name
 def test_a_notebook_runs(path: Path, tmp_path: Path) -> None:
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")

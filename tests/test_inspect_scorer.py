@@ -86,6 +86,7 @@ def test_a_paper_without_gold_is_an_error(gold: Path, tmp_path: Path) -> None:
     assert "no gold list for 'unknown'" in log.error.message
 
 
+@pytest.mark.slow
 def test_inspect_finds_it_by_name(gold: Path, tmp_path: Path) -> None:
     """In a new process, which scores the log anew."""
     from inspect_ai.log import read_eval_log

@@ -703,7 +703,7 @@ def test_a_command_without_one_answer_ends_in_two_and_says_why(folder: Path) -> 
     assert "6 of 144 answers did not come, 4%: 6 unfit; the last error: an answer has" in " ".join(done.stdout.split())
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_run_stopped_halfway_asks_only_the_rest(how: signal.Signals, folder: Path) -> None:
     judge = JudgeServer(always="slow")
     judge.slowness = 0.15

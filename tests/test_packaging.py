@@ -47,12 +47,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_installation_finds_its_own_data(installed: Path) -> None:
     # -I leaves out the checkout, so that only the installed files are found.
     code = f"import sys; sys.path.insert(0, {str(installed)!r})\n{LOOK}"
     assert python("-I", "-c", code, cwd=installed).strip() == str(installed / "evalkit")
 
 
+@pytest.mark.slow
 def test_installation_has_licence_and_script(installed: Path) -> None:
     (info,) = installed.glob("ablation_evalkit-*.dist-info")
     assert (info / "licenses" / "LICENSE").exists()

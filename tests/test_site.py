@@ -61,6 +61,7 @@ def pages(site: Path) -> Iterator[Path]:
     return (path for path in site.rglob("*.html") if "_static" not in path.parts)
 
 
+@pytest.mark.docs
 def test_links_lead_somewhere_and_nothing_is_loaded_from_outside(site: Path) -> None:
     found = list(pages(site))
     assert len(found) > 20
@@ -80,6 +81,7 @@ def test_links_lead_somewhere_and_nothing_is_loaded_from_outside(site: Path) -> 
     assert loaded == []
 
 
+@pytest.mark.docs
 def test_reference_has_every_command_option_and_name(site: Path) -> None:
     import evalkit
 
@@ -135,11 +137,13 @@ def test_every_code_that_the_package_gives_is_in_the_table() -> None:
     assert other == HANDED_ON
 
 
+@pytest.mark.docs
 def test_the_page_of_diagnostics_has_every_code(site: Path) -> None:
     text = (site / "reference" / "diagnostics.html").read_text(encoding="utf-8")
     assert [code for code in CODES if f">{code}</span>" not in text and f">{code}<" not in text] == []
 
 
+@pytest.mark.docs
 def test_language_models_find_the_pages(site: Path) -> None:
     text = (site / "llms.txt").read_text(encoding="utf-8")
     paths = [line.split("](")[1].split(")")[0] for line in text.splitlines() if line.startswith("- [")]

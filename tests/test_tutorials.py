@@ -102,6 +102,7 @@ def workplace(folder: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
 def test_tutorials_print_what_they_show(path: Path, tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8")
@@ -110,6 +111,7 @@ def test_tutorials_print_what_they_show(path: Path, tmp_path: Path) -> None:
         assert worked_through(text, url) == text, "run: make tutorials"
 
 
+@pytest.mark.docs
 def test_tutorials_work_one_after_another_in_one_folder(tmp_path: Path) -> None:
     """A reader takes them in the order of the first page, and leaves what each of them made where it is."""
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
