@@ -25,7 +25,7 @@ HOSTILE = {
     "table": "a | b\n| --- |\n# head",
     "separators": "line\u2028paragraph\u2029end",
     "long": "x" * 10_000,
-    "wide": "word " * 400,
+    "wide": "word " * 2_000,
 }
 QUICK = Settings(matcher="lexical", resamples=99)
 
@@ -60,14 +60,18 @@ def small_run() -> Run:
 
 
 @cache
-def hostile_run() -> Run:
-    """Score hostile texts as planner, paper, name, part, option, metric, trace, path and message."""
+def hostile_run(*, whole: bool = False) -> Run:
+    """Score hostile texts as planner, paper, name, part, option, metric, trace, path and message.
+
+    The wide one is short unless they are to be `whole`: scoring takes time in the square of an entry's words.
+    """
+    texts = HOSTILE if whole else HOSTILE | {"wide": "word " * 400}
     lists = [
         gold(entry(text, "REPLACE", [text], [text], name=text), entry("dropout"), paper=f"{name} {text}")
-        for name, text in HOSTILE.items()
+        for name, text in texts.items()
     ]
     plans = []
-    for name, text in HOSTILE.items():
+    for name, text in texts.items():
         path = f"plans/{text[:200]}.md"
         diagnostics = (Diagnostic("error", "entry", f"found {text}", path, 3),)
         for paper in lists:

@@ -46,7 +46,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     top = tmp_path_factory.mktemp("reports")
     write_report(small_run(), top / "small.html")
     write_report(small_run(), top / "split.html", largest_inline=0)
-    write_report(hostile_run(), top / "hostile.html")
+    write_report(hostile_run(whole=True), top / "hostile.html")
     write_comparison({"old": BASE, "new": NEW}, top / "compared.html")
     return {name: top / f"{name}.html" for name in ("small", "split", "hostile", "compared")}
 

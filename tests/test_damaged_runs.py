@@ -85,10 +85,11 @@ def test_every_column_has_a_kind_and_bounds(name: str, every: bool, run: Path) -
         numbers = ["inf", "-2", "1e300", "x", "9" * 400]
         bad = ["a\x1b[31mb"] if column in (*TEXTS, "signature") else numbers if every else [numbers[place % 5]]
         for value in [] if column in FREE else bad:
-            few = dict.fromkeys((*NEEDED[name], column, "signature"))
+            needed = PRESENT.get(name, NEEDED[name]) if every else NEEDED[name]
+            few = dict.fromkeys((*needed, column, "signature"))
             text = to_csv({other: [value if other == column else frame[other][0]] for other in few})
             with pytest.raises(InputError) as caught:
-                check_table(name, from_csv(text, name), name, signature, whole=False)
+                check_table(name, from_csv(text, name), name, signature, whole=every)
             assert str(caught.value).startswith(f"{name}: row 1, column {column!r}: expected ")
             assert "\x1b" not in str(caught.value)
 
@@ -163,16 +164,19 @@ def test_a_run_that_lacks_a_fact_is_refused_or_read_without_it(place: Path) -> N
             run_quietly(words)
 
 
-def test_a_table_that_lacks_a_column_that_is_always_there_is_refused(run: Path) -> None:
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_table_that_lacks_a_column_that_is_always_there_is_refused(every: bool, run: Path) -> None:
+    """Each column as the table is checked; by a whole run the last one, or with `every` all of them."""
     assert PRESENT["pairs"] == tuple(PAIR_COLUMNS)
     assert PRESENT["plans"] == tuple(PLAN_COLUMNS)
     for name in TABLES:
         frame = frame_of(run, name)
         always = PRESENT[name] if name in ("leaderboard", "papers") else set(frame.columns) - {"signature"}
-        for column in always:
+        for number, column in enumerate(always, 1):
             with pytest.raises(InputError, match=f"^{name}: expected a column {column!r}, found none"):
                 check_table(name, frame.drop(columns=column), name, "")
-        assert f"{name}.csv: expected a column {column!r}" in refusal(run, name, frame.drop(columns=column))
+            if every or number == len(always):
+                assert f"{name}.csv: expected a column {column!r}" in refusal(run, name, frame.drop(columns=column))
 
 
 WRONG = ([[[]]], {"\x1b": {}}, 10**400, float("nan"))

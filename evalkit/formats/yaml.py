@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import chain, pairwise
 from typing import Any
 
@@ -20,6 +21,7 @@ from evalkit.types import Plan
 DEEPEST = 32
 DEEPEST_PASSED = 32  # levels below DEEPEST that are passed over; beyond, the document is left out
 DEEPEST_REPAIR = 8
+LONGEST_KEY = 1024  # characters, as YAML has it
 MOST_PIECES = 1_000  # of a broken document that are read one by one
 COPIES = 20_000  # values that aliases may stand for in one document
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
@@ -143,6 +145,27 @@ def _documents(text: str, first_line: int, report: Report, *, refuse: bool = Fal
     return roots
 
 
+@cache
+def _loader() -> Any:
+    """Return PyYAML's loader, made to look at the oldest possible key only.
+
+    Each open bracket may turn out to be a key; they are kept in the order of the text, so that the oldest is the first
+    to go stale. Looking at all of them for every token takes time in the square of the depth.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def next_possible_simple_key(self) -> int | None:
+            return next((key.token_number for key in self.possible_simple_keys.values()), None)
+
+        def stale_possible_simple_keys(self) -> None:
+            oldest = next(iter(self.possible_simple_keys.values()), None)
+            if oldest and (oldest.line != self.line or self.index - oldest.index > LONGEST_KEY):
+                super().stale_possible_simple_keys()
+
+    return Loader
+
+
 def _roots(text: str, first_line: int, report: Report) -> Iterator[Node]:
     """Yield the roots of a stream of events, built without recursion."""
     import yaml
@@ -152,7 +175,7 @@ def _roots(text: str, first_line: int, report: Report) -> Iterator[Node]:
     copies = deeper = 0  # values that aliases stand for; containers that are passed over
     event: Any
     # Always the loader in Python: libyaml is not everywhere, and where it is it reads some documents otherwise.
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for event in yaml.parse(text, Loader=_loader()):
         kind = type(event).__name__
         line = first_line + (event.start_mark.line if event.start_mark else 0)
         if kind in _STARTS and (deeper or len(containers) == DEEPEST):
