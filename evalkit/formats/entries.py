@@ -247,7 +247,7 @@ def _items(node: Node | None, field: str, context: ParseContext) -> tuple[str, .
 
 
 def _item_text(item: Node) -> str:
-    """Return an option or a metric as a text; of an object what names it, and not what is said about it."""
+    """Return an option or a metric as a text; of an object the name alone, without its description."""
     if not isinstance(item.value, dict):
         return as_text(item)
     own = {label: inner for label, inner in item.value.items() if inner.value and key_of(label) not in OTHER_KEYS}

@@ -1,4 +1,4 @@
-"""Layouts of plans in data and in replies: split a reply at its tags, and find the plans in document trees.
+"""Layouts of plans in data and in replies: find the plans in document trees.
 
 Known layouts: a list of entries; an object with a list (`ablations`, `plan`, `predictions`, ...); a list or rows of
 such objects; an object of papers; rows of entries that name their paper; AblationBench's plans.json and replies
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TypeAlias
 
 from evalkit.formats import blocks, json, shapes
 from evalkit.formats.diagnostics import ParseContext
 from evalkit.formats.entries import field_of, read_entries
 from evalkit.formats.metadata import Facts, read_facts
+from evalkit.formats.server_replies import ARGUMENTS, is_answer, is_reply, replies_in, reply_text
+from evalkit.formats.tags import is_tagged, sections, thought_of
 from evalkit.formats.tree import Members, Node, as_text, key_of, members_of, on_line
 from evalkit.text import normalise, repair
 from evalkit.types import Diagnostic, Plan
@@ -37,97 +37,17 @@ ABOUT = {
 }
 DEEPEST = 4
 DEEPEST_TEXT = 4  # texts that are themselves values, inside each other
-_TAG = re.compile(r"<(/?)(discussion|predictions)>", re.IGNORECASE)
-_LINE_TAG = re.compile(r"^[ \t]*+<(?:discussion|predictions)>", re.IGNORECASE | re.MULTILINE)
 # Keys of an object of lists that name no paper.
 WRAPPERS = frozenset(
     ("experiments", "ablationexperiments", "proposedexperiments", "proposedablations", "ablationlist", "ablationplans",
      "items", "data", "results", "output", "outputs", "response", "answer", "messages")
 )  # fmt: skip
-# Keys under which a record keeps a model's reply as one text.
-REPLY_TEXTS = ("response", "output", "completion", "reply", "answer", "text", "generatedtext", "outputtext")
-_REPLY_KEYS = frozenset(
-    ("message", "content", "parts", "tool_calls", "function", "function_call", "functionCall", "body", "choices",
-     "output", "candidates")
-)  # fmt: skip
-_CALLS = ("tool_calls", "function", "function_call", "functionCall")
-_ARGUMENTS = ("arguments", "input", "args", "parameters")
-_PARTS = frozenset(
-    ("text", "output_text", "message", "thinking", "redacted_thinking", "reasoning", "tool_use", "tool_call",
-     "function", "function_call")
-)  # fmt: skip
-_OTHERS = ("user", "system", "developer", "tool", "human")  # whose messages are no reply of the model
-_DEEPEST_REPLY = 8
 _FINAL = re.compile(
     r"\b(?:final(?:ly|ized|ised)?|revised|refined|improved|corrected|updated|instead|second (?:draft|version))\b",
     re.IGNORECASE,
 )
-_TAGS = "think|thinking|thought|reasoning"
-_OPENED = rf"\s*(?:<(?:{_TAGS})>|\[THINK\]|◁think▷|<\|channel\|>analysis<\|message\|>)"
-_CLOSED = rf"(?:</(?:{_TAGS})>|\[/THINK\]|◁/think▷|<\|channel\|>final[^<]*<\|message\|>)"
-_OPENS = re.compile(_OPENED, re.IGNORECASE)
-# Models that think aloud open with it; some servers leave out the opening tag.
-_THOUGHT = re.compile(rf"(?:{_OPENED})?(.*){_CLOSED}", re.DOTALL | re.IGNORECASE)
-# Tags that prompts ask for notes in: only where a text begins with one, and something stands behind it.
-_NOTES = re.compile(r"\s*<(analysis|scratchpad)>(.*?)</\1>(?=\s*\S)", re.DOTALL | re.IGNORECASE)
 _Owner: TypeAlias = tuple[str, str, str]  # paper, planner and sample, as far as the document says
 _NOBODY: _Owner = ("", "", "")
-
-
-def is_tagged(text: str) -> bool:
-    """Does a line begin with one of the two tags?"""
-    return _LINE_TAG.search(text) is not None
-
-
-def thought_of(text: str) -> tuple[str, int] | None:
-    """Return what a model thought before its answer, and where the answer begins; None where it did not think aloud."""
-    if match := _THOUGHT.match(text):
-        return match.group(1), match.end()
-    match = _NOTES.match(text)
-    return (match.group(2), match.end()) if match else None
-
-
-def opens_thought(text: str) -> bool:
-    """Does a text begin with the tag in which models think aloud?"""
-    return _OPENS.match(text) is not None
-
-
-def sections(text: str, context: ParseContext, first_line: int = 1) -> tuple[str, str, int]:
-    """Return the discussion, the predictions (all of a text without tags), and the line on which these begin.
-
-    The predictions begin behind the discussion if that is closed, else at the last opening tag.
-    """
-    _line = partial(_line_of, text, first_line)
-    tags = defaultdict[str, list[re.Match[str]]](list)
-    for tag in _TAG.finditer(text):
-        tags[tag.group(1) + tag.group(2).casefold()].append(tag)
-    if not tags:
-        return "", text, first_line
-    closed, opened = ([tag.end() for tag in tags[name]] for name in ("/discussion", "predictions"))
-    if opened:
-        start = next((end for end in opened if closed and end > closed[0]), opened[-1])
-        ends = [tag.start() for tag in tags["/predictions"] if tag.start() >= start]
-        if not ends:
-            context.report("tag-unclosed", "expected </predictions>, found the end of the text", _line(start))
-    else:
-        start, ends = closed[-1] if closed else 0, []
-        message = "expected <predictions>, found none; looked for data in what is there"
-        context.report("tag-missing", message, _line(start))
-    trace, line = "", first_line
-    if tags["discussion"]:
-        begin = tags["discussion"][0].end()
-        line = _line(begin)
-        if closed:
-            end = tags["/discussion"][0].start()
-        else:
-            context.report("tag-unclosed", "expected </discussion>, found none", line)
-            end = next((tag.start() for tag in tags["predictions"] if tag.end() == start), start)
-        trace = text[begin:end]
-    return context.clean(trace, line, lines=True), text[start : ends[-1] if ends else len(text)], _line(start)
-
-
-def _line_of(text: str, first_line: int, pos: int) -> int:
-    return text.count("\n", 0, pos) + first_line
 
 
 def final_lists(nodes: list[Node], text: str, first_line: int, context: ParseContext) -> list[Node]:
@@ -227,10 +147,10 @@ class _Grouper:
     def visit(self, node: Node, owner: _Owner, depth: int, name: str = "") -> None:
         """Put an entry, or what stands where one belongs, into its group, and open everything else."""
         value = node.value
-        if isinstance(value, tuple) and _is_answer(value):
-            self._said({}, _replies({"content": node}), owner, node.line, depth)
+        if isinstance(value, tuple) and is_answer(value):
+            self._reply({}, replies_in({"content": node}), owner, node.line, depth)
         elif isinstance(value, dict) and depth < DEEPEST and (call := _arguments(value)):
-            self._said(value, [call], owner, node.line, depth)
+            self._reply(value, [call], owner, node.line, depth)
         elif isinstance(value, tuple) and depth < DEEPEST:
             self.group(owner, node.line)
             for item in value:
@@ -272,8 +192,8 @@ class _Grouper:
         """Open an object that is no entry: a plan, a kept reply, or a table of papers or of entries."""
         counts = (inner.value for label, inner in value.items() if key_of(label) == "numablationsuggestions")
         count = text if isinstance(text := next(counts, ""), str) else ""
-        if _is_reply(value):
-            self._said(value, _replies(value), owner, node.line, depth)
+        if is_reply(value):
+            self._reply(value, replies_in(value), owner, node.line, depth)
         elif (content := _content(value, gold=self.context.gold)) is not None:
             self._plan_object(node.line, value, *content, owner, depth)
         elif count.isdecimal() and len(count) < 4:  # AblationBench's reviewer data has a number in place of a list
@@ -288,16 +208,16 @@ class _Grouper:
             self.group(self._owner(value, owner, PAPER), node.line).stated = True
             message = "expected entries, found the text of a review; `evalkit gold extract` makes a draft of it"
             self.context.report("review-text", message, node.line)
-        elif (reply := _reply_text(value)) is not None:
-            self._said(value, [reply], owner, node.line, depth)
+        elif (reply := reply_text(value)) is not None:
+            self._reply(value, [reply], owner, node.line, depth)
         elif value and all(isinstance(inner.value, dict | tuple) for inner in value.values()):
             self._members(value, owner, depth)
         else:
             self.group(owner, node.line).entries.append((node, ""))
 
-    def _said(self, value: Members, replies: list[Node], owner: _Owner, line: int, depth: int) -> None:
-        """Read what a model said, texts or arguments of a tool, in a kept reply that may name its paper."""
-        named = {**members_of(value.get("vars")), **value}  # promptfoo keeps a test's variables beside the reply
+    def _reply(self, value: Members, replies: list[Node], owner: _Owner, line: int, depth: int) -> None:
+        """Read a model's reply, texts or arguments of a tool, that a file keeps and that may name its paper."""
+        named = {**members_of(value.get("vars")), **value}  # promptfoo keeps a test's variables with the reply
         keys = (*PAPER[:2], *(("customid",) if self.several else ()))  # a batch's answers, each under its request's id
         owner = self._owner({key: node for key, node in named.items() if key != "model"}, owner, keys)
         self.group(owner, line).stated = True
@@ -376,80 +296,14 @@ def _content(value: Members, *, gold: bool = False) -> tuple[str, Node] | None:
     return None
 
 
-def _is_reply(value: Members) -> bool:
-    """Is this what a language model's server answers, or a message of a conversation?"""
-    return bool(_replies(value)) or any(key in value for key in ("choices", "candidates")) or _is_said(value)
-
-
-def _is_said(value: Members) -> bool:
-    """Is this a message, or a part of one?"""
-    return any(keys <= value.keys() for keys in ({"role", "content"}, {"type", "content"}, {"type", "text"}))
-
-
-def _is_answer(items: tuple[Node, ...]) -> bool:
-    """Are these the parts of one answer, texts and calls of tools?"""
-    return bool(items) and all(_word(members_of(item), "type") in _PARTS for item in items)
-
-
-def _word(value: Members, key: str) -> str:
-    """Return the text under a key, or nothing."""
-    node = value.get(key)
-    return node.value if node is not None and isinstance(node.value, str) else ""
-
-
 def _arguments(value: Members) -> Node | None:
     """Return the arguments of a tool's call, in which entries stand; None where it is no such call."""
     if "name" not in value or {field_of(label) for label in value} & {"ablated_part", "action"}:
         return None
-    for key in _ARGUMENTS:
+    for key in ARGUMENTS:
         inner = value[key].value if key in value else None
         if (isinstance(inner, str) and json.has_data(inner)) or (
             isinstance(inner, dict) and (_content(inner) is not None or _is_entry(inner))
         ):
             return value[key]
     return None
-
-
-def _reply_text(value: Members) -> Node | None:
-    """Return the text of a reply that a record keeps."""
-    texts = {key_of(label): node for label, node in value.items() if isinstance(node.value, str)}
-    return next((texts[key] for key in REPLY_TEXTS if key in texts), None)
-
-
-def _replies(value: Members) -> list[Node]:
-    """Return what a language model's server said, as texts or as arguments of a tool; a tool's arguments come alone.
-
-    Known are chat completions, Anthropic's messages, OpenAI's responses, Gemini's candidates and Ollama's messages.
-    """
-    roots = [value[key] for key in ("choices", "output", "candidates", "message", "response") if key in value]
-    if _is_said(value) or "content" in value or any(key in value for key in _CALLS):
-        roots.append(Node(0, {key: node for key, node in value.items() if node not in roots}))
-    texts, arguments = list[Node](), list[Node]()
-    for root in roots:
-        _open_reply(root, texts, arguments, 0)
-    return arguments or texts
-
-
-def _open_reply(node: Node, texts: list[Node], arguments: list[Node], depth: int) -> None:
-    """Walk down the known keys of a server's answer to the texts and arguments in it; of several choices the first."""
-    value = node.value
-    if depth > _DEEPEST_REPLY or value is None or isinstance(value, str):
-        return
-    if isinstance(value, tuple):
-        for item in value[: 1 if depth == 0 and not _typed(value) else None]:
-            _open_reply(item, texts, arguments, depth + 1)
-        return
-    if _word(value, "role") in _OTHERS or _word(value, "thought") == "true":
-        return
-    for key, inner in value.items():
-        if key in _ARGUMENTS:
-            arguments.append(inner)
-        elif key in ("content", "text", "output") and isinstance(inner.value, str):
-            texts.append(inner)
-        elif key in _REPLY_KEYS:
-            _open_reply(inner, texts, arguments, depth + 1)
-
-
-def _typed(items: tuple[Node, ...]) -> bool:
-    """Are these the parts of one answer, each with its type, and not choices between answers?"""
-    return any(isinstance(item.value, dict) and "type" in item.value for item in items)

@@ -16,8 +16,9 @@ from evalkit.formats import blocks, shapes
 from evalkit.formats.blocks import BOX, BOXED_TITLE, ENTITY, heading_of, section_of, unescape
 from evalkit.formats.diagnostics import ParseContext
 from evalkit.formats.entries import read_entries
-from evalkit.formats.layouts import is_tagged, opens_thought, read_plans
+from evalkit.formats.layouts import read_plans
 from evalkit.formats.metadata import Facts, facts_tree, read_facts
+from evalkit.formats.tags import is_tagged, opens_thought
 from evalkit.formats.tree import Node
 from evalkit.text import split_outside_brackets
 from evalkit.types import Ablation, Plan

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from evalkit.formats import markdown, shapes
 from evalkit.formats.diagnostics import ParseContext
-from evalkit.formats.layouts import final_lists, is_tagged, opens_thought, read_plans, sections, thought_of
+from evalkit.formats.layouts import final_lists, read_plans
+from evalkit.formats.tags import is_tagged, opens_thought, sections, thought_of
 from evalkit.types import Plan
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Advance(Protocol):
-    """What is called to say how far something is."""
+    """A progress callback: a step's name, how much of it is done, and how much there is."""
 
     def __call__(self, what: str, done: int, total: int, note: str = "") -> None: ...
 

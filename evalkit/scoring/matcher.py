@@ -88,7 +88,7 @@ class Matcher:
 
     @property
     def warnings(self) -> list[str]:
-        """What a reader must know when the calibration was fitted to another model's similarities."""
+        """A warning where the calibration was fitted to the similarities of another model."""
         calibration, model = self.calibration, self.encoder.fingerprint if self.encoder else "none"
         if (fitted := calibration.fitted_on.get("model")) in (None, "none", model) or model == "none":
             return []

@@ -22,7 +22,7 @@ from evalkit.types import Diagnostic, Document, Plan, ScoredPlan
 
 Row: TypeAlias = tuple[int, str]  # a line's number and its text
 Tell = Callable[[int, ScoredPlan], None]
-"""What is called with the number of a plan, from 1, and its score."""
+"""A callback with the number of a plan, from 1, and its score."""
 PLACE = "standard input"
 
 

@@ -59,8 +59,8 @@ CUT_OFF = "the reply is cut off; `max_tokens` in [judge.request] permits a longe
 
 def refused(words: object) -> str:
     """Return the sentence about a model that refuses to answer, in its words where it has some."""
-    said = f": {words}" if isinstance(words, str) and words.strip() else ""
-    return f"the model, or a filter before it, refuses to answer{said}"
+    quoted = f": {words}" if isinstance(words, str) and words.strip() else ""
+    return f"the model, or a filter before it, refuses to answer{quoted}"
 
 
 def list_schema(key: str, properties: Mapping[str, Any]) -> dict[str, Any]:
