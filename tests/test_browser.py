@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ expect = playwright.expect  # unlike `wait_for_function` it evaluates nothing in
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
+CHUNK = 150  # rows that a list draws at once, as in evalkit/report/assets/browser.js
 pytestmark = pytest.mark.browser
 
 
@@ -329,20 +329,19 @@ def test_print_leaves_out_the_controls(visit: Any) -> None:
     assert page.pdf()[:4] == b"%PDF"
 
 
-@pytest.mark.slow
-def test_a_large_report_is_quick(browser: Any, tmp_path: Path) -> None:
-    """400 papers x 5 planners answer in under two seconds (median of three openings)."""
+def test_a_large_report_draws_what_is_looked_at(browser: Any, tmp_path: Path) -> None:
+    """Of 100 papers x 5 planners a page draws a part of the list and one plan."""
     import sys
 
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
     from measure_report import made_run
 
-    write_report(made_run(400), tmp_path / "report.html")
-    took = []
-    for _ in range(3):
-        start = time.perf_counter()
-        opened = Opened(browser, tmp_path / "report.html")
-        opened.page.fill("#search", "model-3")
-        took.append(time.perf_counter() - start)
-        opened.context.close()
-    assert sorted(took)[1] < 2, took
+    write_report(made_run(100), tmp_path / "report.html")
+    opened = Opened(browser, tmp_path / "report.html")
+    drawn = opened.page.locator("#plans .plan")
+    assert drawn.count() == CHUNK
+    opened.page.fill("#search", "model-3")
+    expect(opened.page.locator("#plans .plan").first).to_contain_text("model-3")
+    assert drawn.count() == 100 < CHUNK
+    assert opened.page.evaluate("document.querySelectorAll('*').length") < 10_000
+    opened.context.close()

@@ -1,7 +1,8 @@
 """Bounds: the time and the memory that reading takes grow with the length of the input, whatever the input is.
 
 The families are what an opening or a separator can be repeated to; scripts/fuzz.py looks for more of them with short
-inputs. Times are CPU seconds of a slow machine, so that a busy one does not fail here.
+inputs. Times are CPU seconds set beside those of other text read in the same minute, so that neither a slow nor a
+busy machine fails here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from evalkit.formats import parse_document
 from evalkit.matching.rules import plan_as_read
 from evalkit.types import Document
 
-SECONDS_A_MEGABYTE = 30  # measured: 8
+TIMES_A_PLAN = 40  # measured: 23 times what a well-formed plan of the same length takes
 BYTES_A_BYTE = 300  # measured: 249, for a list of half a million opened objects
 MARKDOWN = "# a/b/c\n\n## Ablation Plan\n\n### A\n"
 STARTS = (
@@ -48,10 +49,12 @@ def seconds(document: Document) -> float:
     return time.process_time() - started
 
 
-def least_seconds(document: Document, limit: float) -> float:
-    """The least of three times, measured again only where one is over the limit: a busy machine is no fault of ours."""
-    took = seconds(document)
-    return took if took < limit else min(took, seconds(document), seconds(document))
+def times_a_plan(start: str, repeated: str, size: int) -> float:
+    """How many times longer this takes than a well-formed plan of the same length, the least of up to three tries."""
+    plan, document = family("[", ENTRY + ",", size), family(start, repeated, size)
+    tries = (seconds(document) / min(seconds(plan), seconds(plan)) for _ in range(3))
+    least = next(tries)
+    return least if least < TIMES_A_PLAN else min(least, *tries)
 
 
 def peak(document: Document) -> float:
@@ -73,22 +76,22 @@ def test_memory_is_a_multiple_of_the_input(start: str, repeated: str) -> None:
 def test_twice_the_input_takes_twice_the_time(start: str, repeated: str) -> None:
     """Eight times the input takes nowhere near 64 times as long."""
     limit = 24 * max(min(seconds(family(start, repeated, 4_000)) for _ in range(3)), 0.004)
-    assert least_seconds(family(start, repeated, 32_000), limit) < limit
+    document = family(start, repeated, 32_000)
+    assert seconds(document) < limit or min(seconds(document), seconds(document)) < limit
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("start", "repeated"), DEAREST_IN_TIME)
-def test_a_megabyte_is_read_in_bounded_time(start: str, repeated: str) -> None:
-    assert least_seconds(family(start, repeated, 10**6), SECONDS_A_MEGABYTE) < SECONDS_A_MEGABYTE
+def test_a_megabyte_takes_no_longer_than_its_length(start: str, repeated: str) -> None:
+    assert times_a_plan(start, repeated, 10**6) < TIMES_A_PLAN
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
 def test_no_family_grows_faster_than_its_input(start: str) -> None:
-    """Every family at 40 kB within the share of a megabyte's seconds."""
     for repeated in REPEATED:
-        took = least_seconds(family(start, repeated, 40_000), SECONDS_A_MEGABYTE * 0.04)
-        assert took < SECONDS_A_MEGABYTE * 0.04, (start, repeated, took)
+        took = times_a_plan(start, repeated, 40_000)
+        assert took < TIMES_A_PLAN, (start, repeated, took)
 
 
 @pytest.mark.slow

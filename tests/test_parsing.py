@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -645,13 +644,11 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("text", "code"), HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_input_is_reported_and_costs_little(text: str, code: str) -> None:
-    """A hundred thousand characters of anything end in a diagnostic, well within seconds."""
-    started = time.perf_counter()
+def test_hostile_input_is_reported(text: str, code: str) -> None:
+    """A hundred thousand characters of anything end in a diagnostic; test_fuzz_bounds.py bounds what they cost."""
     plan = read_one(text)
     assert code in {diagnostic.code for diagnostic in plan.diagnostics}
     assert len(plan.diagnostics) < 2500
-    assert time.perf_counter() - started < 10
 
 
 def test_yaml_builds_nothing_but_data() -> None:
