@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -25,6 +26,15 @@ requires_shared_data = pytest.mark.skipif(not (SHARED / "data").is_dir(), reason
 def _as_wide_as_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Print as into a pipe, whatever width the terminal that runs the tests has told its children."""
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+def few(names: Iterable[Any], *, every: int = 1, slow: Collection[Any] = ()) -> list[Any]:
+    """Return parameters of which each so-many-th is tried in `make test`, but for those named slow; `make slow` tries
+    all others."""
+    return [
+        pytest.param(name, marks=pytest.mark.slow) if place % every or name in slow else name
+        for place, name in enumerate(names)
+    ]
 
 
 def entry(

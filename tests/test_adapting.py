@@ -152,6 +152,7 @@ def test_the_command_writes_only_what_helped(
         CliRunner().invoke(group, [*words, "right.json", "--force"], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_labels_of_some_pairs_move_no_threshold(base: Calibration) -> None:
     rows = labelled(12, 4)
     some = [replace(row, undecided=frozenset({(0, 0)}) - row.same_part) for row in rows]

@@ -283,6 +283,7 @@ def test_agreement_by_hand() -> None:
     assert (worst["gold"]["ablated_part"], worst["plan"]["ablated_part"]) == ("gate", "losses")
 
 
+@pytest.mark.slow
 def test_agreement_says_when_it_flatters(tmp_path: Path) -> None:
     own, other = tmp_path / "own.jsonl", tmp_path / "other.jsonl"
     own.write_text(write_labels(ROWS))

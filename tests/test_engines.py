@@ -162,6 +162,7 @@ def test_the_same_bytes_after_a_worker_was_killed(name: str, tmp_path: Path) -> 
     assert (tmp_path / "flag-0").exists(), "no worker was killed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_work_that_always_kills_is_one_error(name: str, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="workers of the engine died"), open_executor(name, 2) as where:

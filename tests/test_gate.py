@@ -665,6 +665,7 @@ def test_a_base_that_cannot_be_scored_again_is_refused(evalkit: Command) -> None
     assert evalkit("compare", "full", "full", "--rescore-base", "plans", "--matcher", "lexical")[0] == 2
 
 
+@pytest.mark.slow
 def test_a_fifth_of_entries_lost_trips_the_gate(evalkit: Command) -> None:
     parts = ("gate", "optimizer warmup", "temporal attention", "contrastive loss", "tokenizer vocabulary")
     golds = [gold(*map(entry, parts), paper=f"{i:03}") for i in range(30)]

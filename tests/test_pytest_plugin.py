@@ -63,6 +63,7 @@ def test_no_regression_against_itself(evalkit_run):
     run(project).assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
 def test_the_same_marker_in_another_folder_is_another_run(project: pytest.Pytester) -> None:
     """Tests that work in folders of their own name their plans alike; the first one's run is not the second one's."""
     (project.path / "other").mkdir()
@@ -103,6 +104,7 @@ def test_gate(evalkit_run):
     result.stdout.fnmatch_lines(["*of 4 checks fail*", "*model: reading: coverage drops by at most 0: regressed: *"])
 
 
+@pytest.mark.slow
 def test_own_rules_and_strict(project: pytest.Pytester) -> None:
     (project.path / "lenient.toml").write_text("[[rule]]\nfloor = 0.1\n")
     (project.path / "sharp.toml").write_text("[[rule]]\nfloor = 0.9\n")
@@ -140,6 +142,7 @@ def test_workers_of_xdist_agree(project: pytest.Pytester) -> None:
     assert len(list((project.path / "temp").glob("evalkit-*"))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("marker", "message"), [
     ("", "*expected a marker: @pytest.mark.evalkit(pred=..., gold=...)*"),
     ('@pytest.mark.evalkit(pred="plans")', "*expected gold= in @pytest.mark.evalkit(...)*"),

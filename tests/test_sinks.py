@@ -142,19 +142,16 @@ def harmless_lines(text: str) -> None:
     assert not re.search(r"##[a-z]*\[", text)
 
 
-def printed(parts: Iterable[RenderableType], monkeypatch: pytest.MonkeyPatch) -> str:
+def printed(parts: Iterable[RenderableType], width: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    raw = io.BytesIO()
+    stream = streams.Stream(io.TextIOWrapper(raw, "utf-8"), "standard output")
     pieces = list(parts)
-    texts = []
-    for width in ("40", "200"):
-        with monkeypatch.context() as patch:
-            raw = io.BytesIO()
-            stream = streams.Stream(io.TextIOWrapper(raw, "utf-8"), "standard output")
-            patch.setattr(sys, "stdout", stream)
-            patch.setenv("COLUMNS", width)
-            console.show(pieces)
-            stream.flush()
-            texts.append(raw.getvalue().decode("utf-8"))
-    return "\n".join(texts)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        patch.setenv("COLUMNS", width)
+        console.show(pieces)
+        stream.flush()
+    return raw.getvalue().decode("utf-8")
 
 
 def everything_shown(text: str) -> Iterable[RenderableType]:
@@ -174,9 +171,10 @@ def everything_shown(text: str) -> Iterable[RenderableType]:
     yield f"written to {text}"
 
 
+@pytest.mark.parametrize("width", ["40", pytest.param("200", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_terminal_shows_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = printed(everything_shown(TEXTS[name]), monkeypatch)
+def test_a_terminal_shows_it(name: str, width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = printed(everything_shown(TEXTS[name]), width, monkeypatch)
     harmless_lines(shown)
     assert "match F1" in shown
 

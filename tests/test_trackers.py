@@ -243,6 +243,7 @@ def test_wandb_has_what_the_run_says(offline: Path, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_wandb_has_a_run_once(offline: Path, tmp_path: Path) -> None:
     run = saved(tmp_path / "run", "a")
     assert "sent to" in log(run, "once", "wandb")
@@ -274,6 +275,7 @@ def test_wandb_is_told_nothing_of_this_machine(offline: Path, tmp_path: Path) ->
     assert not kinds & {"stats", "output", "output_raw"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "said"),
     [({"WANDB_MODE": "disabled"}, "is disabled"), ({"WANDB_MODE": "online", "WANDB_API_KEY": ""}, "No API key")],
@@ -312,6 +314,7 @@ def outside(run: Path, tracker: str, home: Path, more: dict[str, str]) -> tuple[
     return done.returncode, done.stderr, asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tracker", ["wandb", "trackio"])
 def test_nobody_is_asked(tmp_path: Path, tracker: str) -> None:
     have(tracker)
@@ -319,6 +322,7 @@ def test_nobody_is_asked(tmp_path: Path, tracker: str) -> None:
     assert outside(run, tracker, tmp_path, {"WANDB_MODE": "offline"}) == (0, "", [])
 
 
+@pytest.mark.slow
 def test_the_proxy_would_see_who_asks(tmp_path: Path) -> None:
     """The test above fails where a client goes out: here one does."""
     have("trackio")

@@ -220,6 +220,7 @@ def test_the_export_is_whole_and_asks_for_nothing(top: Path, tmp_path: Path) -> 
     assert again.output == f"15 pages written to {out}; open {out}/index.html\n"
 
 
+@pytest.mark.slow
 def test_hostile_names_become_files_of_the_export_and_no_others(hostile: Path, tmp_path: Path) -> None:
     small = tmp_path / "few"
     for name in sorted(hostile.iterdir())[:2]:

@@ -180,13 +180,13 @@ class Pool:
         from joblib.externals.loky import ProcessPoolExecutor
 
         threads = str(max(1, (os.cpu_count() or 1) // self._workers))
-        self._pool = ProcessPoolExecutor(
-            self._workers,
-            timeout=IDLE,
-            env={name: os.environ.get(name, threads) for name in THREADS},
-            initializer=_preload,
-        )
-        with _held_interrupts():
+        with _held_interrupts():  # also while it makes its locks: one made by half would be warned of at the end
+            self._pool = ProcessPoolExecutor(
+                self._workers,
+                timeout=IDLE,
+                env={name: os.environ.get(name, threads) for name in THREADS},
+                initializer=_preload,
+            )
             self._pool.submit(os.getpid)  # starts them all
 
     def submit(self, work: bytes, item: bytes) -> Wait:
