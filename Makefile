@@ -42,7 +42,7 @@ demo: | $(RUN) ## score the bundled sample with real embeddings and print the le
 	@$(BIN)/evalkit demo --force $(DEMO)
 
 test: | $(DEV) ## run the tests
-	@$(BIN)/python -m pytest -q -n $(WORKERS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 goldens: | $(DEV) ## run the command as a user does and compare all it writes with tests/goldens
 	@$(BIN)/python scripts/goldens.py $(GOLDENS)

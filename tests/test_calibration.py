@@ -299,6 +299,7 @@ def test_agreement_says_when_it_flatters(tmp_path: Path) -> None:
 # The commands.
 
 
+@pytest.mark.slow
 def test_calibrate_then_agree_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("labels.jsonl").write_text(write_labels(ROWS))

@@ -190,6 +190,7 @@ def test_logs_are_named_as_inspect_names_them() -> None:
         assert max(len(name.encode()) for name in files) < 200
 
 
+@pytest.mark.slow
 def test_inspect_reads_its_logs(tmp_path: Path) -> None:
     """Listing, headers and data frames, with the values of the run's own tables."""
     from inspect_ai.analysis import evals_df, samples_df  # seconds, so not while other tests are collected

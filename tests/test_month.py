@@ -50,6 +50,7 @@ def test_history_finds_what_was_made(month: Path) -> None:
     check(json.loads((month / "found.json").read_text()), 14)
 
 
+@pytest.mark.slow
 def test_the_commands_show_it(month: Path, tmp_path: Path) -> None:
     words = ("history", str(month / "runs"), "--planner", "lm/large")
     text = CliRunner().invoke(group, words, catch_exceptions=False).output

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from conftest import few
 from forked import evalkit_command
 from made_runs import HOSTILE, small_run
 from markdown_it import MarkdownIt
@@ -172,7 +173,7 @@ def everything_shown(text: str) -> Iterable[RenderableType]:
 
 
 @pytest.mark.parametrize("width", ["40", pytest.param("200", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", few(TEXTS, every=2))
 def test_a_terminal_shows_it(name: str, width: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = printed(everything_shown(TEXTS[name]), width, monkeypatch)
     harmless_lines(shown)
@@ -388,7 +389,7 @@ def junit_of_an_error(text: str) -> str:
     return ci.error_junit(InputError(text))
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", few(TEXTS, every=2))
 @pytest.mark.parametrize("kind", SINKS)
 def test_every_sink_shows_every_field_and_obeys_none(kind: str, name: str) -> None:
     made, check = SINKS[kind]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from evalkit import stats
 from evalkit.comparison.comparable import Pair, PaperRows
@@ -137,9 +138,25 @@ def figure_measure(rows: Sequence[pd.DataFrame], figure: str) -> stats.Measure:
         return stats.macro(
             *(np.stack([per_paper(side, name) for side in rows], axis=1).astype(np.float64) for name in columns)
         )
-    counts = [name for name in rows[0].select_dtypes("number") if all(name in side for side in rows)]
-    sums = {str(name): np.stack([side[name] for side in rows], axis=1).astype(np.float64) for name in counts}
-    return stats.formula_measure(sums, known.formula)
+    return stats.formula_measure(_Stacked(rows), known.formula)
+
+
+class _Stacked(Mapping[str, NDArray[np.float64]]):
+    """The columns of numbers that several frames have, [paper, frame]; stacked when they are read, few as these are."""
+
+    def __init__(self, rows: Sequence[pd.DataFrame]) -> None:
+        self.rows = rows
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        return np.stack([side[name] for side in self.rows], axis=1).astype(np.float64)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(
+            [str(name) for name in self.rows[0].select_dtypes("number") if all(name in side for side in self.rows)]
+        )
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
 
 def figure_changes(
