@@ -322,7 +322,7 @@ ARRANGEMENTS = {
     "plans": (f'{{"plans": [{{"paper": "x", "ablations": [{A}]}}]}}', [("x", 1)]),
     "kept completion": (json.dumps(CHOICES), [("paper", 1)]),
     "kept completions of papers": (
-        "\n".join(json.dumps({"paper": x, "model": "m", **CHOICES}) for x in "xyx"), [("x", 2), ("y", 1)]
+        "\n".join(json.dumps({"paper": x, "model": "m", **CHOICES}) for x in "xyx"), [("x", 1), ("y", 1), ("x", 1)]
     ),
     "results of a batch": (
         "\n".join(json.dumps({"id": f"batch_{x}", "custom_id": x, "response": {"body": CHOICES}}) for x in "xy"),
@@ -348,6 +348,46 @@ ARRANGEMENTS = {
 def test_one_document_one_plan_or_many(text: str, expected: list[tuple[str, int]]) -> None:
     """Papers come from the data, else from the path; nothing is lost between arrangements."""
     assert [(plan.paper, len(plan.ablations)) for plan in read(text)] == expected
+
+
+def completion(*texts: str | None, **more: object) -> dict[str, object]:
+    choices = [{"index": i, "message": {"role": "assistant", "content": text}} for i, text in enumerate(texts)]
+    return {"object": "chat.completion", "choices": choices, **more}
+
+
+SEVERAL_ANSWERS = {
+    "choices": (json.dumps(completion(f"[{A}]", f"[{B}]")), {"1": [ENTRY_A], "2": [ENTRY_B]}),
+    "a choice without a text": (json.dumps(completion(f"[{A}]", None)), {"1": [ENTRY_A], "2": []}),
+    "rows": ("\n".join(json.dumps(completion(f"[{x}]")) for x in (A, B)), {"1": [ENTRY_A], "2": [ENTRY_B]}),
+    "a list": (json.dumps([completion(f"[{x}]") for x in (A, B)]), {"1": [ENTRY_A], "2": [ENTRY_B]}),
+    "Gemini": (
+        json.dumps({"candidates": [{"content": {"parts": [{"text": f"[{x}]"}], "role": "model"}} for x in (A, B)]}),
+        {"1": [ENTRY_A], "2": [ENTRY_B]},
+    ),
+    "in a batch": (
+        json.dumps({"custom_id": "c", "response": {"status_code": 200, "body": completion(f"[{A}]", f"[{B}]")}}),
+        {"1": [ENTRY_A], "2": [ENTRY_B]},
+    ),
+    "of a sample": (json.dumps(completion(f"[{A}]", f"[{B}]", sample="7")), {"7.1": [ENTRY_A], "7.2": [ENTRY_B]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "samples"), SEVERAL_ANSWERS.values(), ids=SEVERAL_ANSWERS.keys())
+def test_each_of_several_answers_is_a_sample(text: str, samples: dict[str, list[Ablation]]) -> None:
+    """No answer is lost, and none is added to another."""
+    plans = read(text)
+    assert {plan.sample: list(plan.ablations) for plan in plans} == samples
+    assert "several-answers" in {item.code for plan in plans for item in plan.diagnostics}
+
+
+@pytest.mark.parametrize("text", [
+    json.dumps(completion(f"[{A}]")),
+    "\n".join(json.dumps({"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "x"}}]})
+              for _ in "abc"),
+    json.dumps([{"role": "user", "content": "Plan."}, {"role": "assistant", "content": f"[{A}]"}]),
+])  # fmt: skip
+def test_one_answer_is_no_sample(text: str) -> None:
+    assert [plan.sample for plan in read(text)] == [""]
 
 
 def test_planner_sample_and_trace_are_kept() -> None:

@@ -101,6 +101,7 @@ CODES: dict[str, Code] = {
         several_shapes="Entries stood there in two shapes; those of the one that held more were taken.",
         yaml_pieces="YAML did not parse as a whole; its entries and fields were read one by one.",
         plan_heading_missing="There is no 'Ablation Plan' heading; entries were looked for in the whole document.",
+        several_answers="A file keeps several answers of a model about one paper; each was read as a sample.",
         thought_unclosed="A reply opens with thinking that never ends; what was read may be a draft.",
         tag_missing="A reply has no predictions tag; data was looked for in the whole reply.",
         only_counted="A reference says how many suggestions there are and not what they are.",

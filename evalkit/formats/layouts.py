@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -16,7 +17,15 @@ from evalkit.formats import blocks, json, shapes
 from evalkit.formats.diagnostics import ParseContext
 from evalkit.formats.entries import field_of, read_entries
 from evalkit.formats.metadata import Facts, read_facts
-from evalkit.formats.server_replies import ARGUMENTS, is_answer, is_reply, replies_in, reply_text
+from evalkit.formats.server_replies import (
+    ARGUMENTS,
+    answers_in,
+    is_answer,
+    is_completion,
+    is_reply,
+    replies_in,
+    reply_text,
+)
 from evalkit.formats.tags import is_tagged, sections, thought_of
 from evalkit.formats.tree import Members, Node, as_text, key_of, members_of, on_line
 from evalkit.text import normalise, repair
@@ -110,8 +119,8 @@ def read_plans(nodes: list[Node], context: ParseContext, trace: str = "") -> lis
     grouper = _Grouper(context, several=len(nodes) > 1)
     for node in nodes:
         grouper.visit(node, _NOBODY, 0)
-    groups = grouper.groups
-    grouper.group(next(iter(groups), _NOBODY), 1).traces.append(trace)
+    grouper.group(next(iter(grouper.groups), _NOBODY), 1).traces.append(trace)
+    groups = grouper.numbered()
     # A group that only led to others is no plan: a list whose rows name their papers.
     full = {owner for owner, group in groups.items() if group.stated or group.entries or any(group.traces)}
     papers = {paper for paper, _, _ in full} | ({""} if full else set())
@@ -139,7 +148,16 @@ class _Grouper:
         self.context = context
         self.several = several  # values in the document
         self.groups: dict[_Owner, _Group] = {}
+        self.answers: Counter[_Owner] = Counter()  # of servers, about one paper
         self.opened = 0  # texts that are being read, each a value of the one before
+
+    def numbered(self) -> dict[_Owner, _Group]:
+        """Return the groups by their owners; where a server answered several times, the first answer is sample 1."""
+        again = {owner: count for owner, count in self.answers.items() if count > 1}
+        for owner, count in again.items():
+            message = f"expected one answer, found {count}; each is a sample of the plan"
+            self.context.report("several-answers", message, self.groups[owner].line)
+        return {_sample_of(owner, 0) if owner in again else owner: group for owner, group in self.groups.items()}
 
     def group(self, owner: _Owner, line: int) -> _Group:
         return self.groups.setdefault(owner, _Group(line))
@@ -193,7 +211,10 @@ class _Grouper:
         counts = (inner.value for label, inner in value.items() if key_of(label) == "numablationsuggestions")
         count = text if isinstance(text := next(counts, ""), str) else ""
         if is_reply(value):
-            self._reply(value, replies_in(value), owner, node.line, depth)
+            answers = answers_in(value)
+            for answer in answers:
+                whole = is_completion(answer) and (len(answers) > 1 or bool(replies_in(answer)))
+                self._reply(answer, replies_in(answer), owner, node.line, depth, counts=whole)
         elif (content := _content(value, gold=self.context.gold)) is not None:
             self._plan_object(node.line, value, *content, owner, depth)
         elif count.isdecimal() and len(count) < 4:  # AblationBench's reviewer data has a number in place of a list
@@ -215,11 +236,19 @@ class _Grouper:
         else:
             self.group(owner, node.line).entries.append((node, ""))
 
-    def _reply(self, value: Members, replies: list[Node], owner: _Owner, line: int, depth: int) -> None:
-        """Read a model's reply, texts or arguments of a tool, that a file keeps and that may name its paper."""
+    def _reply(
+        self, value: Members, replies: list[Node], owner: _Owner, line: int, depth: int, *, counts: bool = False
+    ) -> None:
+        """Read a model's reply, texts or arguments of a tool, that a file keeps and that may name its paper.
+
+        One that `counts` is a whole answer of a server: of several about one paper, each is a sample.
+        """
         named = {**members_of(value.get("vars")), **value}  # promptfoo keeps a test's variables with the reply
         keys = (*PAPER[:2], *(("customid",) if self.several else ()))  # a batch's answers, each under its request's id
         owner = self._owner({key: node for key, node in named.items() if key != "model"}, owner, keys)
+        if counts:
+            self.answers[owner] += 1
+            owner = _sample_of(owner, self.answers[owner])
         self.group(owner, line).stated = True
         for reply in replies:
             if isinstance(reply.value, str):
@@ -264,6 +293,14 @@ class _Grouper:
     def _owner(self, value: Members, outer: _Owner, paper_keys: tuple[str, ...]) -> _Owner:
         paper, planner, sample = (_first(value, keys, self.context) for keys in (paper_keys, PLANNER, SAMPLE))
         return paper or outer[0], planner or outer[1], sample or outer[2]
+
+
+def _sample_of(owner: _Owner, number: int) -> _Owner:
+    """Return the owner of one of several answers; the first is told to be one of several when the others are known."""
+    paper, planner, sample = owner
+    if number == 1:
+        return owner
+    return paper, planner, f"{sample}.{number or 1}" if sample else str(number or 1)
 
 
 def _first(value: Members, keys: tuple[str, ...], context: ParseContext) -> str:
