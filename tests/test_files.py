@@ -161,6 +161,18 @@ def test_what_would_never_end_is_not_waited_for(tmp_path: Path) -> None:
     assert len(items) == 2
 
 
+@pytest.mark.parametrize(("given", "hint"), [
+    ("plnas", "; did you mean '{}/plans'?"), ("plans/modle/x", "; did you mean '{}/plans/model'?"), ("zzz", ""),
+    ("nowhere/plans", ""), ("plans/model/a.jso", "; did you mean '{}/plans/model/a.json'?"),
+])  # fmt: skip
+def test_the_nearest_name_to_a_mistyped_path_is_told(given: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / "plans" / "model").mkdir(parents=True)
+    (tmp_path / "plans" / "model" / "a.json").write_text("[]")
+    with pytest.raises(InputError) as caught:
+        list(discovery.documents(tmp_path / given, planners=True))
+    assert str(caught.value) == f"{tmp_path / given}: no such file or folder{hint.format(tmp_path)}"
+
+
 def test_no_folder_and_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="plans: no such file or folder"):
         list(discovery.documents(tmp_path / "plans", planners=True))

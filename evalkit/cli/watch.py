@@ -57,6 +57,7 @@ def command(pred: str, gold: str, out: str | None, config: str | None, cache: st
 def _places(pred: str, gold: str, out: str | None) -> list[Path]:
     """Return what is watched; refuse a run folder in it, which would be a change itself."""
     from evalkit.errors import InputError
+    from evalkit.storage.files import nearby
     from evalkit.storage.hub import is_address
 
     places = []
@@ -65,7 +66,7 @@ def _places(pred: str, gold: str, out: str | None) -> list[Path]:
             raise InputError(f"{given}: watch looks at files of this machine")
         path = Path(given).resolve()
         if not path.exists():
-            raise InputError(f"{given}: no such file or folder")
+            raise InputError(f"{given}: no such file or folder{nearby(given)}")
         if out is not None and path in (Path(out).resolve(), *Path(out).resolve().parents):
             raise InputError(f"--out {out}: lies in {given}, which is watched; give a folder outside it")
         places.append(path)

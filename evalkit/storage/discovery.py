@@ -12,7 +12,7 @@ from pathlib import Path
 
 from evalkit.errors import InputError
 from evalkit.formats import FORMATS, added_formats, arrow
-from evalkit.storage.files import error_reason
+from evalkit.storage.files import error_reason, nearby
 from evalkit.storage.hub import FORM, Snapshot, is_address, snapshot
 from evalkit.text import readable
 from evalkit.types import Diagnostic, Document, Unread
@@ -56,7 +56,9 @@ def _below(
 ) -> Iterator[Document | Diagnostic]:
     """Yield the documents below a folder of this machine, those of a data set under their places in it."""
     if not top.exists():
-        hint = f"; of addresses only those of data sets of the hub are read: {FORM}" if "://" in str(root) else ""
+        hint = (
+            f"; of addresses only those of data sets of the hub are read: {FORM}" if "://" in str(root) else nearby(top)
+        )
         raise InputError(f"{root}: no such file or folder{hint}")
     shown = held.shown if held else str
     passed = list(_not_fetched(held, planners=planners)) if held else list[Diagnostic]()

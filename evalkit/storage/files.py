@@ -10,12 +10,16 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
 from evalkit.errors import InputError, OutputError
+from evalkit.text import readable
 
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|(?:com|lpt)[0-9¹²³])[ .]*(?:\..*)?", re.IGNORECASE | re.DOTALL)
+SEARCHED = 1000  # names of a folder that are compared with a mistyped one
 LARGEST = 1 << 30  # bytes of one file that the user named; the tables of 100,000 plans have about as many
 
 
@@ -40,6 +44,18 @@ def writing(path: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error_reason(error)}") from error
+
+
+def nearby(path: str | Path) -> str:
+    """Return the end of a message about a path that is not there: the most similar name where it goes wrong, if any."""
+    whole = Path(path)
+    for missing in (whole, *whole.parents):
+        if missing.parent.is_dir():
+            with suppress(OSError):
+                names = [place.name for place in islice(missing.parent.iterdir(), SEARCHED)]
+                near = get_close_matches(missing.name, names, n=1, cutoff=0.7)
+                return f"; did you mean {readable(str(missing.with_name(near[0])))!r}?" if near else ""
+    return ""
 
 
 def read_bytes(path: str | Path) -> bytes:
