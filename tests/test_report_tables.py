@@ -93,6 +93,14 @@ def test_absent_planners_have_empty_cells() -> None:
     assert r"other &  & 0.250$^{\dagger}$ \\" in lines
 
 
+def test_the_legend_names_columns_without_a_test() -> None:
+    """Coverage and micro figures are no means over papers, so none of their cells has a dagger."""
+    made = leaderboard_tables.table({"run": small_run()}, ["match_f1", "match_f1_micro", "coverage", "papers"])
+    assert "; not tested: match f1 micro, Coverage" in leaderboard_tables.markdown(made, False)
+    tested = leaderboard_tables.table({"run": small_run()}, ["match_f1", "papers"])
+    assert "not tested" not in leaderboard_tables.markdown(tested, False)
+
+
 def test_more_than_three_runs_stand_one_below_the_other() -> None:
     one = run_of({"first": [0.5], "other": [0.25]})
     runs = {"v1": CONTEST, "v|2": one, "v3": one, "v4": one}

@@ -33,7 +33,7 @@ COUNTS = ("rank", "rank_low", "rank_high", "papers")
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A figure with its interval; `mark` is "best", "tied" (not significantly worse) or nothing."""
+    """A figure with its interval; `mark` is "best", "tied" (not significantly worse), "untested" or nothing."""
 
     value: float | None
     low: float | None = None
@@ -191,12 +191,14 @@ def _cell(row: Mapping[Any, Any], column: str, mark: str, intervals: bool) -> Ce
 
 
 def _marks(run: Run, column: str) -> list[str]:
-    """For each planner "best", "tied" or nothing; only ratios of papers can be tested, and only figures have a best."""
+    """Return each planner's mark; only ratios of papers can be tested, and only figures have a best."""
     values = run.leaderboard[column]
     if figure_named(column) is None or values.isna().all():
         return [""] * len(values)
     marks = ["best" if is_best(value, values.max()) else "" for value in values]
-    if column not in run.papers or len(values) < 2:
+    if column not in run.papers:
+        return [mark or "untested" for mark in marks]
+    if len(values) < 2:
         return marks
     planners = run.leaderboard["planner"].tolist()
     wide = run.papers.pivot_table(index="paper", columns="planner", values=column, dropna=False, sort=True)
@@ -339,6 +341,10 @@ def _legend(board: Table, best: str, dagger: str) -> str:
         )
         tests = f"paired permutation over papers, all pairs{by}, 5%"
         notes.append(f"{dagger}: not significantly worse than the best ({tests})")
+    titles = zip(*(zip(board.titles, row, strict=True) for _, row in board.rows), strict=True)
+    marked = ((column[0][0], [cell.mark for _, cell in column if cell is not None]) for column in titles)
+    if untested := list(dict.fromkeys(title for title, marks in marked if "untested" in marks)):
+        notes.append(f"not tested: {', '.join(untested)}")
     if any(cell.low is not None for cell in cells):
         notes.append("brackets: 95% intervals over papers")
     if any(cell.missing for cell in cells):
