@@ -292,10 +292,10 @@ def main_jobs(top: Path, repeats: int, cold: int) -> Cost:
     show("first plan scored", [run(*HERE, "--job", "first", top) for _ in range(repeats)])
     show("lexical only, nothing kept", [score(top, "--matcher", "lexical", "--no-cache") for _ in range(repeats)])
     rates = [[float(rate) for rate in run(*HERE, "--job", "scorer", top).answer.split()] for _ in range(repeats)]
-    new, again, many = (statistics.median(some) for some in zip(*rates, strict=True))
+    unseen, again, many = (statistics.median(some) for some in zip(*rates, strict=True))
     print(
-        f"Scorer, 5 x 5, plans a second of CPU time on one core: {new:.0f} never seen, {again:.0f} seen, one by one; "
-        f"{many:.0f} never seen, by score_many"
+        f"Scorer, 5 x 5, plans a second of CPU time on one core: {unseen:.0f} never seen, {again:.0f} seen, "
+        f"one by one; {many:.0f} never seen, by score_many"
     )
     script = Path(__file__).with_name("bench_bootstrap.py")
     show("bootstrap, 5 planners", [run(sys.executable, script, "--papers", 362) for _ in range(repeats)])
