@@ -18,7 +18,7 @@ from evalkit import score
 from evalkit.cli import group
 from evalkit.errors import EvalkitError, InputError
 from evalkit.formats import parse_document
-from evalkit.formats.entries import LONGEST_TEXT, MOST_ENTRIES, MOST_ITEMS, MOST_WORDS
+from evalkit.formats.entries import LONGEST_TEXT, MOST_ENTRIES, MOST_ITEMS, MOST_PLANNERS, MOST_SAMPLES, MOST_WORDS
 from evalkit.report.run_page import write_report
 from evalkit.scoring.load import read_plans
 from evalkit.settings import Settings
@@ -50,6 +50,29 @@ def test_nothing_is_nested_too_deep_to_be_read(opening: str, times: int) -> None
     for text in (opening * times, json.dumps(ENTRY) + "\n" + opening * times, opening * times + json.dumps(ENTRY)):
         for format_name in (None, "json", "yaml", "trajectory"):
             parse(text, format_name=format_name)
+
+
+SWARMS = {
+    "choices": ('{"choices": [' + "{}," * 20_000 + "{}]}", MOST_SAMPLES),
+    "samples": (json.dumps([{"sample": str(n), "ablations": [ENTRY]} for n in range(400)]), MOST_SAMPLES),
+    "answers": (
+        "\n".join(json.dumps({"choices": [{"message": {"content": json.dumps([ENTRY])}}]}) for _ in range(400)),
+        MOST_SAMPLES,
+    ),
+    "trajectories": (
+        "".join(f"# a/b/paper\n<!-- sample: {n} -->\n## Ablation Plan\n### A\n- **Part**: x\n" for n in range(400)),
+        MOST_SAMPLES,
+    ),
+    "planners": (json.dumps([{"planner": f"p{n}", "ablations": [ENTRY]} for n in range(1500)]), MOST_PLANNERS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "most"), SWARMS.values(), ids=SWARMS.keys())
+def test_no_document_brings_a_swarm_of_plans(text: str, most: int) -> None:
+    """Each would cost a row on every paper of gold where it is lost or missing."""
+    plans = parse(text)
+    assert len(plans) == most
+    assert [item.severity for plan in plans for item in plan.diagnostics if item.code == "too-many"] == ["error"]
 
 
 def test_texts_inside_texts_end_after_a_few() -> None:

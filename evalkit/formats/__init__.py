@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -11,6 +12,7 @@ from types import MappingProxyType
 from evalkit.errors import InputError
 from evalkit.formats import aaar, abgen, exp_bench, json, markdown, reply, shapes, yaml
 from evalkit.formats.diagnostics import CODES, ParseContext, Report
+from evalkit.formats.entries import MOST_PLANNERS, MOST_SAMPLES
 from evalkit.formats.layouts import final_lists, read_plans
 from evalkit.formats.tree import Members, Node, members_of
 from evalkit.plugins import load_plugin, plugin_names, plugin_package
@@ -137,7 +139,7 @@ def parse_document(
         return (context.finish(Plan("", None, ())),)
     readers = iter([named]) if named else _readers(text)
     if strictest := next(readers, None):
-        return tuple(_read(text, context, chain([strictest], readers)))
+        return tuple(_bounded(_read(text, context, chain([strictest], readers)), document.path))
     message = f"expected one of {', '.join(FORMATS)}, found text that begins {text.strip()[:40]!r}"
     context.report("not-recognised", f"{message}; seen: {shapes.seen(text)}; {READ}", 1)
     return (context.finish(Plan("", None, ())),)
@@ -176,6 +178,29 @@ def _read(text: str, context: ParseContext, readers: Iterable[Format]) -> list[P
         return settled
     shapes_seen = f"; seen: {shapes.seen(text)}; {READ}"
     return [replace(plan, diagnostics=tuple(_with_shapes(plan.diagnostics, shapes_seen))) for plan in first]
+
+
+def _bounded(plans: list[Plan], path: str) -> list[Plan]:
+    """Leave out samples and planners beyond what one document may have; the last plan that stays says so."""
+    samples: Counter[tuple[str | None, str]] = Counter()
+    planners: set[str | None] = set()
+    kept: list[Plan] = []
+    beyond: dict[str, None] = {}
+    for plan in plans:
+        samples[plan.planner, plan.paper] += 1
+        if len(planners) < MOST_PLANNERS:
+            planners.add(plan.planner)
+        if samples[plan.planner, plan.paper] > MOST_SAMPLES:
+            beyond[f"at most {MOST_SAMPLES} samples of a paper"] = None
+        elif plan.planner not in planners:
+            beyond[f"at most {MOST_PLANNERS} planners"] = None
+        else:
+            kept.append(plan)
+    if not beyond:
+        return plans
+    found = [Diagnostic("error", "too-many", f"expected {most}, found more; the rest is left out", path, None)
+             for most in beyond]  # fmt: skip
+    return [*kept[:-1], replace(kept[-1], diagnostics=(*kept[-1].diagnostics, *found))]
 
 
 def _with_shapes(items: Sequence[Diagnostic], shapes_seen: str) -> Iterator[Diagnostic]:

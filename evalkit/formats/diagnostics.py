@@ -135,7 +135,8 @@ CODES: dict[str, Code] = {
         entry_unreadable="An entry could not be read; it was left out, its neighbours were not.",
         bad_weight="A weight of gold is no positive number; 1 was taken.",
         text_cut="A text is longer than any of a plan; what stands behind its limit was left out.",
-        too_many="A list has more entries, options, metrics or words than are read; what is beyond was left out.",
+        too_many="A list has more entries, options, metrics or words than are read, or a document more samples of a "
+        "paper or planners; what is beyond was left out.",
         too_deep="Brackets are nested deeper than any plan's; what they hold was left out.",
         yaml_aliases="YAML aliases refer to themselves or multiply beyond reason; the document was left out.",
         no_entries="There is not one entry.",

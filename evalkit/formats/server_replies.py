@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evalkit.formats.entries import MOST_SAMPLES
 from evalkit.formats.tree import Members, Node, key_of, members_of
 
 # Keys under which a record keeps a model's reply as one text.
@@ -54,7 +55,7 @@ def answers_in(value: Members) -> list[Members]:
     for key in _CHOICES:
         node = value.get(key)
         if node is not None and isinstance(node.value, tuple) and len(node.value) > 1:
-            return [{**value, key: Node(item.line, (item,))} for item in node.value]
+            return [{**value, key: Node(item.line, (item,))} for item in node.value[: MOST_SAMPLES + 1]]
     for key in _AROUND:
         answers = answers_in(inner) if (inner := members_of(value.get(key))) else []
         if len(answers) > 1:
