@@ -404,7 +404,8 @@ def test_no_process_remains_of_a_command_that_was_ended(how: str, wait: float, t
     """Sent to the first process alone, while it starts the others and while they work."""
     program = (
         "import signal, time; from evalkit import cli; from evalkit.scoring import executors, pipeline\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whoever runs the tests may ignore it
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whoever runs the tests may ignore these
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "opened = executors.Pool.start\n"
         "executors.Pool.start = lambda pool: (print('open', flush=True), opened(pool))\n"
         "pipeline.score_run = lambda *_, executor, **__: list(executor(time.sleep, [60] * 4))\n"
