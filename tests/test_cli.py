@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from forked import evalkit_command
+
+from evalkit.cli import group
+from evalkit.errors import EvalkitError
 
 GATE = {"name": "Gate", "ablated_part": "gate", "action": "REMOVE", "metrics": ["accuracy"]}
 GOLD = {"paper": "001", "ablations": [GATE]}
@@ -455,3 +459,25 @@ def test_judges_are_set_beside_each_other(project: Path) -> None:
 def test_agree_wants_labels_or_judgements(project: Path) -> None:
     done = evalkit("agree", "--judgements", "gold", cwd=project)
     assert (done.returncode, "give either --labels, or --judgements" in done.stderr) == (2, True)
+
+
+TOO_LONG = "x" * 300
+PLACES = [
+    *(f"{name} LONG" for name in ("show", "report", "table", "validate", "baseline set", "history", "gold extract")),
+    "compare LONG LONG", "gate LONG LONG", "plot LONG planners", "convert LONG out", "agree --labels LONG",
+    "score --pred LONG --gold gold", "score --pred plans --gold LONG", "score --pred plans --gold gold --out LONG",
+    "score --pred plans --gold gold --config LONG", "score --pred plans --gold gold --judgements LONG",
+    "calibrate --labels LONG --out made.json", "label LONG", "export LONG --to inspect --out out", "view LONG",
+    "watch LONG --gold gold", "gold confirm LONG --all", "log LONG --to mlflow", "demo LONG",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", PLACES)
+def test_a_name_that_no_file_may_have_is_an_error_of_the_user(
+    words: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even asking whether it is there ends in an error of the system."""
+    monkeypatch.chdir(project)
+    answer = CliRunner().invoke(group, words.replace("LONG", TOO_LONG).split())
+    assert isinstance(answer.exception, EvalkitError | SystemExit), answer.exception
+    assert getattr(answer.exception, "exit_code", answer.exit_code) == 2

@@ -12,6 +12,7 @@ import pytest
 from evalkit.errors import InputError, OutputError
 from evalkit.storage import discovery, files
 from evalkit.storage.files import Spool
+from evalkit.storage.runs import load_run
 from evalkit.types import Diagnostic, Document
 
 
@@ -163,14 +164,23 @@ def test_what_would_never_end_is_not_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("given", "hint"), [
     ("plnas", "; did you mean '{}/plans'?"), ("plans/modle/x", "; did you mean '{}/plans/model'?"), ("zzz", ""),
-    ("nowhere/plans", ""), ("plans/model/a.jso", "; did you mean '{}/plans/model/a.json'?"),
+    ("nowhere/plans", ""), ("dangling", ""), ("plans/model/a.json/x", ""),
+    ("plans/model/a.jso", "; did you mean '{}/plans/model/a.json'?"),
 ])  # fmt: skip
 def test_the_nearest_name_to_a_mistyped_path_is_told(given: str, hint: str, tmp_path: Path) -> None:
     (tmp_path / "plans" / "model").mkdir(parents=True)
     (tmp_path / "plans" / "model" / "a.json").write_text("[]")
+    (tmp_path / "dangling").symlink_to("nothing")
     with pytest.raises(InputError) as caught:
         list(discovery.documents(tmp_path / given, planners=True))
     assert str(caught.value) == f"{tmp_path / given}: no such file or folder{hint.format(tmp_path)}"
+
+
+def test_a_name_that_is_too_long_is_an_error_of_the_user(tmp_path: Path) -> None:
+    place = tmp_path / ("x" * 300)
+    for read in (lambda: list(discovery.documents(place, planners=True)), lambda: load_run(place)):
+        with pytest.raises(InputError, match=r"x: file name too long"):
+            read()
 
 
 def test_no_folder_and_an_empty_folder(tmp_path: Path) -> None:

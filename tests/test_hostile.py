@@ -18,7 +18,7 @@ from evalkit import score
 from evalkit.cli import group
 from evalkit.errors import EvalkitError, InputError
 from evalkit.formats import parse_document
-from evalkit.formats.entries import LONGEST_TEXT, MOST_ENTRIES, MOST_ITEMS, MOST_PLANNERS, MOST_SAMPLES, MOST_WORDS
+from evalkit.formats.entries import LONGEST_TEXT, MOST_ENTRIES, MOST_ITEMS, MOST_SAMPLES, MOST_WORDS
 from evalkit.report.run_page import write_report
 from evalkit.scoring.load import read_plans
 from evalkit.settings import Settings
@@ -53,26 +53,32 @@ def test_nothing_is_nested_too_deep_to_be_read(opening: str, times: int) -> None
 
 
 SWARMS = {
-    "choices": ('{"choices": [' + "{}," * 20_000 + "{}]}", MOST_SAMPLES),
-    "samples": (json.dumps([{"sample": str(n), "ablations": [ENTRY]} for n in range(400)]), MOST_SAMPLES),
-    "answers": (
-        "\n".join(json.dumps({"choices": [{"message": {"content": json.dumps([ENTRY])}}]}) for _ in range(400)),
-        MOST_SAMPLES,
+    "samples": json.dumps([{"sample": str(n), "ablations": [ENTRY]} for n in range(1200)]),
+    "samples of papers": json.dumps(
+        [{"paper": "swin"[: n % 4 + 1], "sample": str(n), "ablations": [ENTRY]} for n in range(1200)]
     ),
-    "trajectories": (
-        "".join(f"# a/b/paper\n<!-- sample: {n} -->\n## Ablation Plan\n### A\n- **Part**: x\n" for n in range(400)),
-        MOST_SAMPLES,
+    "planners": json.dumps([{"planner": f"p{n}", "ablations": [ENTRY]} for n in range(1200)]),
+    "samples of planners": json.dumps(
+        [{"planner": f"p{n % 40}", "sample": str(n // 40), "ablations": [ENTRY]} for n in range(1200)]
     ),
-    "planners": (json.dumps([{"planner": f"p{n}", "ablations": [ENTRY]} for n in range(1500)]), MOST_PLANNERS),
+    "trajectories": "".join(
+        f"# a/b/paper\n<!-- sample: {n} -->\n## Ablation Plan\n### A\n- **Part**: x\n" for n in range(1200)
+    ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "most"), SWARMS.values(), ids=SWARMS.keys())
-def test_no_document_brings_a_swarm_of_plans(text: str, most: int) -> None:
+@pytest.mark.parametrize("text", SWARMS.values(), ids=SWARMS.keys())
+def test_no_document_brings_a_swarm_of_samples(text: str) -> None:
     """Each would cost a row on every paper of gold where it is lost or missing."""
     plans = parse(text)
-    assert len(plans) == most
+    assert len(plans) == MOST_SAMPLES
     assert [item.severity for plan in plans for item in plan.diagnostics if item.code == "too-many"] == ["error"]
+
+
+def test_many_papers_are_no_swarm() -> None:
+    plans = parse(json.dumps([{"paper": f"p{n}", "sample": str(n % 3), "ablations": [ENTRY]} for n in range(3000)]))
+    assert len(plans) == 3000
+    assert "too-many" not in codes(plans)
 
 
 def test_texts_inside_texts_end_after_a_few() -> None:

@@ -532,7 +532,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(JSON, min_size=1, max_size=4), cut=st.integers(0, 40))
 def test_content_never_crashes(write: Any, values: list[Any], cut: int) -> None:
     text = "\n".join(json.dumps(value) for value in values)

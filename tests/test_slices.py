@@ -148,7 +148,7 @@ def made(papers: Any, *, weighted: bool = True) -> Run:
                   replace(LEXICAL, resamples=0))  # fmt: skip
 
 
-@settings(max_examples=15)
+@settings(max_examples=40)
 @given(PAPERS)
 def test_slices_sum_to_the_whole(papers: Any) -> None:
     run = made(papers)

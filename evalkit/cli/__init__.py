@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import signal
 import sys
@@ -16,8 +17,9 @@ from typing import Any
 import click
 
 from evalkit.cli import streams
-from evalkit.errors import DISTRIBUTION, EvalkitError, OutputError, Stopped
+from evalkit.errors import DISTRIBUTION, EvalkitError, InputError, OutputError, Stopped
 
+NO_PLACE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES)  # what is no path, or nothing that we may look at
 WORDS = "evalkit.words"  # under which a context keeps the words of the command line
 COMMANDS = {
     "score": "score plans against gold; the main job",
@@ -85,6 +87,10 @@ class Commands(click.Group):
             raise click.NoSuchOption(
                 error.option_name, possibilities=[f"--{name}" for name in near], ctx=error.ctx
             ) from None
+        except OSError as error:
+            if error.errno in NO_PLACE and error.filename:  # which even asking whether it is there may end in
+                raise InputError(f"{error.filename}: {(error.strerror or '').lower()}") from error
+            raise
         except (KeyboardInterrupt, click.Abort) as error:
             raise Stopped("stopped; nothing is left half-written, and what was kept is kept") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
@@ -127,10 +127,14 @@ def per_paper(rows: pd.DataFrame, figure: str) -> pd.Series:
     return pd.Series(formula({str(name): rows[name].to_numpy() for name in rows}), index=rows.index)
 
 
-def figure_measure(rows: Sequence[pd.DataFrame], figure: str) -> stats.Measure:
+Counts = Mapping[str, NDArray[np.float64]]
+
+
+def figure_measure(rows: Sequence[pd.DataFrame], figure: str, counts: Counts | None = None) -> stats.Measure:
     """Return the measure of a figure: a mean over papers, or a ratio of sums.
 
     Each of the frames is a planner of the measure (base and new, or the planners of a run), on the same papers.
+    `counts` are their `stacked_counts`, where several figures are measured.
     """
     known = _figure(figure)
     if figure == known.name and known.macro:
@@ -138,32 +142,21 @@ def figure_measure(rows: Sequence[pd.DataFrame], figure: str) -> stats.Measure:
         return stats.macro(
             *(np.stack([per_paper(side, name) for side in rows], axis=1).astype(np.float64) for name in columns)
         )
-    return stats.formula_measure(_Stacked(rows), known.formula)
+    return stats.formula_measure(stacked_counts(rows) if counts is None else counts, known.formula)
 
 
-class _Stacked(Mapping[str, NDArray[np.float64]]):
-    """The columns of numbers that several frames have, [paper, frame]; stacked when they are read, few as these are."""
-
-    def __init__(self, rows: Sequence[pd.DataFrame]) -> None:
-        self.rows = rows
-
-    def __getitem__(self, name: str) -> NDArray[np.float64]:
-        return np.stack([side[name] for side in self.rows], axis=1).astype(np.float64)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(
-            [str(name) for name in self.rows[0].select_dtypes("number") if all(name in side for side in self.rows)]
-        )
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
+def stacked_counts(rows: Sequence[pd.DataFrame]) -> Counts:
+    """Return the columns of numbers that all frames have, [paper, frame]."""
+    names = [name for name in rows[0].select_dtypes("number") if all(name in side for side in rows)]
+    return {str(name): np.stack([side[name] for side in rows], axis=1).astype(np.float64) for name in names}
 
 
 def figure_changes(
     rows: PaperRows, pair: Pair, figures: Sequence[str], options: ResamplingOptions
 ) -> list[FigureChange]:
     """Compare every figure of one planner; all intervals come from the same resamples."""
-    measures = {name: figure_measure(rows, name) for name in figures}
+    counts = stacked_counts(rows)
+    measures = {name: figure_measure(rows, name, counts) for name in figures}
     changes = {name: point_change(measure, pair, name) for name, measure in measures.items()}
     changed = [name for name, change in changes.items() if change.difference is None and change.defined]
     differences = stats.differences([measures[name] for name in changed], 0, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,7 +11,7 @@ from types import MappingProxyType
 from evalkit.errors import InputError
 from evalkit.formats import aaar, abgen, exp_bench, json, markdown, reply, shapes, yaml
 from evalkit.formats.diagnostics import CODES, ParseContext, Report
-from evalkit.formats.entries import MOST_PLANNERS, MOST_SAMPLES
+from evalkit.formats.entries import MOST_SAMPLES
 from evalkit.formats.layouts import final_lists, read_plans
 from evalkit.formats.tree import Members, Node, members_of
 from evalkit.plugins import load_plugin, plugin_names, plugin_package
@@ -139,7 +138,7 @@ def parse_document(
         return (context.finish(Plan("", None, ())),)
     readers = iter([named]) if named else _readers(text)
     if strictest := next(readers, None):
-        return tuple(_bounded(_read(text, context, chain([strictest], readers)), document.path))
+        return tuple(_bounded(_read(text, context, chain([strictest], readers)), document))
     message = f"expected one of {', '.join(FORMATS)}, found text that begins {text.strip()[:40]!r}"
     context.report("not-recognised", f"{message}; seen: {shapes.seen(text)}; {READ}", 1)
     return (context.finish(Plan("", None, ())),)
@@ -180,27 +179,20 @@ def _read(text: str, context: ParseContext, readers: Iterable[Format]) -> list[P
     return [replace(plan, diagnostics=tuple(_with_shapes(plan.diagnostics, shapes_seen))) for plan in first]
 
 
-def _bounded(plans: list[Plan], path: str) -> list[Plan]:
+def _bounded(plans: list[Plan], document: Document) -> list[Plan]:
     """Leave out samples and planners beyond what one document may have; the last plan that stays says so."""
-    samples: Counter[tuple[str | None, str]] = Counter()
-    planners: set[str | None] = set()
-    kept: list[Plan] = []
-    beyond: dict[str, None] = {}
+    known: set[tuple[str | None, str]] = set()
+    kept = []
     for plan in plans:
-        samples[plan.planner, plan.paper] += 1
-        if len(planners) < MOST_PLANNERS:
-            planners.add(plan.planner)
-        if samples[plan.planner, plan.paper] > MOST_SAMPLES:
-            beyond[f"at most {MOST_SAMPLES} samples of a paper"] = None
-        elif plan.planner not in planners:
-            beyond[f"at most {MOST_PLANNERS} planners"] = None
-        else:
+        sample = (None if plan.planner == document.planner else plan.planner, plan.sample)
+        if sample in known or len(known) < MOST_SAMPLES:
+            known.add(sample)
             kept.append(plan)
-    if not beyond:
+    if len(kept) == len(plans):
         return plans
-    found = [Diagnostic("error", "too-many", f"expected {most}, found more; the rest is left out", path, None)
-             for most in beyond]  # fmt: skip
-    return [*kept[:-1], replace(kept[-1], diagnostics=(*kept[-1].diagnostics, *found))]
+    message = f"expected at most {MOST_SAMPLES} samples of all planners together, found more; the rest is left out"
+    found = Diagnostic("error", "too-many", message, document.path, None)
+    return [*kept[:-1], replace(kept[-1], diagnostics=(*kept[-1].diagnostics, found))]
 
 
 def _with_shapes(items: Sequence[Diagnostic], shapes_seen: str) -> Iterator[Diagnostic]:

@@ -101,7 +101,8 @@ CODES: dict[str, Code] = {
         several_shapes="Entries stood there in two shapes; those of the one that held more were taken.",
         yaml_pieces="YAML did not parse as a whole; its entries and fields were read one by one.",
         plan_heading_missing="There is no 'Ablation Plan' heading; entries were looked for in the whole document.",
-        several_answers="A file keeps several answers of a model about one paper; each was read as a sample.",
+        several_answers="A file keeps several answers of a model about one paper; they were read as one plan, of "
+        "several choices the first.",
         thought_unclosed="A reply opens with thinking that never ends; what was read may be a draft.",
         tag_missing="A reply has no predictions tag; data was looked for in the whole reply.",
         only_counted="A reference says how many suggestions there are and not what they are.",
@@ -135,8 +136,8 @@ CODES: dict[str, Code] = {
         entry_unreadable="An entry could not be read; it was left out, its neighbours were not.",
         bad_weight="A weight of gold is no positive number; 1 was taken.",
         text_cut="A text is longer than any of a plan; what stands behind its limit was left out.",
-        too_many="A list has more entries, options, metrics or words than are read, or a document more samples of a "
-        "paper or planners; what is beyond was left out.",
+        too_many="A list has more entries, options, metrics or words than are read, or a document more samples and "
+        "planners; what is beyond was left out.",
         too_deep="Brackets are nested deeper than any plan's; what they hold was left out.",
         yaml_aliases="YAML aliases refer to themselves or multiply beyond reason; the document was left out.",
         no_entries="There is not one entry.",

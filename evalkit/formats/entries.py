@@ -55,9 +55,8 @@ MOST_ENTRIES = 200
 MOST_ITEMS = 100  # options, or metrics, of an entry
 MOST_WORDS = 2_000  # in names, parts and options together
 LONGEST_TEXT = 2_000  # characters
-# In one document. Each costs a row on every paper of gold where it is lost or missing.
-MOST_SAMPLES = 256  # of a paper
-MOST_PLANNERS = 1_000
+# Samples of a planner, all planners together, in one document: each costs a row on every paper of gold that lacks it.
+MOST_SAMPLES = 1_000
 LABELS_SHOWN = 4  # of an object that is no entry
 _WORD = re.compile(r"\d+|[^\W\d_]+")  # no fewer than the matcher will see
 

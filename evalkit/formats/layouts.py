@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -17,15 +16,7 @@ from evalkit.formats import blocks, json, shapes
 from evalkit.formats.diagnostics import ParseContext
 from evalkit.formats.entries import field_of, read_entries
 from evalkit.formats.metadata import Facts, read_facts
-from evalkit.formats.server_replies import (
-    ARGUMENTS,
-    answers_in,
-    is_answer,
-    is_completion,
-    is_reply,
-    replies_in,
-    reply_text,
-)
+from evalkit.formats.server_replies import ARGUMENTS, choices_in, is_answer, is_reply, replies_in, reply_text
 from evalkit.formats.tags import is_tagged, sections, thought_of
 from evalkit.formats.tree import Members, Node, as_text, key_of, members_of, on_line
 from evalkit.text import normalise, repair
@@ -51,6 +42,7 @@ WRAPPERS = frozenset(
     ("experiments", "ablationexperiments", "proposedexperiments", "proposedablations", "ablationlist", "ablationplans",
      "items", "data", "results", "output", "outputs", "response", "answer", "messages")
 )  # fmt: skip
+OWN_FILES = "samples have files of their own: paper.1.json, paper.2.json"
 _FINAL = re.compile(
     r"\b(?:final(?:ly|ized|ised)?|revised|refined|improved|corrected|updated|instead|second (?:draft|version))\b",
     re.IGNORECASE,
@@ -119,8 +111,9 @@ def read_plans(nodes: list[Node], context: ParseContext, trace: str = "") -> lis
     grouper = _Grouper(context, several=len(nodes) > 1)
     for node in nodes:
         grouper.visit(node, _NOBODY, 0)
-    grouper.group(next(iter(grouper.groups), _NOBODY), 1).traces.append(trace)
-    groups = grouper.numbered()
+    grouper.tell_answers()
+    groups = grouper.groups
+    grouper.group(next(iter(groups), _NOBODY), 1).traces.append(trace)
     # A group that only led to others is no plan: a list whose rows name their papers.
     full = {owner for owner, group in groups.items() if group.stated or group.entries or any(group.traces)}
     papers = {paper for paper, _, _ in full} | ({""} if full else set())
@@ -148,16 +141,15 @@ class _Grouper:
         self.context = context
         self.several = several  # values in the document
         self.groups: dict[_Owner, _Group] = {}
-        self.answers: Counter[_Owner] = Counter()  # of servers, about one paper
+        self.answers: dict[_Owner, list[int]] = {}  # the lines of servers' answers
         self.opened = 0  # texts that are being read, each a value of the one before
 
-    def numbered(self) -> dict[_Owner, _Group]:
-        """Return the groups by their owners; where a server answered several times, the first answer is sample 1."""
-        again = {owner: count for owner, count in self.answers.items() if count > 1}
-        for owner, count in again.items():
-            message = f"expected one answer, found {count}; each is a sample of the plan"
-            self.context.report("several-answers", message, self.groups[owner].line)
-        return {_sample_of(owner, 0) if owner in again else owner: group for owner, group in self.groups.items()}
+    def tell_answers(self) -> None:
+        """Report entries of several answers that became one plan."""
+        for owner, lines in self.answers.items():
+            if len(lines) > 1 and owner in self.groups and self.groups[owner].entries:
+                message = f"expected one answer, found {len(lines)}; their entries were read as one plan"
+                self.context.report("several-answers", f"{message}; {OWN_FILES}", lines[1])
 
     def group(self, owner: _Owner, line: int) -> _Group:
         return self.groups.setdefault(owner, _Group(line))
@@ -211,10 +203,7 @@ class _Grouper:
         counts = (inner.value for label, inner in value.items() if key_of(label) == "numablationsuggestions")
         count = text if isinstance(text := next(counts, ""), str) else ""
         if is_reply(value):
-            answers = answers_in(value)
-            for answer in answers:
-                whole = is_completion(answer) and (len(answers) > 1 or bool(replies_in(answer)))
-                self._reply(answer, replies_in(answer), owner, node.line, depth, counts=whole)
+            self._reply(value, replies_in(value), owner, node.line, depth)
         elif (content := _content(value, gold=self.context.gold)) is not None:
             self._plan_object(node.line, value, *content, owner, depth)
         elif count.isdecimal() and len(count) < 4:  # AblationBench's reviewer data has a number in place of a list
@@ -236,20 +225,17 @@ class _Grouper:
         else:
             self.group(owner, node.line).entries.append((node, ""))
 
-    def _reply(
-        self, value: Members, replies: list[Node], owner: _Owner, line: int, depth: int, *, counts: bool = False
-    ) -> None:
-        """Read a model's reply, texts or arguments of a tool, that a file keeps and that may name its paper.
-
-        One that `counts` is a whole answer of a server: of several about one paper, each is a sample.
-        """
+    def _reply(self, value: Members, replies: list[Node], owner: _Owner, line: int, depth: int) -> None:
+        """Read a model's reply, texts or arguments of a tool, that a file keeps and that may name its paper."""
         named = {**members_of(value.get("vars")), **value}  # promptfoo keeps a test's variables with the reply
         keys = (*PAPER[:2], *(("customid",) if self.several else ()))  # a batch's answers, each under its request's id
         owner = self._owner({key: node for key, node in named.items() if key != "model"}, owner, keys)
-        if counts:
-            self.answers[owner] += 1
-            owner = _sample_of(owner, self.answers[owner])
         self.group(owner, line).stated = True
+        if (choices := choices_in(value)) and replies:
+            self.answers.setdefault(owner, []).append(line)
+        if choices > 1:
+            message = f"expected one answer, found {choices} to choose from; the first was read"
+            self.context.report("several-answers", f"{message}; {OWN_FILES}", line)
         for reply in replies:
             if isinstance(reply.value, str):
                 self._embedded(reply, reply.value, owner, depth + 1)
@@ -293,14 +279,6 @@ class _Grouper:
     def _owner(self, value: Members, outer: _Owner, paper_keys: tuple[str, ...]) -> _Owner:
         paper, planner, sample = (_first(value, keys, self.context) for keys in (paper_keys, PLANNER, SAMPLE))
         return paper or outer[0], planner or outer[1], sample or outer[2]
-
-
-def _sample_of(owner: _Owner, number: int) -> _Owner:
-    """Return the owner of one of several answers; the first is told to be one of several when the others are known."""
-    paper, planner, sample = owner
-    if number == 1:
-        return owner
-    return paper, planner, f"{sample}.{number or 1}" if sample else str(number or 1)
 
 
 def _first(value: Members, keys: tuple[str, ...], context: ParseContext) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from evalkit.formats.entries import MOST_SAMPLES
 from evalkit.formats.tree import Members, Node, key_of, members_of
 
 # Keys under which a record keeps a model's reply as one text.
@@ -17,8 +16,6 @@ _PARTS = frozenset(
     ("text", "output_text", "message", "thinking", "redacted_thinking", "reasoning", "tool_use", "tool_call",
      "function", "function_call")
 )  # fmt: skip
-_CHOICES = ("choices", "candidates")
-_AROUND = ("response", "body")  # a batch's answers stand in these
 _OTHERS = ("user", "system", "developer", "tool", "human")  # whose messages are no reply of the model
 _DEEPEST_REPLY = 8
 
@@ -44,23 +41,10 @@ def _word(value: Members, key: str) -> str:
     return node.value if node is not None and isinstance(node.value, str) else ""
 
 
-def is_completion(value: Members) -> bool:
-    """Is this a whole answer of a server, whose question stands elsewhere?"""
-    inner = (members_of(value[key]) for key in _AROUND if key in value)
-    return any(key in value for key in _CHOICES) or any(map(is_completion, inner))
-
-
-def answers_in(value: Members) -> list[Members]:
-    """Return each choice between answers as if it were the only one."""
-    for key in _CHOICES:
-        node = value.get(key)
-        if node is not None and isinstance(node.value, tuple) and len(node.value) > 1:
-            return [{**value, key: Node(item.line, (item,))} for item in node.value[: MOST_SAMPLES + 1]]
-    for key in _AROUND:
-        answers = answers_in(inner) if (inner := members_of(value.get(key))) else []
-        if len(answers) > 1:
-            return [{**value, key: Node(value[key].line, answer)} for answer in answers]
-    return [value]
+def choices_in(value: Members) -> int:
+    """Return how many answers a server gave to one question; 0 where this is no such answer."""
+    listed = (value[key].value for key in ("choices", "candidates") if key in value)
+    return max((len(items) for items in listed if isinstance(items, tuple)), default=0)
 
 
 def reply_text(value: Members) -> Node | None:

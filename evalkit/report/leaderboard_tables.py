@@ -197,7 +197,7 @@ def _marks(run: Run, column: str) -> list[str]:
         return [""] * len(values)
     marks = ["best" if is_best(value, values.max()) else "" for value in values]
     if column not in run.papers:
-        return [mark or "untested" for mark in marks]
+        return [mark or "untested" * bool(known) for mark, known in zip(marks, values.notna(), strict=True)]
     if len(values) < 2:
         return marks
     planners = run.leaderboard["planner"].tolist()

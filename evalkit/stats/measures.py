@@ -61,8 +61,7 @@ class _ReadLog(UserDict[str, Any]):
     """A mapping that records which of its keys were read."""
 
     def __init__(self, columns: Mapping[str, Array]) -> None:
-        super().__init__()
-        self.data = columns  # type: ignore[assignment]  # which may make them when they are read
+        super().__init__(columns)
         self.read: dict[str, None] = {}
 
     def __getitem__(self, name: str) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from evalkit.errors import InputError
 from evalkit.formats import FORMATS, added_formats, arrow
-from evalkit.storage.files import error_reason, nearby
+from evalkit.storage.files import error_reason, nearby, reading
 from evalkit.storage.hub import FORM, Snapshot, is_address, snapshot
 from evalkit.text import readable
 from evalkit.types import Diagnostic, Document, Unread
@@ -55,7 +55,9 @@ def _below(
     top: Path, root: str | Path, *, planners: bool, strict: bool, held: Snapshot | None = None
 ) -> Iterator[Document | Diagnostic]:
     """Yield the documents below a folder of this machine, those of a data set under their places in it."""
-    if not top.exists():
+    with reading(root):
+        absent = not top.exists()
+    if absent:
         hint = (
             f"; of addresses only those of data sets of the hub are read: {FORM}" if "://" in str(root) else nearby(top)
         )

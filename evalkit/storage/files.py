@@ -49,12 +49,12 @@ def writing(path: str | Path) -> Iterator[None]:
 def nearby(path: str | Path) -> str:
     """Return the end of a message about a path that is not there: the most similar name where it goes wrong, if any."""
     whole = Path(path)
-    for missing in (whole, *whole.parents):
-        if missing.parent.is_dir():
-            with suppress(OSError):
-                names = [place.name for place in islice(missing.parent.iterdir(), SEARCHED)]
-                near = get_close_matches(missing.name, names, n=1, cutoff=0.7)
-                return f"; did you mean {readable(str(missing.with_name(near[0])))!r}?" if near else ""
+    with suppress(OSError):
+        missing = next((place for place in (whole, *whole.parents) if place.parent.is_dir()), whole)
+        others = (place for place in missing.parent.iterdir() if place.name != missing.name and place.exists())
+        near = get_close_matches(missing.name, [place.name for place in islice(others, SEARCHED)], n=1, cutoff=0.7)
+        if near and not missing.exists():
+            return f"; did you mean {readable(str(missing.with_name(near[0])))!r}?"
     return ""
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import DISTRIBUTION, InputError
 from evalkit.settings import Settings, fingerprint, shown
-from evalkit.storage.files import encoded, nearby, read_bytes, read_text
+from evalkit.storage.files import encoded, nearby, read_bytes, read_text, reading
 from evalkit.storage.folders import Building, building
 from evalkit.storage.schema import NEEDED, UNIQUE, check_meta, check_table, check_tables, unrepeated
 from evalkit.storage.tables import (
@@ -356,8 +356,10 @@ def load_run(folder: str | Path) -> Run:
 def read_meta(folder: str | Path) -> dict[str, Any]:
     """Return the facts of a saved run, its run.json; refuse what is none."""
     path = Path(folder) / "run.json"
-    if not Path(folder).exists() or (Path(folder).is_dir() and not path.exists()):
-        hint = "" if Path(folder).exists() else nearby(folder)
+    with reading(folder):
+        absent = not Path(folder).exists()
+    if absent or (Path(folder).is_dir() and not path.exists()):
+        hint = nearby(folder) if absent else ""
         raise InputError(f"{folder}: no run there (a folder with a run.json, as `evalkit score --out` writes it){hint}")
     try:
         meta: dict[str, Any] = json.loads(read_text(path), object_pairs_hook=unrepeated)
