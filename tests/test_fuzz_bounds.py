@@ -1,8 +1,8 @@
 """Bounds: the time and the memory that reading takes grow with the length of the input, whatever the input is.
 
 The families are what an opening or a separator can be repeated to; scripts/fuzz.py looks for more of them with short
-inputs. Times are CPU seconds set beside those of other text read in the same minute, so that neither a slow nor a
-busy machine fails here.
+inputs. Times are CPU seconds, compared with those of a well-formed plan or of a shorter input in the same run, so that
+neither a slow nor a busy machine fails here.
 """
 
 from __future__ import annotations

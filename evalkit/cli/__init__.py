@@ -89,7 +89,9 @@ class Commands(click.Group):
             ) from None
         except OSError as error:
             if error.errno in NO_PLACE and error.filename:  # which even asking whether it is there may end in
-                raise InputError(f"{error.filename}: {(error.strerror or '').lower()}") from error
+                from evalkit.storage.files import error_reason
+
+                raise InputError(f"{error.filename}: {error_reason(error)}") from error
             raise
         except (KeyboardInterrupt, click.Abort) as error:
             raise Stopped("stopped; nothing is left half-written, and what was kept is kept") from error

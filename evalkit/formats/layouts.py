@@ -111,7 +111,7 @@ def read_plans(nodes: list[Node], context: ParseContext, trace: str = "") -> lis
     grouper = _Grouper(context, several=len(nodes) > 1)
     for node in nodes:
         grouper.visit(node, _NOBODY, 0)
-    grouper.tell_answers()
+    grouper.report_answers()
     groups = grouper.groups
     grouper.group(next(iter(groups), _NOBODY), 1).traces.append(trace)
     # A group that only led to others is no plan: a list whose rows name their papers.
@@ -144,7 +144,7 @@ class _Grouper:
         self.answers: dict[_Owner, list[int]] = {}  # the lines of servers' answers
         self.opened = 0  # texts that are being read, each a value of the one before
 
-    def tell_answers(self) -> None:
+    def report_answers(self) -> None:
         """Report entries of several answers that became one plan."""
         for owner, lines in self.answers.items():
             if len(lines) > 1 and owner in self.groups and self.groups[owner].entries:

@@ -54,7 +54,7 @@ def reply_text(value: Members) -> Node | None:
 
 
 def replies_in(value: Members) -> list[Node]:
-    """Return what a language model's server said, as texts or as arguments of a tool; a tool's arguments come alone.
+    """Return the replies in a server's answer: its texts, or only the arguments of tools where it called some.
 
     Known are chat completions, Anthropic's messages, OpenAI's responses, Gemini's candidates and Ollama's messages.
     """
