@@ -45,7 +45,7 @@ PARTS = (
 CLUSTERS = [
     pytest.param(name, marks=pytest.mark.clusters) if name in ("dask", "ray") else name
     for name in ENGINES
-    if name != "local"
+    if name not in ("local", "auto")
 ]
 
 
@@ -115,6 +115,79 @@ def test_the_same_bytes_whatever_the_engine(name: str, tmp_path: Path) -> None:
     for workers in (1, 2):
         with open_executor(name, workers) as where:
             assert written(tmp_path / f"{name}-{workers}", where) == expected
+
+
+def heavy(item: int) -> tuple[int, int]:
+    sleep(0.12)  # more than HEAVY
+    return item, os.getpid()
+
+
+def light(item: int) -> tuple[int, int]:
+    return item, os.getpid()
+
+
+def test_auto_leaves_long_work_to_processes() -> None:
+    with open_executor("auto", 2) as where:
+        results = list(where(heavy, range(60)))
+        again = list(where(light, range(9)))
+        short = list(where(light, range(2)))
+    here = os.getpid()
+    assert [item for item, _ in results] == list(range(60))
+    processes = [process for _, process in results]
+    assert processes[0] == here
+    assert processes[-1] != here
+    assert here not in processes[processes.index(processes[-1]) :], "once handed over, all of it is"
+    assert [item for item, _ in again] == list(range(9))
+    assert here not in {process for _, process in again}, "they run already"
+    assert short == [(0, here), (1, here)]
+
+
+def test_auto_keeps_short_work_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "Pool", no_encoder)
+    with open_executor("auto", 2) as where:
+        assert list(where(light, range(500))) == [(item, os.getpid()) for item in range(500)]
+
+
+def test_auto_adds_up_short_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "HEAVY", 60.0)
+    monkeypatch.setattr(executors, "LONG", 0.0)
+    with open_executor("auto", 2) as where:
+        assert len({process for _, process in where(heavy, range(60))}) > 1
+
+
+def test_auto_on_one_processor_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "Pool", no_encoder)
+    with open_executor("auto", 1) as where:
+        assert {process for _, process in where(heavy, range(3))} == {os.getpid()}
+
+
+def test_auto_starts_few_processes_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joblib.effective_n_jobs", lambda wanted: 64 if wanted == -1 else wanted)
+    for wanted, most, count in ((0, executors.MOST_UNASKED, 4), (0, 256, 64), (7, executors.MOST_UNASKED, 7)):
+        made: list[int] = []
+
+        class Made:
+            def __init__(self, workers: int, made: list[int] = made) -> None:
+                made.append(workers)
+
+            def start(self) -> None:
+                """Nothing starts here."""
+
+            close = start
+
+        monkeypatch.setattr(executors, "Pool", Made)
+        with executors._started_pool(wanted, most):
+            assert made == [count]
+
+
+def test_auto_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evalkit.scoring.pipeline.BATCH", 7)
+    handed, whole = [], executors.Pool.map
+    monkeypatch.setattr(executors.Pool, "map", lambda self, *work: handed.append(work) or whole(self, *work))
+    with open_executor("auto", 2) as where:
+        assert len(list(where(heavy, range(60)))) == 60
+        assert written(tmp_path / "auto", where) == written(tmp_path / "local", map)
+    assert len(handed) > 1
 
 
 def test_a_worker_without_a_library_is_refused() -> None:

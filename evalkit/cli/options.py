@@ -46,9 +46,10 @@ NO_CACHE = click.option(
 cache_options = combined(CACHE, NO_CACHE)
 engine_options = combined(
     NO_CACHE,
-    click.option("--engine", type=click.Choice(list(ENGINES)), default="local",
-                 show_default=True, help="Where the work is done."),
-    click.option("--workers", type=click.IntRange(min=0), default=0, help="How many.  [default: all there are]"),
+    click.option("--engine", type=click.Choice(list(ENGINES)), default="auto", show_default=True,
+                 help="Where the work is done: auto starts processes once work is long."),
+    click.option("--workers", type=click.IntRange(min=0), default=0,
+                 help="How many.  [default: all there are, with auto four at most]"),
     click.option("--address", default="", metavar="ADDRESS", help="The scheduler of a running Dask or Ray cluster."),
 )  # fmt: skip
 
@@ -66,7 +67,7 @@ def workplace(choices: dict[str, Any], cache: str | None) -> Iterator[dict[str, 
         if store is not None:
             stack.callback(store.close)
         chosen = {name: choices[name] for name in ("workers", "address") if name in choices}
-        executor = stack.enter_context(open_executor(choices.get("engine", "local"), **chosen))
+        executor = stack.enter_context(open_executor(choices.get("engine", "auto"), **chosen))
         yield {"executor": executor, "cache": store}
 
 

@@ -1,5 +1,7 @@
 """Run work and return its results in order: in this process, in several of this machine, or on a Dask or Ray cluster.
 
+Which of the first two is chosen by how long the work takes, unless the user says.
+
 Work that died with its worker is handed out again, and ends in one clear error when it kills its worker every time; no
 result is ever left out. Work is pickled once for all items, and items and results travel as bytes. Each result comes
 with what its worker runs; one that was made by other code or libraries than ours ends the run.
@@ -19,13 +21,14 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import chain, islice
 from queue import Empty
 from typing import Any
 
@@ -36,6 +39,9 @@ ATTEMPTS = 3
 MOST_WORKERS = 256
 AHEAD = 16  # batches for each worker that may be pending: what bounds memory
 ANSWER = 5  # seconds that a cluster has to answer
+HEAVY, LONG = 0.1, 1.0  # seconds of one item, or of all so far, after which starting processes pays
+FEW = 3  # items that are left to processes that run already
+MOST_UNASKED = 4  # processes that are started where nobody said how many
 IDLE = 300  # seconds after which a process without work goes; that is also how long one outlives a killed parent
 # With these, several workers do not each start a thread a core for products of small matrices.
 THREADS = (
@@ -115,8 +121,8 @@ class Executor:
         except self.lost as error:
             message = str(error).strip().partition("\n")[0][:200] or type(error).__name__
             raise EngineError(
-                "workers of the engine died again and again over the same work, perhaps for want of memory; "
-                f"nothing was written ({message})"
+                "workers of the engine died again and again over the same work, perhaps for want of memory "
+                f"(--engine local needs the least); nothing was written ({message})"
             ) from error
 
 
@@ -147,23 +153,59 @@ def _unpacked(work: bytes) -> Work:
     return function
 
 
+@contextmanager
+def _open_auto(workers: int, address: str) -> Iterator[Map]:
+    """Open an executor that works in this process, and leaves the rest to several once some work turns out long."""
+    with ExitStack() as stack:
+        started: list[Pool | None] = []
+
+        def ready_pool() -> Pool | None:
+            if not started:
+                started.append(stack.enter_context(_started_pool(workers, MOST_UNASKED)))
+            return started[0] if started[0] and started[0].ready() else None
+
+        def start(work: Work, items: Iterable[Any]) -> Iterator[Any]:
+            rest, spent = iter(items), 0.0
+            first = list(islice(rest, FEW))
+            rest = chain(first, rest)
+            pool = ready_pool() if started and len(first) == FEW else None
+            for item in rest if pool is None else ():
+                began = time.perf_counter()
+                result = work(item)
+                taken = time.perf_counter() - began
+                spent += taken
+                yield result
+                if (taken > HEAVY or spent > LONG) and (pool := ready_pool()):
+                    break
+            if pool:
+                yield from pool.map(work, rest)
+
+        yield start
+
+
 def _open_local(workers: int, address: str) -> AbstractContextManager[Map]:
     return nullcontext(map)
 
 
 @contextmanager
 def _open_processes(workers: int, address: str) -> Iterator[Map]:
+    with _started_pool(workers, MOST_WORKERS) as pool:
+        yield pool.map if pool else map
+
+
+@contextmanager
+def _started_pool(workers: int, most: int) -> Iterator[Pool | None]:
+    """Start as many processes as there are processors, where nobody said how many; none where one would do."""
     from joblib import effective_n_jobs
-    from joblib.externals.loky.process_executor import BrokenProcessPool
 
     count = effective_n_jobs(workers or -1)
     if count == 1:  # also where a process may have no children
-        yield map
+        yield None
         return
-    pool = Pool(count)
+    pool = Pool(count if workers else min(count, most))
     try:
         pool.start()  # in the block, so that a signal which comes while they start ends them too
-        yield Executor(count, (BrokenProcessPool,), pool.submit, pool.close, shared_fate=True)
+        yield pool
     finally:
         pool.close()
 
@@ -174,6 +216,19 @@ class Pool:
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._pool: Any = None
+        self._answer: Future[int] = Future()
+
+    def map(self, work: Work, items: Iterable[Any]) -> Iterator[Any]:
+        """Hand out the items, and return the results in their order."""
+        from joblib.externals.loky.process_executor import BrokenProcessPool
+
+        return Executor(self._workers, (BrokenProcessPool,), self.submit, self.close, shared_fate=True)(work, items)
+
+    def ready(self) -> bool:
+        """Return whether a process has started and loaded what it needs."""
+        if self._pool is None:
+            self.start()
+        return self._answer.done()
 
     def start(self) -> None:
         """Start the processes."""
@@ -187,7 +242,7 @@ class Pool:
                 env={name: os.environ.get(name, threads) for name in THREADS},
                 initializer=_preload,
             )
-            self._pool.submit(os.getpid)  # starts them all
+            self._answer = self._pool.submit(os.getpid)  # starts them all
 
     def submit(self, work: bytes, item: bytes) -> Wait:
         """Hand out one item; that there is nobody left to take it shows when its result is waited for."""
@@ -360,6 +415,7 @@ def _open_ray(workers: int, address: str) -> Iterator[Map]:
 
 
 ENGINES: dict[str, Callable[[int, str], AbstractContextManager[Map]]] = {
+    "auto": _open_auto,
     "local": _open_local,
     "processes": _open_processes,
     "dask": _open_dask,

@@ -32,7 +32,7 @@ Item = TypeVar("Item")
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """An executor: lazy and in order like the built-in `map`, wherever the work is done."""
 ReadItem = Diagnostic | tuple[PlanRef, bytes]
-BATCH = 128  # documents, or plans, that a worker takes at a time
+BATCH = 256  # documents, or plans that are given, that a worker takes at a time
 LARGEST_CACHED = 10_000_000  # characters of a document
 
 # What a parsed plan depends on: our code, the libraries, and Python's tables of characters.

@@ -26,7 +26,6 @@ from evalkit.scoring.inputs import (
     swapped_warning,
 )
 from evalkit.scoring.load import (
-    BATCH,
     Map,
     Source,
     batched,
@@ -58,8 +57,9 @@ if TYPE_CHECKING:
     from evalkit.matching.embeddings import CachedEncoder, Encoder
 
 Progress = Callable[[str, int, int], None]
+BATCH = 128  # plans that a worker scores at a time
 DIGEST_BATCH = 512  # plans whose cached decisions a worker looks for at a time
-TEXT_BATCH = 512  # texts that are encoded before they are cached: what an interruption can cost
+TEXT_BATCH = 1024  # texts that are encoded before they are cached: what an interruption can cost
 
 
 def score(

@@ -35,6 +35,7 @@ BY_TORCH = "sentence-transformers:"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 # Rows of a batch: alone, a text goes another way through the library, and can come out a step of the grid off.
 FEWEST = 4
+LOOK_AGAIN = 5.0  # seconds until the processors that are idle are counted again
 
 
 Span = tuple[int, int]
@@ -77,13 +78,14 @@ class TorchModel:
 class ContextualEncoder:
     """A sentence encoder whose weights are known by their hash."""
 
-    def __init__(self, folder: Path, name: str, batch: int = 32) -> None:
+    def __init__(self, folder: Path, name: str, batch: int = 64) -> None:
         if not (folder / WEIGHTS).is_file():
             raise ModelError(f"{folder}: no {WEIGHTS}; {_ways_out(name)}")
         self.folder, self.name, self.batch = folder, name, batch
         self.digest = file_hash(folder / WEIGHTS)
         self.fingerprint = f"{name}@{self.digest[:12]}"
         self._model: Model | None = None
+        self._looked: tuple[float, int] | None = None
 
     @classmethod
     def find(cls, model: str, *, offline: bool = False, prefix: str = "") -> ContextualEncoder:
@@ -101,24 +103,36 @@ class ContextualEncoder:
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> dict[str, TextVectors]:
         """Return the vectors of every text, each text once, shortest first."""
-        if self._model is None:
-            by_numpy = self.digest == SHA256 and not self.name.startswith(BY_TORCH)
-            self._model = MiniLM(self.folder) if by_numpy else TorchModel(self.folder)
         wanted = sorted(set(texts), key=lambda text: (len(text), text))
         result: dict[str, TextVectors] = {}
-        pieces = self._model.tokens([text or " " for text in wanted])
-        rows = [(text, *item) for text, item in zip(wanted, pieces, strict=True)]
-        threads = _idle_threads(os.cpu_count() or 1)
+        threads = self._threads()
+        model = self._loaded()
         # Each batch on one thread: a product that several share out may differ by a rounding.
         with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+            pieces = model.tokens([text or " " for text in wanted])
+            rows = [(text, *item) for text, item in zip(wanted, pieces, strict=True)]
             try:
-                for vectors in pool.map(partial(_encoded, self._model), _batches(rows, self.batch)):
+                for vectors in pool.map(partial(_encoded, model), _batches(rows, self.batch)):
                     result |= vectors
                     if progress:
                         progress(f"Embedding texts on {threads} threads", len(result), len(wanted))
             finally:  # who stops here does not wait for the rest
                 pool.shutdown(cancel_futures=True)
         return {text: result[text] for text in wanted}
+
+    def _loaded(self) -> Model:
+        if self._model is None:
+            by_numpy = self.digest == SHA256 and not self.name.startswith(BY_TORCH)
+            with threadpool_limits(1):
+                self._model = MiniLM(self.folder) if by_numpy else TorchModel(self.folder)
+        return self._model
+
+    def _threads(self) -> int:
+        """Return how many threads to take: as many as were idle at the last look, which is not long ago."""
+        now = time.monotonic()
+        if self._looked is None or now - self._looked[0] > LOOK_AGAIN:
+            self._looked = now, _idle_threads(os.cpu_count() or 1)
+        return self._looked[1]
 
 
 Row = tuple[str, Sequence[int], Sequence[Span]]
@@ -131,8 +145,8 @@ def _encoded(model: Model, group: Sequence[Row]) -> dict[str, TextVectors]:
 
 
 def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
-    """Yield rows of one length together, at most `size` at a time."""
-    for _, same in groupby(sorted(rows, key=lambda row: len(row[1])), key=lambda row: len(row[1])):
+    """Yield rows of one length together, at most `size` at a time; longest first, so that threads end together."""
+    for _, same in groupby(sorted(rows, key=lambda row: -len(row[1])), key=lambda row: len(row[1])):
         group = list(same)
         yield from (group[start : start + size] for start in range(0, len(group), size))
 

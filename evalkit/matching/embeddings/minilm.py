@@ -2,7 +2,8 @@
 
 Only the weights of the known hash are computed this way. A row of a matrix product does not depend on the rows beside
 it where as many are multiplied each time, so that neither batches nor threads change a bit: libraries round otherwise
-in products of a few rows.
+in products of a few rows. Many rows at a time are faster, and are taken where this machine's library adds them up as it
+adds few.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ States = NDArray[np.float32]
 # Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26: |error| below 1.5e-7, as float32 has it.
 ERF = tuple(map(np.float32, (0.3275911, 0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)))
 BLOCK = 32768  # numbers: 128 kB
-ROWS = 16  # of one matrix product, in the dimension that kernels take as vectors: all of its rows are added alike
+FEW = 16  # rows of one matrix product, in the dimension that kernels take as vectors: all of its rows are added alike
+MANY, MOST = 64, 1024  # rows of a product where the library adds up many as it adds up few: a multiple, and the most
 
 
 class MiniLM:
@@ -44,6 +46,12 @@ class MiniLM:
         self._heads, self._layers = int(shape["num_attention_heads"]), int(shape["num_hidden_layers"])
         self._smallest = np.float32(shape["layer_norm_eps"])
         self._weights = _read_weights(folder / WEIGHTS)
+        for number in range(self._layers):
+            name = f"encoder.layer.{number}.attention.self."
+            for part in ("weight", "bias"):
+                roles = [self._weights.pop(f"{name}{role}.{part}") for role in ("query", "key", "value")]
+                self._weights[f"{name}all.{part}"] = np.concatenate(roles)
+        self._alike = _adds_alike(self._weights)
 
     def tokens(self, texts: Sequence[str]) -> list[tuple[Sequence[int], Sequence[tuple[int, int]]]]:
         """Return the tokens of each text and where each of them stands in it."""
@@ -69,10 +77,8 @@ class MiniLM:
     def _attention(self, states: States, name: str) -> States:
         """Return what each token takes from the others of its text, all heads side by side."""
         texts, length, width = states.shape
-        query, key, value = (
-            self._dense(states, name + role).reshape(texts, length, self._heads, -1).swapaxes(1, 2)
-            for role in ("query", "key", "value")
-        )
+        roles = self._dense(states, f"{name}all").reshape(texts, length, 3, self._heads, -1)
+        query, key, value = roles.transpose(2, 0, 3, 1, 4)
         scores = query @ key.swapaxes(2, 3) * np.float32(1 / math.sqrt(width // self._heads))
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         scores /= scores.sum(axis=-1, keepdims=True)
@@ -80,14 +86,10 @@ class MiniLM:
         return taken
 
     def _dense(self, states: States, name: str) -> States:
-        rows, weight = states.reshape(-1, states.shape[-1]), self._weights[f"{name}.weight"]
-        whole = np.zeros((-(-len(rows) // ROWS) * ROWS, rows.shape[1]), np.float32)
-        whole[: len(rows)] = rows
-        result = np.empty((len(whole), len(weight)), np.float32)
-        for start in range(0, len(whole), ROWS):
-            result[start : start + ROWS] = (weight @ whole[start : start + ROWS].T).T
+        rows = states.reshape(-1, states.shape[-1])
+        result = _product(rows, self._weights[f"{name}.weight"], alike=self._alike)
         result += self._weights[f"{name}.bias"]
-        return result[: len(rows)].reshape(*states.shape[:-1], -1)
+        return result.reshape(*states.shape[:-1], -1)
 
     def _normed(self, states: States, name: str) -> States:
         states = states - states.mean(axis=-1, keepdims=True)
@@ -95,6 +97,33 @@ class MiniLM:
         states *= self._weights[f"{name}.weight"]
         states += self._weights[f"{name}.bias"]
         return states
+
+
+def _product(rows: States, weight: States, *, alike: bool) -> States:
+    """Return `rows @ weight.T`, many rows at a time where they are added up alike, the rest a few at a time."""
+    result = np.empty((len(rows), len(weight)), np.float32)
+    whole = len(rows) // MANY * MANY if alike else 0
+    for start in range(0, whole, MOST):
+        end = min(start + MOST, whole)
+        np.matmul(rows[start:end], weight.T, out=result[start:end])
+    for start in range(whole, len(rows), FEW):
+        some = rows[start : start + FEW]
+        filled = np.concatenate([some, np.zeros((FEW - len(some), rows.shape[1]), np.float32)])
+        result[start : start + FEW] = (weight @ filled.T).T[: len(some)]
+    return result
+
+
+def _adds_alike(weights: dict[str, States]) -> bool:
+    """Return whether this machine's library adds up many rows as few, to the last bit: not all kernels do."""
+    numbers = weights["embeddings.word_embeddings.weight"].reshape(-1)
+    for name in ("attention.self.all", "attention.output.dense", "intermediate.dense", "output.dense"):
+        weight = weights[f"encoder.layer.0.{name}.weight"]
+        rows = numbers[: MOST * weight.shape[1]].reshape(MOST, -1)
+        few = _product(rows, weight, alike=False)
+        for size in (MANY, MOST):
+            if not np.array_equal(_product(rows[:size], weight, alike=True), few[:size]):
+                return False
+    return True
 
 
 def _gelu(values: States) -> States:
