@@ -148,6 +148,12 @@ def test_auto_keeps_short_work_here(monkeypatch: pytest.MonkeyPatch) -> None:
         assert list(where(light, range(500))) == [(item, os.getpid()) for item in range(500)]
 
 
+def test_auto_starts_nothing_for_a_few_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "Pool", no_encoder)
+    with open_executor("auto", 2) as where:
+        assert [item for item, _ in where(heavy, range(executors.FEW))] == [0, 1, 2]
+
+
 def test_auto_adds_up_short_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executors, "HEAVY", 60.0)
     monkeypatch.setattr(executors, "LONG", 0.0)

@@ -40,7 +40,7 @@ MOST_WORKERS = 256
 AHEAD = 16  # batches for each worker that may be pending: what bounds memory
 ANSWER = 5  # seconds that a cluster has to answer
 HEAVY, LONG = 0.1, 1.0  # seconds of one item, or of all so far, after which starting processes pays
-FEW = 3  # items that are left to processes that run already
+FEW = 3  # items that must be left for that
 MOST_UNASKED = 4  # processes that are started where nobody said how many
 IDLE = 300  # seconds after which a process without work goes; that is also how long one outlives a killed parent
 # With these, several workers do not each start a thread a core for products of small matrices.
@@ -165,20 +165,21 @@ def _open_auto(workers: int, address: str) -> Iterator[Map]:
             return started[0] if started[0] and started[0].ready() else None
 
         def start(work: Work, items: Iterable[Any]) -> Iterator[Any]:
-            rest, spent = iter(items), 0.0
-            first = list(islice(rest, FEW))
-            rest = chain(first, rest)
-            pool = ready_pool() if started and len(first) == FEW else None
-            for item in rest if pool is None else ():
+            rest, ahead = iter(items), deque[Any]()
+            taken = spent = 0.0
+            while True:
+                ahead.extend(islice(rest, FEW - len(ahead)))
+                if not ahead:
+                    return
+                long = started or taken > HEAVY or spent > LONG
+                if long and len(ahead) == FEW and (pool := ready_pool()):
+                    yield from pool.map(work, chain(ahead, rest))
+                    return
                 began = time.perf_counter()
-                result = work(item)
+                result = work(ahead.popleft())
                 taken = time.perf_counter() - began
                 spent += taken
                 yield result
-                if (taken > HEAVY or spent > LONG) and (pool := ready_pool()):
-                    break
-            if pool:
-                yield from pool.map(work, rest)
 
         yield start
 
