@@ -300,8 +300,8 @@ def main_jobs(top: Path, repeats: int, cold: int) -> Cost:
     rates = [[float(rate) for rate in run(*HERE, "--job", "scorer", top).answer.split()] for _ in range(repeats)]
     unseen, again, many, many_again = (statistics.median(some) for some in zip(*rates, strict=True))
     print(
-        f"Scorer, 5 x 5, plans a second of CPU time on one core: {unseen:.0f} never seen, {again:.0f} seen, one by one; "
-        f"{many:.0f} and {many_again:.0f} by score_many"
+        f"Scorer, 5 x 5, plans a second of CPU time on one core: {unseen:.0f} never seen and {again:.0f} seen, one by "
+        f"one; {many:.0f} and {many_again:.0f} by score_many"
     )
     script = Path(__file__).with_name("bench_bootstrap.py")
     show("bootstrap, 5 planners", [run(sys.executable, script, "--papers", 362) for _ in range(repeats)])
