@@ -167,6 +167,17 @@ def test_auto_on_one_processor_starts_nothing(monkeypatch: pytest.MonkeyPatch) -
         assert {process for _, process in where(heavy, range(3))} == {os.getpid()}
 
 
+def test_auto_does_without_processes_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(pool: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(executors.Pool, "start", refused)
+    with open_executor("auto", 2) as where:
+        assert list(where(heavy, range(6))) == [(item, os.getpid()) for item in range(6)]
+    with pytest.raises(BlockingIOError), open_executor("processes", 2):
+        pass
+
+
 def test_auto_starts_few_processes_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("joblib.effective_n_jobs", lambda wanted: 64 if wanted == -1 else wanted)
     for wanted, most, count in ((0, executors.MOST_UNASKED, 4), (0, 256, 64), (7, executors.MOST_UNASKED, 7)):

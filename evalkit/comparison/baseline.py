@@ -19,7 +19,7 @@ from evalkit.comparison.snapshot import GOLD_TEXTS, SUMMED_FIGURES, Snapshot, pa
 from evalkit.errors import InputError, OutputError, SettingsError
 from evalkit.metrics.figures import MACRO, WEIGHT_COUNTS, WEIGHTED, shown_in
 from evalkit.scoring.correction import HITS, LABELLED
-from evalkit.scoring.run_writer import COUNTED, macro_means
+from evalkit.scoring.leaderboard import COUNTED, macro_means
 from evalkit.settings import check_known, shown
 from evalkit.storage.files import names_device, read_text, write_text
 from evalkit.storage.runs import FROM, Run, Signature, load_run

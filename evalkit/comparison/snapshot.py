@@ -17,8 +17,8 @@ from evalkit.errors import InputError
 from evalkit.metrics.figures import MACRO, WEIGHT_COUNTS, WEIGHTED, figures, sums_of
 from evalkit.scoring.correction import CORRECTED, HITS, LABELLED, is_labelled
 from evalkit.scoring.gold_facts import entry_fields
+from evalkit.scoring.leaderboard import COUNTED
 from evalkit.scoring.rows import TEXT_COLUMNS
-from evalkit.scoring.run_writer import COUNTED
 from evalkit.settings import fingerprint
 from evalkit.storage.runs import Run, Signature
 from evalkit.text import normalise_id

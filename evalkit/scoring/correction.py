@@ -18,9 +18,9 @@ from evalkit import stats
 from evalkit.matching.assign import align
 from evalkit.metrics.counts import score_paper
 from evalkit.metrics.figures import FIGURES, shown_in
+from evalkit.scoring.leaderboard import papers_of
 from evalkit.scoring.reference_labels import SAMPLING
 from evalkit.scoring.rows import score_columns
-from evalkit.scoring.run_writer import papers_of
 from evalkit.settings import Settings
 from evalkit.stats import Measure
 from evalkit.storage.label_files import Labels

@@ -42,6 +42,7 @@ ANSWER = 5  # seconds that a cluster has to answer
 HEAVY, LONG = 0.1, 1.0  # seconds of one item, or of all so far, after which starting processes pays
 FEW = 3  # items that must be left for that
 MOST_UNASKED = 4  # processes that are started where nobody said how many
+WAIT = 5  # seconds for a thread that is about to end
 IDLE = 300  # seconds after which a process without work goes; that is also how long one outlives a killed parent
 # With these, several workers do not each start a thread a core for products of small matrices.
 THREADS = (
@@ -161,7 +162,9 @@ def _open_auto(workers: int, address: str) -> Iterator[Map]:
 
         def ready_pool() -> Pool | None:
             if not started:
-                started.append(stack.enter_context(_started_pool(workers, MOST_UNASKED)))
+                started.append(None)
+                with suppress(OSError):  # where no process may start, nobody asked for one
+                    started[0] = stack.enter_context(_started_pool(workers, MOST_UNASKED))
             return started[0] if started[0] and started[0].ready() else None
 
         def start(work: Work, items: Iterable[Any]) -> Iterator[Any]:
@@ -270,10 +273,14 @@ class Pool:
                     waiting.get_nowait()
             # One that was stopped while it started has nobody yet who would end its processes.
             started = list((getattr(self._pool, "_processes", None) or {}).values())
+            feeder = getattr(getattr(self._pool, "_call_queue", None), "_thread", None)
             self._pool.shutdown(kill_workers=True)
             for process in started:
                 kill_process_tree(process)
             self._pool = None
+            # Python's end would cut it off while it gives back a lock, which is then warned of as leaked.
+            if feeder is not None:
+                feeder.join(WAIT)
 
 
 def _preload() -> None:

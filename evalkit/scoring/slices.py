@@ -14,7 +14,7 @@ import pandas as pd
 from evalkit import stats
 from evalkit.metrics.figures import MACRO, figures
 from evalkit.scoring.gold_facts import Facts, check_field, entry_fields, entry_weights, in_order, known_fields
-from evalkit.scoring.run_writer import leaderboard, papers_of_table, with_intervals, without_weights
+from evalkit.scoring.leaderboard import leaderboard, papers_of_table, with_intervals, without_weights
 from evalkit.storage.runs import Run
 from evalkit.storage.tables import frame_of, table_of
 from evalkit.types import COUNT_NAMES
