@@ -22,6 +22,7 @@ import pytest
 from conftest import entry, gold, plan
 
 from evalkit.errors import EngineError, InputError, ModelError
+from evalkit.formats import write_plans
 from evalkit.matching.embeddings import MINILM, CachedEncoder, find_encoder_here
 from evalkit.scoring import executors
 from evalkit.scoring.executors import ENGINES, Executor, open_executor
@@ -167,15 +168,72 @@ def test_auto_on_one_processor_starts_nothing(monkeypatch: pytest.MonkeyPatch) -
         assert {process for _, process in where(heavy, range(3))} == {os.getpid()}
 
 
-def test_auto_does_without_processes_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [BlockingIOError("no more processes"), RuntimeError("can't start new thread")])
+def test_auto_does_without_processes_that_cannot_start(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(pool: object) -> None:
-        raise BlockingIOError("no more processes")
+        raise error
 
     monkeypatch.setattr(executors.Pool, "start", refused)
     with open_executor("auto", 2) as where:
         assert list(where(heavy, range(6))) == [(item, os.getpid()) for item in range(6)]
-    with pytest.raises(BlockingIOError), open_executor("processes", 2):
+    with pytest.raises(type(error)), open_executor("processes", 2):
         pass
+
+
+def test_nothing_in_the_current_folder_is_run(tmp_path: Path) -> None:
+    """A folder of somebody else's plans may hold modules named like those that processes load when they start."""
+    golds, plans = corpus(4, 2)
+    for name, some in (("gold.jsonl", golds), ("plans.jsonl", plans)):
+        (tmp_path / name).write_text(write_plans(some, "jsonl"))
+    for name in ("joblib", "queue", "secrets", "select", "evalkit"):
+        (tmp_path / f"{name}.py").write_text(f"open('run-{name}', 'w').close()\n")
+    words = ["score", "--pred", "plans.jsonl", "--gold", "gold.jsonl", "--matcher", "lexical", "--engine", "processes",
+             "--workers", "2", "--no-cache", "--out", "run"]  # fmt: skip
+    place = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    done = subprocess.run([sys.executable, "-P", "-m", "evalkit", *words], cwd=tmp_path, env=place,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "leaderboard.csv").exists()
+    assert list(tmp_path.glob("run-*")) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell of POSIX")
+def test_processes_are_done_without_where_standard_error_is_closed(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from evalkit.scoring.executors import open_executor\n"
+        "assert sys.stderr is None\n"
+        "with open_executor('processes', 2) as where: print(*where(abs, [-1, -2]))"
+    )
+    words = ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, program]
+    done = subprocess.run(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1 2\n")
+
+
+def first_byte(item: bytes) -> int:
+    sleep(0.2)
+    return item[0]
+
+
+def test_a_full_pipe_does_not_hold_up_a_stop() -> None:
+    with open_executor("processes", 2) as where:
+        results = where(first_byte, (b"x" * 2_000_000 for _ in range(40)))
+        assert next(results) == ord("x")
+        feeders = [thread for thread in threading.enumerate() if thread.name == "QueueFeederThread"]
+    assert feeders
+    assert not any(thread.is_alive() for thread in feeders)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_processes_go_with_one_that_was_killed(tmp_path: Path) -> None:
+    program = (
+        "import os, signal; from evalkit.scoring.executors import open_executor\n"
+        "with open_executor('processes', 2) as where:\n"
+        "    print(*sorted(set(where(os.getpgid, [0] * 8))), flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    started = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, process_group=0, stdout=subprocess.PIPE)
+    # Standard output is at its end only when all who inherited it are gone.
+    assert started.communicate(timeout=60)[0] == f"{started.pid}\n".encode()
+    assert started.returncode == -signal.SIGKILL
 
 
 def test_auto_starts_few_processes_unasked(monkeypatch: pytest.MonkeyPatch) -> None:

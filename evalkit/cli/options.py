@@ -49,7 +49,7 @@ engine_options = combined(
     click.option("--engine", type=click.Choice(list(ENGINES)), default="auto", show_default=True,
                  help="Where the work is done: auto starts processes once work is long."),
     click.option("--workers", type=click.IntRange(min=0), default=0,
-                 help="How many.  [default: all there are, with auto four at most]"),
+                 help="How many processes or workers.  [default: one a processor, with auto four at most]"),
     click.option("--address", default="", metavar="ADDRESS", help="The scheduler of a running Dask or Ray cluster."),
 )  # fmt: skip
 

@@ -22,6 +22,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,7 +44,8 @@ HEAVY, LONG = 0.1, 1.0  # seconds of one item, or of all so far, after which sta
 FEW = 3  # items that must be left for that
 MOST_UNASKED = 4  # processes that are started where nobody said how many
 WAIT = 5  # seconds for a thread that is about to end
-IDLE = 300  # seconds after which a process without work goes; that is also how long one outlives a killed parent
+LOOK = 1  # seconds between a process's looks whether the one that started it is still there
+IDLE = 300  # seconds after which a process without work goes
 # With these, several workers do not each start a thread a core for products of small matrices.
 THREADS = (
     "OMP_NUM_THREADS",
@@ -163,7 +165,9 @@ def _open_auto(workers: int, address: str) -> Iterator[Map]:
         def ready_pool() -> Pool | None:
             if not started:
                 started.append(None)
-                with suppress(OSError):  # where no process may start, nobody asked for one
+                # Where no process or thread may start, nobody asked for one; nor for a warning that says so.
+                with suppress(OSError, RuntimeError), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
                     started[0] = stack.enter_context(_started_pool(workers, MOST_UNASKED))
             return started[0] if started[0] and started[0].ready() else None
 
@@ -200,22 +204,40 @@ def _open_processes(workers: int, address: str) -> Iterator[Map]:
 @contextmanager
 def _started_pool(workers: int, most: int) -> Iterator[Pool | None]:
     """Start as many processes as there are processors, where nobody said how many; none where one would do."""
-    from joblib import effective_n_jobs
+    with _safe_path():
+        from joblib import effective_n_jobs
 
-    count = effective_n_jobs(workers or -1)
-    if count == 1:  # also where a process may have no children
-        yield None
-        return
-    pool = Pool(count if workers else min(count, most))
+        count = effective_n_jobs(workers or -1)
+        if count == 1 or sys.stderr is None:  # also where a process may have no children; loky flushes that stream
+            yield None
+            return
+        pool = Pool(count if workers else min(count, most))
+        try:
+            pool.start()  # in the block, so that a signal which comes while they start ends them too
+            yield pool
+        finally:
+            pool.close()
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Start Python for a block without the current folder in its path: what lies there is nobody's code to run.
+
+    Processes get the path of this one once they have started.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
-        pool.start()  # in the block, so that a signal which comes while they start ends them too
-        yield pool
+        yield
     finally:
-        pool.close()
+        if before is None:
+            os.environ.pop("PYTHONSAFEPATH", None)
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 class Pool:
-    """Processes that load what they need before there is work for them; new ones when some were lost."""
+    """Processes, once started: they load what they need before there is work, and are replaced if lost."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
@@ -229,7 +251,7 @@ class Pool:
         return Executor(self._workers, (BrokenProcessPool,), self.submit, self.close, shared_fate=True)(work, items)
 
     def ready(self) -> bool:
-        """Return whether a process has started and loaded what it needs."""
+        """Start the processes if they are not; return whether one of them has loaded what it needs."""
         if self._pool is None:
             self.start()
         return self._answer.done()
@@ -273,25 +295,44 @@ class Pool:
                     waiting.get_nowait()
             # One that was stopped while it started has nobody yet who would end its processes.
             started = list((getattr(self._pool, "_processes", None) or {}).values())
-            feeder = getattr(getattr(self._pool, "_call_queue", None), "_thread", None)
-            self._pool.shutdown(kill_workers=True)
+            queue = getattr(self._pool, "_call_queue", None)
+            pool, self._pool = self._pool, None
+            with suppress(RuntimeError):  # where its threads could not start
+                pool.shutdown(kill_workers=True)
             for process in started:
                 kill_process_tree(process)
-            self._pool = None
-            # Python's end would cut it off while it gives back a lock, which is then warned of as leaked.
-            if feeder is not None:
-                feeder.join(WAIT)
+            _end_feeder(queue)
+
+
+def _end_feeder(queue: Any) -> None:
+    """Wait for the thread that feeds the processes, which may be writing to a full pipe that nobody reads any more.
+
+    Python's end would cut it off while it gives back a lock, which is then warned of as leaked.
+    """
+    feeder, reader = getattr(queue, "_thread", None), getattr(queue, "_reader", None)
+    if feeder is not None and reader is not None:
+        with suppress(OSError):
+            reader.close()
+        feeder.join(WAIT)
 
 
 def _preload() -> None:
     """Load what the work of a run needs, while the first process is still busy with other things."""
     import evalkit.scoring.pipeline  # noqa: F401
 
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     # A run makes many small things that all stay: Python's search for cycles among them took a tenth of its time.
     gc.set_threshold(500_000, 20, 20)
     # A worker that grows by 300 MB would be replaced, with a warning, as one that leaks; a model that it loads is none.
     if executor := sys.modules.get("joblib.externals.loky.process_executor"):
         executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize  # type: ignore[attr-defined]
+
+
+def _leave_with(parent: int) -> None:
+    """End this process when the one that started it is gone, killed before it could end its processes."""
+    while os.getppid() == parent:
+        time.sleep(LOOK)
+    os._exit(1)
 
 
 @contextmanager
