@@ -23,6 +23,7 @@ from evalkit.formats.tree import Node
 from evalkit.text import split_outside_brackets
 from evalkit.types import Ablation, Plan
 
+_OBJECT = re.compile(r"\{(?=\s*[\"'])")  # what an object of JSON opens with, which would be read in place of fields
 _SPLITTERS = {ord(c): f"&#{ord(c)};" for c in ",()[]{}"}
 _SAMPLE = re.compile(r"[ \t]*<!-- sample: (.*) -->[ \t]*")
 _META = re.compile(r"[ \t]*<!-- meta: (.*) -->[ \t]*")  # of a gold paper, as JSON; its weight too
@@ -150,7 +151,7 @@ def _facts_text(item: Ablation | Plan) -> str:
     """Return the weight and the metadata of a paper or an entry in one line; empty where there is nothing to say."""
     tree = facts_tree(item)
     tree |= tree.pop("meta", {})
-    return _escape(json.dumps(tree, ensure_ascii=False)) if tree else ""
+    return _one_line(json.dumps(tree, ensure_ascii=False)) if tree else ""
 
 
 def _trace_line(line: str) -> str:
@@ -168,7 +169,11 @@ def _escape_entities(text: str) -> str:
 
 
 def _escape(text: str) -> str:
-    """Escape a value for one line: `unescape` gives it back, and nothing in it can open a tag or a line."""
+    """Escape a value for one line: `unescape` gives it back, and nothing in it can open a tag, a line or an object."""
+    return _OBJECT.sub("&#123;", _one_line(text))
+
+
+def _one_line(text: str) -> str:
     text = _escape_entities(text).replace("<", "&lt;")
     return text if text.isprintable() else "".join(c if c.isprintable() else f"&#{ord(c)};" for c in text)
 
