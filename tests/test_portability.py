@@ -32,6 +32,7 @@ POSIX_NAMES = {
 GUARDED = {
     ("storage/folders.py", "fcntl"): "imported in a try block; None on Windows, where nothing is locked",
     ("matching/embeddings/contextual.py", "/proc/loadavg"): "without it all threads are used",
+    ("scoring/processes.py", "os.kill()"): "not called on Windows; elsewhere it asks whether a process is there",
 }
 
 
