@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from evalkit.formats import CODES, FORMATS, parse_document, write_plans
-from evalkit.types import Document, Plan
+from evalkit.types import Ablation, Action, Document, Plan
 
 FUZZED = Path(__file__).parent / "data" / "fuzz"
 
@@ -64,6 +64,24 @@ def test_what_fuzzing_found_stays_mended(path: Path, name: str | None) -> None:
     plans = read(path.read_bytes().decode("utf-8", "surrogateescape"), name=name)
     check(plans)
     check_round_trip(plans)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "Gate", "ablated_part": "gate"}',
+        "{ablated_part: gate, name: Gate, action: REMOVE}",
+        "{'ablations': [{'ablated_part': 'gate'}]}",
+        '{\\"ablated_part\\": \\"gate\\", \\"name\\": \\"Gate\\"}',
+        'a {"x": {"ablated_part": "gate"}} b',
+    ],
+)
+def test_an_object_in_every_text_survives_a_round_trip(text: str) -> None:
+    entry = Ablation(text, text, Action.REPLACE, (text, f"{text} twice"), (text,))
+    plan = Plan("paper", "team/model", (entry,), trace=f"{text}\n{text}")
+    for name in WRITABLE:
+        (again,) = parse_document(Document("plan", write_plans([plan], name)))
+        assert (again.ablations, again.trace) == (plan.ablations, plan.trace), name
 
 
 def test_a_deeper_yaml_item_takes_nothing_along() -> None:

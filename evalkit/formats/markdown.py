@@ -23,7 +23,7 @@ from evalkit.formats.tree import Node
 from evalkit.text import split_outside_brackets
 from evalkit.types import Ablation, Plan
 
-_OBJECT = re.compile(r"\{(?=\s*[\"'])")  # what an object of JSON opens with, which would be read in place of fields
+_OBJECT = re.compile(r"\{(?=[^{}]*:)")  # what an object of JSON opens with, which would be read in place of fields
 _SPLITTERS = {ord(c): f"&#{ord(c)};" for c in ",()[]{}"}
 _SAMPLE = re.compile(r"[ \t]*<!-- sample: (.*) -->[ \t]*")
 _META = re.compile(r"[ \t]*<!-- meta: (.*) -->[ \t]*")  # of a gold paper, as JSON; its weight too
