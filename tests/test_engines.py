@@ -248,7 +248,7 @@ def test_auto_starts_few_processes_unasked(monkeypatch: pytest.MonkeyPatch) -> N
                 made.append(workers)
 
             def start(self) -> None:
-                """Nothing starts here."""
+                """Do nothing."""
 
             close = start
 

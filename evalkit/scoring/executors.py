@@ -38,7 +38,7 @@ AHEAD = 16  # batches for each worker that may be pending: what bounds memory
 ANSWER = 5  # seconds that a cluster has to answer
 HEAVY, LONG = 0.1, 1.0  # seconds of one item, or of all so far, after which starting processes pays
 FEW = 3  # items that must be left for that
-MOST_UNASKED = 4  # processes that are started where nobody said how many
+MOST_UNASKED = 4  # processes, unless --workers gives their number
 
 Work = Callable[[Any], Any]
 Map = Callable[[Work, Iterable[Any]], Iterator[Any]]
@@ -150,7 +150,7 @@ def _open_auto(workers: int, address: str) -> Iterator[Map]:
         def ready_pool() -> Pool | None:
             if not started:
                 started.append(None)
-                # Where no process or thread may start, nobody asked for one; nor for a warning that says so.
+                # Processes are optional here: where none can start, this one does all work, without a warning.
                 with suppress(OSError, RuntimeError), warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     started[0] = stack.enter_context(started_pool(workers, MOST_UNASKED))

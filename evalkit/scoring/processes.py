@@ -29,7 +29,7 @@ THREADS = (
 
 @contextmanager
 def started_pool(workers: int, most: int) -> Iterator[Pool | None]:
-    """Start as many processes as there are processors, where nobody said how many; none where one would do."""
+    """Start `workers` processes, or one a processor but `most` at most if that is 0; yield None where one would do."""
     with _safe_path():
         from joblib import effective_n_jobs
 
